@@ -1,0 +1,233 @@
+//! Chunks: the unit of work, its states and what came of it.
+
+use std::fmt;
+use std::ops::AddAssign;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::ChunkDigest;
+use crate::failure::Failure;
+use crate::id::{Attempt, ChunkId, RunId};
+use crate::key::KeyRange;
+use crate::row::QuarantinedRow;
+
+/// Declares an enum whose variants are stored and printed under fixed names.
+macro_rules! named_enum {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        pub enum $name { $($(#[$vdoc])* #[serde(rename = $text)] $variant),+ }
+
+        impl $name {
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $text),+ }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.name())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = $crate::chunk::UnknownName;
+
+            fn from_str(text: &str) -> Result<Self, $crate::chunk::UnknownName> {
+                match text { $($text => Ok(Self::$variant),)+ _ => Err($crate::chunk::UnknownName(text.to_owned())) }
+            }
+        }
+    };
+}
+pub(crate) use named_enum;
+
+/// The text names no variant: data of a newer version, or damaged.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no name this version knows")]
+pub struct UnknownName(pub String);
+
+named_enum!(
+    /// One sweep over all chunks of a table.
+    Pass {
+        /// Rows move from source to target and are verified.
+        Copy = "copy",
+        /// Source rows are compared with the target; nothing is written.
+        Verify = "verify",
+        /// Chunks of the *target*: keys that the source lacks are counted; nothing is written.
+        Sweep = "sweep",
+        /// Chunks of the target: rows whose keys the source lacks are deleted.
+        Delete = "delete",
+    }
+);
+
+impl Pass {
+    /// Whether the chunks of this pass are key ranges of the target's table.
+    #[must_use]
+    pub const fn is_over_target(self) -> bool {
+        matches!(self, Self::Sweep | Self::Delete)
+    }
+}
+
+named_enum!(
+    /// Where a chunk stands. `ready → running → done | quarantined | ready`, and `ready → cancelled`.
+    ChunkState {
+        /// May be claimed once its due time has come.
+        Ready = "ready",
+        /// Claimed; the lease ticks.
+        Running = "running",
+        /// Settled; final.
+        Done = "done",
+        /// Set aside for a person while the run goes on; final until retried.
+        Quarantined = "quarantined",
+        /// The run was cancelled before it ran; final.
+        Cancelled = "cancelled",
+    }
+);
+
+impl ChunkState {
+    /// Whether nothing more happens by itself.
+    #[must_use]
+    pub const fn is_terminal(self) -> bool {
+        matches!(self, Self::Done | Self::Quarantined | Self::Cancelled)
+    }
+
+    /// The legal transitions; the ledger's conditional writes allow no other.
+    #[must_use]
+    pub const fn may_become(self, next: Self) -> bool {
+        matches!(
+            (self, next),
+            (Self::Ready, Self::Running | Self::Cancelled)
+                | (
+                    Self::Running,
+                    Self::Ready | Self::Done | Self::Quarantined | Self::Cancelled
+                )
+                | (Self::Quarantined, Self::Ready)
+        )
+    }
+}
+
+/// A key range of one table in one pass of one run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chunk {
+    pub id: ChunkId,
+    pub run: RunId,
+    /// The table's place in the run.
+    pub table: u32,
+    pub pass: Pass,
+    /// Its place in the chain of chunks: the upper end is the lower end of the next.
+    pub ordinal: u64,
+    pub range: KeyRange,
+    pub state: ChunkState,
+    pub attempt: Attempt,
+}
+
+/// What happened to rows. `read` is the sum of inserted, updated, unchanged, filtered and quarantined.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    pub read: u64,
+    pub inserted: u64,
+    pub updated: u64,
+    pub unchanged: u64,
+    pub filtered: u64,
+    pub quarantined: u64,
+    pub deleted: u64,
+    /// Bytes of the rows read, as held in memory.
+    pub bytes: u64,
+    /// Verification: source rows found equal in the target (or, by policy, found at all).
+    pub matching: u64,
+    /// Verification: source rows whose target row differs.
+    pub different: u64,
+    /// Verification: source rows that the target lacks.
+    pub missing: u64,
+    /// Sweep: target rows whose key the source lacks.
+    pub extra: u64,
+}
+
+impl Counts {
+    /// Whether every row that was read is accounted for.
+    #[must_use]
+    pub const fn is_balanced(&self) -> bool {
+        self.read == self.inserted + self.updated + self.unchanged + self.filtered + self.quarantined
+    }
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.read += other.read;
+        self.inserted += other.inserted;
+        self.updated += other.updated;
+        self.unchanged += other.unchanged;
+        self.filtered += other.filtered;
+        self.quarantined += other.quarantined;
+        self.deleted += other.deleted;
+        self.bytes += other.bytes;
+        self.matching += other.matching;
+        self.different += other.different;
+        self.missing += other.missing;
+        self.extra += other.extra;
+    }
+}
+
+/// What an attempt did, written in the target in the transaction of its rows. A later attempt that finds it does
+/// not copy again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// Version of this form.
+    pub v: u8,
+    pub attempt: Attempt,
+    pub counts: Counts,
+    /// Over the source rows that the target accepted, in the target's types.
+    pub source_digest: ChunkDigest,
+    pub quarantined: Vec<QuarantinedRow>,
+}
+
+/// What an attempt came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ChunkOutcome {
+    Done(Report),
+    /// To be tried again after the delay, or quarantined if attempts are used up: the ledger decides.
+    Failed(Failure),
+    /// Every chunk would fail alike: the chunk goes back and the run halts with this cause.
+    Halted(Failure),
+    /// Given back unfinished, at no cost of an attempt.
+    Yielded,
+}
+
+/// The measured result of a finished attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    pub counts: Counts,
+    pub source_digest: Option<ChunkDigest>,
+    pub target_digest: Option<ChunkDigest>,
+    pub quarantined: Vec<QuarantinedRow>,
+    /// Milliseconds spent reading the source, for the size of later chunks.
+    pub read_ms: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn final_states_stay_except_that_quarantine_can_be_retried() {
+        for from in ChunkState::ALL {
+            for to in ChunkState::ALL {
+                if from.is_terminal() && from.may_become(*to) {
+                    assert_eq!((*from, *to), (ChunkState::Quarantined, ChunkState::Ready));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_receipt_of_version_1_reads_for_ever() {
+        let stored = r#"{"v":1,"attempt":2,"counts":{"read":3,"inserted":2,"updated":0,"unchanged":0,"filtered":0,"quarantined":1,"deleted":0,"bytes":99,"matching":0,"different":0,"missing":0,"extra":0},"source_digest":"2:0000000000000000000000000000002a","quarantined":[{"key":[{"Int":7}],"column":"email","kind":"too-long","reason":"the text is longer than 4 characters"}]}"#;
+        let receipt: Receipt = serde_json::from_str(stored).expect("reads");
+        assert!(receipt.counts.is_balanced());
+        assert_eq!(serde_json::to_string(&receipt).expect("writes"), stored);
+    }
+}

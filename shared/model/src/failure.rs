@@ -1,0 +1,211 @@
+//! What can go wrong, and what follows: one exhaustive table.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// What went wrong, independent of the engine. Native codes become kinds in `<engine>/classify.rs`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ErrorKind {
+    ConnectionLost,
+    Unreachable,
+    Timeout,
+    Deadlock,
+    LockWait,
+    TooManyConnections,
+    TooLarge,
+    DuplicateKey,
+    ForeignKey,
+    Check,
+    NotNull,
+    TooLong,
+    OutOfRange,
+    Conversion,
+    Encoding,
+    /// `insert-only` met a different row at the key.
+    KeyExists,
+    DiskFull,
+    ReadOnly,
+    Authentication,
+    Permission,
+    Tls,
+    UnknownDatabase,
+    UnknownTable,
+    UnknownColumn,
+    Drift,
+    /// A newer attempt or run owns the chunk or table.
+    Fenced,
+    /// Source and target differ after the copy.
+    Diverged,
+    /// Too many workers died on this chunk.
+    WorkerDied,
+    Unsupported,
+    /// Stopped before doing harm: a mass delete, a lossy type.
+    Refused,
+    /// A broken promise of our own.
+    Internal,
+}
+
+/// What follows from an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Disposition {
+    /// Try again after a delay; counts as an attempt.
+    Retry,
+    /// Try again at once with half the rows.
+    Shrink,
+    /// Set the rows concerned aside and go on.
+    QuarantineRow,
+    /// Set the chunk aside and go on with the others.
+    QuarantineChunk,
+    /// Every chunk would fail alike: stop the table or run and say what to do.
+    Halt,
+    /// Someone newer does the work: stop without a trace.
+    Stand,
+}
+
+impl ErrorKind {
+    /// The one table. No wildcard: a new kind does not compile until it is placed.
+    #[must_use]
+    pub const fn disposition(self) -> Disposition {
+        match self {
+            Self::ConnectionLost
+            | Self::Unreachable
+            | Self::Timeout
+            | Self::Deadlock
+            | Self::LockWait
+            | Self::TooManyConnections => Disposition::Retry,
+            Self::TooLarge => Disposition::Shrink,
+            Self::DuplicateKey
+            | Self::ForeignKey
+            | Self::Check
+            | Self::NotNull
+            | Self::TooLong
+            | Self::OutOfRange
+            | Self::Conversion
+            | Self::Encoding
+            | Self::KeyExists => Disposition::QuarantineRow,
+            Self::Diverged => Disposition::Retry,
+            Self::WorkerDied | Self::Internal => Disposition::QuarantineChunk,
+            Self::DiskFull
+            | Self::ReadOnly
+            | Self::Authentication
+            | Self::Permission
+            | Self::Tls
+            | Self::UnknownDatabase
+            | Self::UnknownTable
+            | Self::UnknownColumn
+            | Self::Drift
+            | Self::Unsupported
+            | Self::Refused => Disposition::Halt,
+            Self::Fenced => Disposition::Stand,
+        }
+    }
+
+    /// The stored and printed name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ConnectionLost => "connection-lost",
+            Self::Unreachable => "unreachable",
+            Self::Timeout => "timeout",
+            Self::Deadlock => "deadlock",
+            Self::LockWait => "lock-wait",
+            Self::TooManyConnections => "too-many-connections",
+            Self::TooLarge => "too-large",
+            Self::DuplicateKey => "duplicate-key",
+            Self::ForeignKey => "foreign-key",
+            Self::Check => "check",
+            Self::NotNull => "not-null",
+            Self::TooLong => "too-long",
+            Self::OutOfRange => "out-of-range",
+            Self::Conversion => "conversion",
+            Self::Encoding => "encoding",
+            Self::KeyExists => "key-exists",
+            Self::DiskFull => "disk-full",
+            Self::ReadOnly => "read-only",
+            Self::Authentication => "authentication",
+            Self::Permission => "permission",
+            Self::Tls => "tls",
+            Self::UnknownDatabase => "unknown-database",
+            Self::UnknownTable => "unknown-table",
+            Self::UnknownColumn => "unknown-column",
+            Self::Drift => "drift",
+            Self::Fenced => "fenced",
+            Self::Diverged => "diverged",
+            Self::WorkerDied => "worker-died",
+            Self::Unsupported => "unsupported",
+            Self::Refused => "refused",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Why an attempt, table or run failed: the kind, and a sentence without values or secrets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    pub kind: ErrorKind,
+    pub message: String,
+}
+
+impl Failure {
+    #[must_use]
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.message, self.kind)
+    }
+}
+
+/// Attempts a chunk gets in all.
+pub const ATTEMPTS_MAX: u32 = 5;
+/// Workers that may die on one chunk.
+pub const WORKER_DEATHS_MAX: u32 = 3;
+/// Delay before the second attempt.
+const RETRY_BASE: Duration = Duration::from_millis(200);
+/// No delay is longer.
+const RETRY_CAP: Duration = Duration::from_secs(30);
+
+/// The delay before the attempt that follows `attempt`: full jitter over a doubling ceiling. `dice` in `0.0..1.0`
+/// is passed in, so that tests choose it.
+#[must_use]
+pub fn retry_delay(attempt: u32, dice: f64) -> Duration {
+    let ceiling = RETRY_BASE
+        .saturating_mul(1 << attempt.saturating_sub(1).min(16))
+        .min(RETRY_CAP);
+    ceiling.mul_f64(dice.clamp(0.0, 1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_double_up_to_the_cap() {
+        assert_eq!(retry_delay(1, 1.0), Duration::from_millis(200));
+        assert_eq!(retry_delay(3, 1.0), Duration::from_millis(800));
+        assert_eq!(retry_delay(3, 0.5), Duration::from_millis(400));
+        assert_eq!(retry_delay(40, 1.0), RETRY_CAP);
+    }
+
+    #[test]
+    fn the_name_is_the_stored_form() {
+        let stored = serde_json::to_string(&ErrorKind::TooManyConnections).expect("serialises");
+        assert_eq!(stored, format!("\"{}\"", ErrorKind::TooManyConnections));
+    }
+}

@@ -1,0 +1,152 @@
+//! How an incoming row meets the one at its key.
+
+use std::cmp::Ordering;
+
+use serde::{Deserialize, Serialize};
+
+use crate::failure::ErrorKind;
+use crate::value::Value;
+
+/// The merge policy of a table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "policy")]
+pub enum MergePolicy {
+    /// Never changes an existing row. An identical one is tolerated, a different one quarantined.
+    InsertOnly,
+    /// Inserts what is missing and leaves existing rows as they are.
+    KeepTarget,
+    /// The source's values win.
+    SourceWins,
+    /// The row whose `column` is later wins; on a tie, or if the source has NULL there, the target's stays.
+    NewestWins { column: String },
+    /// As `SourceWins`, and rows gone from the source go from the target, under a guard.
+    Mirror,
+}
+
+/// What to do with one incoming row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    Insert,
+    Update,
+    /// The target stays as it is.
+    Keep,
+    Quarantine(ErrorKind),
+}
+
+/// Which rows a verify may demand to be equal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Promise {
+    /// Every source row is in the target, equal.
+    EqualRows,
+    /// Every source key is in the target; rows may differ by policy.
+    EveryKey,
+}
+
+impl MergePolicy {
+    /// The verdict on an incoming row. `existing` tells whether its key is in the target; if it is, `equal`
+    /// tells whether the rows are, and `newer` whether the source's mark is later (`NewestWins` alone asks).
+    #[must_use]
+    pub fn decide(&self, existing: bool, equal: bool, newer: bool) -> Verdict {
+        match self {
+            _ if !existing => Verdict::Insert,
+            _ if equal => Verdict::Keep,
+            Self::InsertOnly => Verdict::Quarantine(ErrorKind::KeyExists),
+            Self::KeepTarget => Verdict::Keep,
+            Self::SourceWins | Self::Mirror => Verdict::Update,
+            Self::NewestWins { .. } if newer => Verdict::Update,
+            Self::NewestWins { .. } => Verdict::Keep,
+        }
+    }
+
+    /// What verification can demand after a copy under this policy.
+    #[must_use]
+    pub const fn promise(&self) -> Promise {
+        match self {
+            Self::InsertOnly | Self::SourceWins | Self::Mirror => Promise::EqualRows,
+            Self::KeepTarget | Self::NewestWins { .. } => Promise::EveryKey,
+        }
+    }
+
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::InsertOnly => "insert-only",
+            Self::KeepTarget => "keep-target",
+            Self::SourceWins => "source-wins",
+            Self::NewestWins { .. } => "newest-wins",
+            Self::Mirror => "mirror",
+        }
+    }
+}
+
+/// Whether mark `source` is later than mark `target`. NULL is earlier than anything; marks of different kinds
+/// cannot be compared and count as not later.
+#[must_use]
+pub fn is_newer(source: &Value, target: &Value) -> bool {
+    match (source, target) {
+        (Value::Null, _) => false,
+        (_, Value::Null) => true,
+        (Value::Int(a), Value::Int(b)) => a > b,
+        (Value::UInt(a), Value::UInt(b)) => a > b,
+        (Value::UInt(_), Value::Int(_)) => true,
+        (Value::Date(a), Value::Date(b)) => a > b,
+        (Value::DateTime(a), Value::DateTime(b)) | (Value::Instant(a), Value::Instant(b)) => a > b,
+        (Value::Time(a), Value::Time(b)) => a > b,
+        (Value::Float64(a), Value::Float64(b)) => a > b,
+        (Value::Decimal(a), Value::Decimal(b)) => {
+            compare_decimals(a.as_str(), b.as_str()) == Ordering::Greater
+        }
+        _ => false,
+    }
+}
+
+/// Compares two fixed-point texts of one scale.
+fn compare_decimals(a: &str, b: &str) -> Ordering {
+    match (a.strip_prefix('-'), b.strip_prefix('-')) {
+        (Some(a), Some(b)) => compare_decimals(b, a),
+        (Some(_), None) => Ordering::Less,
+        (None, Some(_)) => Ordering::Greater,
+        (None, None) => a.len().cmp(&b.len()).then_with(|| a.cmp(b)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_policy_meets_each_case() {
+        let newest = MergePolicy::NewestWins {
+            column: "at".to_owned(),
+        };
+        let policies = [
+            MergePolicy::InsertOnly,
+            MergePolicy::KeepTarget,
+            MergePolicy::SourceWins,
+            MergePolicy::Mirror,
+        ];
+        for policy in policies.iter().chain([&newest]) {
+            assert_eq!(policy.decide(false, false, true), Verdict::Insert);
+            assert_eq!(policy.decide(true, true, true), Verdict::Keep);
+        }
+        assert_eq!(
+            policies[0].decide(true, false, true),
+            Verdict::Quarantine(ErrorKind::KeyExists)
+        );
+        assert_eq!(policies[1].decide(true, false, true), Verdict::Keep);
+        assert_eq!(policies[2].decide(true, false, false), Verdict::Update);
+        assert_eq!(newest.decide(true, false, true), Verdict::Update);
+        assert_eq!(newest.decide(true, false, false), Verdict::Keep);
+    }
+
+    #[test]
+    fn later_is_later_and_null_never_is() {
+        let decimal = |t: &str| Value::Decimal(t.parse().expect("a decimal"));
+        assert!(is_newer(&decimal("10.0"), &decimal("9.9")));
+        assert!(is_newer(&decimal("-1.0"), &decimal("-2.0")));
+        assert!(!is_newer(&Value::Null, &Value::Int(1)));
+        assert!(is_newer(&Value::Int(1), &Value::Null));
+        assert!(!is_newer(&Value::Int(1), &Value::Int(1)));
+    }
+}

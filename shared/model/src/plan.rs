@@ -1,0 +1,143 @@
+//! Table plans: what a run will do to one table, decided before the first write.
+
+use serde::{Deserialize, Serialize};
+
+use crate::key::Key;
+use crate::merge::MergePolicy;
+use crate::row::Row;
+use crate::schema::{Column, LogicalType, TableSchema};
+
+/// One column pair.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ColumnPlan {
+    pub source: Column,
+    pub target: Column,
+    /// The type both sides are digested as: the target's, with padding and length classes of either side.
+    pub canonical: LogicalType,
+    /// What may not survive, for people; such values are quarantined, never bent.
+    pub loss: Option<String>,
+}
+
+/// The mass-delete guard: a sweep that finds more than either limit holds the table.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct DeleteGuard {
+    pub rows: u64,
+    /// Percent of the target's rows, 0 to 100.
+    pub percent: f64,
+}
+
+impl Default for DeleteGuard {
+    fn default() -> Self {
+        Self {
+            rows: 1_000,
+            percent: 10.0,
+        }
+    }
+}
+
+impl DeleteGuard {
+    /// Whether deleting `extra` of `total` rows needs a person's approval: more than either limit allows.
+    #[must_use]
+    #[allow(
+        clippy::cast_precision_loss,
+        reason = "a percentage of row counts needs no last digit"
+    )]
+    pub fn refuses(&self, extra: u64, total: u64) -> bool {
+        extra > 0 && (extra > self.rows || extra as f64 * 100.0 > self.percent * total as f64)
+    }
+}
+
+/// What a run will do to one table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TablePlan {
+    /// Version of this form.
+    pub v: u8,
+    /// The source table; `columns` are those that are read, in plan order.
+    pub source: TableSchema,
+    /// The target table as it is or will be; `columns` in plan order.
+    pub target: TableSchema,
+    pub columns: Vec<ColumnPlan>,
+    /// Places of the key columns in `columns`, in key order.
+    pub key: Vec<usize>,
+    pub policy: MergePolicy,
+    /// The table is missing at the target and will be made.
+    pub create_target: bool,
+    /// The target was empty when planned: rows are inserted without looking first.
+    pub fresh: bool,
+    /// Tables of a wave wait for the waves below: parents before children.
+    pub wave: u32,
+    /// The table is in a cycle of foreign keys: they are not checked row by row but at the end.
+    pub in_cycle: bool,
+    pub rows_per_chunk: u64,
+    pub delete_guard: DeleteGuard,
+    /// Rows of this table that may be quarantined before it fails.
+    pub quarantined_max: u64,
+    /// Warnings for people: index advice, coarser collations, declared losses.
+    pub notes: Vec<String>,
+}
+
+impl TablePlan {
+    /// Types the rows are digested as, in plan order.
+    #[must_use]
+    pub fn canonical_types(&self) -> Vec<LogicalType> {
+        self.columns.iter().map(|c| c.canonical.clone()).collect()
+    }
+
+    /// Types of the key columns as digested, in key order.
+    #[must_use]
+    pub fn key_types(&self) -> Vec<LogicalType> {
+        self.key
+            .iter()
+            .map(|i| self.columns[*i].canonical.clone())
+            .collect()
+    }
+
+    /// Key column names at the source.
+    #[must_use]
+    pub fn source_key(&self) -> Vec<String> {
+        self.key
+            .iter()
+            .map(|i| self.columns[*i].source.name.clone())
+            .collect()
+    }
+
+    /// Key column names at the target.
+    #[must_use]
+    pub fn target_key(&self) -> Vec<String> {
+        self.key
+            .iter()
+            .map(|i| self.columns[*i].target.name.clone())
+            .collect()
+    }
+
+    /// The key of a row in plan order.
+    #[must_use]
+    pub fn key_of(&self, row: &Row) -> Key {
+        Key(self.key.iter().map(|i| row[*i].clone()).collect())
+    }
+
+    /// Whether a key range of the source is the same range at the target: only for integers on both sides.
+    /// Collations order text in many ways, engines order UUIDs in several, and SQLite keeps dates as text.
+    #[must_use]
+    pub fn is_order_safe(&self) -> bool {
+        let is_int = |logical: &LogicalType| matches!(logical, LogicalType::Int { .. });
+        self.key
+            .iter()
+            .all(|i| is_int(&self.columns[*i].source.logical) && is_int(&self.columns[*i].target.logical))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_guard_lets_small_deletes_through_and_holds_mass_deletes() {
+        let guard = DeleteGuard::default();
+        assert!(!guard.refuses(0, 0));
+        assert!(!guard.refuses(100, 1_000));
+        assert!(guard.refuses(101, 1_000));
+        assert!(guard.refuses(1_001, 1_000_000));
+        assert!(guard.refuses(1, 1));
+    }
+}

@@ -1,0 +1,244 @@
+//! The spec as validated: what the operator asked for. Reading and checking the file is the business of `service`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::merge::MergePolicy;
+use crate::plan::DeleteGuard;
+use crate::schema::Engine;
+
+/// TLS of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tls {
+    /// Encrypted, certificate and host name verified.
+    Verify,
+    /// Encrypted, certificate not verified; needs `insecure_tls: accept-unverified` beside it.
+    Insecure,
+    /// Plain text; the default only on loopback addresses and sockets.
+    #[default]
+    Off,
+}
+
+/// How to reach a database. Secrets are references (`${env:NAME}`, `${file:/path}`), resolved by each process at
+/// connect; the ledger keeps the references only.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectionSpec {
+    pub engine: Engine,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// A reference, or (with a warning from `check`) the password itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<String>,
+    /// SQLite: the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    #[serde(default)]
+    pub tls: Tls,
+    /// PEM file with the authorities to trust instead of the system's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls_ca: Option<String>,
+}
+
+impl ConnectionSpec {
+    /// Whether the password is written in the spec itself: literally, or as the default of a reference.
+    #[must_use]
+    pub fn has_inline_secret(&self) -> bool {
+        self.password
+            .as_deref()
+            .is_some_and(|p| !p.is_empty() && (!p.starts_with("${") || p.contains(":-")))
+    }
+
+    /// Where it leads, for messages: engine, host, port, database or path. No user, no secret.
+    #[must_use]
+    pub fn address(&self) -> String {
+        match (&self.path, &self.host) {
+            (Some(path), _) => format!("{} {path}", self.engine),
+            (None, host) => {
+                let host = host.as_deref().unwrap_or("127.0.0.1");
+                let port = self.port.map_or_else(String::new, |p| format!(":{p}"));
+                format!(
+                    "{} {host}{port}/{}",
+                    self.engine,
+                    self.database.as_deref().unwrap_or("")
+                )
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for ConnectionSpec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ConnectionSpec")
+            .field("address", &self.address())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a table asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    InsertOnly,
+    Merge,
+    Mirror,
+}
+
+impl Mode {
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::InsertOnly => "insert-only",
+            Self::Merge => "merge",
+            Self::Mirror => "mirror",
+        }
+    }
+}
+
+/// One table, or several by a pattern.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TableSpec {
+    /// Source table; may hold `*`, which stands for any run of characters.
+    pub from: String,
+    /// Target table; the source's name if absent. Not allowed beside a pattern.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// Tables a pattern leaves out; may hold `*`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub except: Vec<String>,
+    /// Key columns; the primary key or a unique index without NULLs if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Vec<String>>,
+    pub mode: Mode,
+    pub policy: MergePolicy,
+    /// Columns that are not copied.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<String>,
+    pub delete_guard: DeleteGuard,
+    pub quarantined_max: u64,
+}
+
+impl TableSpec {
+    /// Whether a source table of this name is meant.
+    #[must_use]
+    pub fn matches(&self, table: &str) -> bool {
+        wildcard(&self.from, table) && !self.except.iter().any(|pattern| wildcard(pattern, table))
+    }
+
+    #[must_use]
+    pub fn is_pattern(&self) -> bool {
+        self.from.contains('*')
+    }
+}
+
+/// `*` stands for any run of characters; all else is literal, and letter case matters. Linear in the pattern times the
+/// text: each piece between stars is taken at its first place, which leaves the most for the pieces after it.
+#[must_use]
+pub fn wildcard(pattern: &str, text: &str) -> bool {
+    let Some((head, rest)) = pattern.split_once('*') else {
+        return pattern == text;
+    };
+    let Some(mut text) = text.strip_prefix(head) else {
+        return false;
+    };
+    let (middle, tail) = rest.rsplit_once('*').unwrap_or(("", rest));
+    for piece in middle.split('*') {
+        match text.find(piece) {
+            Some(at) => text = &text[at + piece.len()..],
+            None => return false,
+        }
+    }
+    text.ends_with(tail)
+}
+
+/// Sizes of chunks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChunkLimits {
+    /// Most rows in a chunk, 1 to 100,000.
+    pub rows_max: u64,
+    /// Bytes a chunk should hold.
+    pub target_bytes: u64,
+    /// Milliseconds of reading a chunk should take.
+    pub target_ms: u64,
+}
+
+impl Default for ChunkLimits {
+    fn default() -> Self {
+        Self {
+            rows_max: 100_000,
+            target_bytes: 16 * 1024 * 1024,
+            target_ms: 2_000,
+        }
+    }
+}
+
+/// What the operator asks for, checked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunSpec {
+    pub name: String,
+    pub source: ConnectionSpec,
+    pub target: ConnectionSpec,
+    pub tables: Vec<TableSpec>,
+    #[serde(default)]
+    pub chunk: ChunkLimits,
+}
+
+impl RunSpec {
+    /// The snapshot for the ledger: as given, but a password that stands in the spec itself is left out.
+    #[must_use]
+    pub fn without_secrets(&self) -> Self {
+        let mut snapshot = self.clone();
+        for connection in [&mut snapshot.source, &mut snapshot.target] {
+            if connection.has_inline_secret() {
+                connection.password = None;
+            }
+        }
+        snapshot
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_anything() {
+        assert!(wildcard("*", "") && wildcard("*", "orders"));
+        assert!(wildcard("ord*_2024", "orders_2024") && !wildcard("ord*_2024", "orders_2025"));
+        assert!(wildcard("a*b*c", "aXbYbZc") && !wildcard("a*b*c", "acb"));
+        assert!(wildcard("ü*", "üé"));
+    }
+
+    #[test]
+    fn debug_output_and_snapshots_hold_no_password() {
+        let connection = ConnectionSpec {
+            engine: Engine::Mysql,
+            host: Some("db".to_owned()),
+            port: None,
+            user: Some("app".to_owned()),
+            password: Some("hunter2".to_owned()),
+            database: Some("shop".to_owned()),
+            path: None,
+            tls: Tls::Verify,
+            tls_ca: None,
+        };
+        assert!(!format!("{connection:?}").contains("hunter2"));
+        let spec = RunSpec {
+            name: "x".to_owned(),
+            source: connection.clone(),
+            target: ConnectionSpec {
+                password: Some("${env:PW}".to_owned()),
+                ..connection
+            },
+            tables: vec![],
+            chunk: ChunkLimits::default(),
+        };
+        let snapshot = serde_json::to_string(&spec.without_secrets()).expect("serialises");
+        assert!(!snapshot.contains("hunter2") && snapshot.contains("${env:PW}"));
+    }
+}
