@@ -1,0 +1,186 @@
+//! The spec as written: every key, no judgement. The doc comments are the descriptions in the JSON schema.
+
+use schemars::{JsonSchema, Schema, json_schema};
+use serde::Deserialize;
+
+use super::form::{At, Form, Shape};
+
+/// A Syncline spec: which tables are copied from where to where, and how.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Spec")]
+pub(crate) struct RawSpec {
+    /// Version of this form; always 1.
+    #[schemars(extend("const" = 1))]
+    pub version: At<u64>,
+    /// Names the spec and its runs.
+    #[schemars(regex(pattern = r"^[a-z0-9-]{1,63}$"))]
+    pub name: At<String>,
+    /// Where rows come from.
+    pub source: At<Form<RawConnection>>,
+    /// Where rows go to.
+    pub target: At<Form<RawConnection>>,
+    /// What holds for every table that does not say otherwise.
+    pub defaults: Option<RawDefaults>,
+    /// The tables, one by one or by patterns.
+    #[schemars(length(min = 1))]
+    pub tables: At<Vec<RawTable>>,
+}
+
+/// A database. Text may hold `${env:NAME}`, `${env:NAME:-default}` and `${file:/path}`.
+#[derive(Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Connection")]
+pub(crate) struct RawConnection {
+    /// `mysql` stands for MariaDB too.
+    #[schemars(extend("enum" = ["sqlite", "mysql"]))]
+    pub engine: At<String>,
+    /// Host name or address; this machine if absent.
+    pub host: Option<At<String>>,
+    /// The engine's usual port if absent.
+    #[schemars(with = "Option<Port>")]
+    pub port: Option<At<String>>,
+    pub user: Option<At<String>>,
+    /// Better a reference than the password itself.
+    pub password: Option<At<String>>,
+    /// Needed for mysql.
+    pub database: Option<At<String>>,
+    /// The file, for sqlite; relative to where the program is started.
+    pub path: Option<At<String>>,
+    /// `off` on this machine and `verify` elsewhere, if absent.
+    #[schemars(extend("enum" = ["verify", "insecure", "off"]))]
+    pub tls: Option<At<String>>,
+    /// PEM file with the authorities to trust instead of the system's.
+    pub tls_ca: Option<At<String>>,
+    /// Must be `accept-unverified` beside `tls: insecure`.
+    #[schemars(extend("enum" = ["accept-unverified"]))]
+    pub insecure_tls: Option<At<String>>,
+}
+
+/// A port, or a reference to one.
+#[derive(JsonSchema)]
+#[schemars(untagged, inline)]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(crate) enum Port {
+    Number(std::num::NonZeroU16),
+    Reference(String),
+}
+
+/// What holds for every table that does not say otherwise.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Defaults")]
+pub(crate) struct RawDefaults {
+    /// What a table asks for; `merge` if absent.
+    #[schemars(extend("enum" = ["merge", "mirror", "insert-only"]))]
+    pub mode: Option<At<String>>,
+    /// Who wins where both sides have a row, in mode merge; `source-wins` if absent.
+    pub policy: Option<At<Form<RawNewest>>>,
+    /// What happens to a row the target cannot take.
+    #[schemars(extend("enum" = ["quarantine"]))]
+    pub on_bad_row: Option<At<String>>,
+    /// How a copy is verified.
+    #[schemars(extend("enum" = ["digest"]))]
+    pub verify: Option<At<String>>,
+    pub chunk: Option<RawChunk>,
+    pub guard: Option<RawGuard>,
+}
+
+/// Sizes of chunks, the units of work.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Chunk")]
+pub(crate) struct RawChunk {
+    /// Most rows in a chunk; 100000 if absent.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub rows_max: Option<At<u64>>,
+    /// Bytes a chunk should hold; 16MiB if absent.
+    pub target_size: Option<At<String>>,
+    /// Time that reading a chunk should take; 2s if absent.
+    pub target_time: Option<At<String>>,
+}
+
+/// One table, or several by a pattern.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Table")]
+pub(crate) struct RawTable {
+    /// Source table: `name`, `schema.name`, or a pattern with `*`. An entry with the exact name wins over a pattern.
+    pub from: At<String>,
+    /// Target table; the source's name if absent. Not beside a pattern.
+    pub to: Option<At<String>>,
+    /// Tables a pattern leaves out; may hold `*`.
+    pub except: Option<At<Vec<At<String>>>>,
+    /// Key columns; the primary key, or a unique index without NULLs, if absent.
+    pub key: Option<At<Vec<At<String>>>>,
+    #[schemars(extend("enum" = ["merge", "mirror", "insert-only"]))]
+    pub mode: Option<At<String>>,
+    /// Who wins where both sides have a row; mode merge only.
+    pub policy: Option<At<Form<RawNewest>>>,
+    /// Columns that are not copied.
+    pub exclude: Option<At<Vec<At<String>>>>,
+    pub guard: Option<RawGuard>,
+}
+
+/// The later row wins.
+#[derive(Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Newest")]
+pub(crate) struct RawNewest {
+    /// The column that tells which row is later.
+    pub newest: At<String>,
+}
+
+/// Limits beyond which a table is held until a person allows it.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Guard")]
+pub(crate) struct RawGuard {
+    /// Rows a mirror may delete: `10%`, `1000`, both as a list, or `{ rows: 1000, percent: 10% }`. Whatever comes
+    /// first holds; a limit that is not given does not apply. 10% and 1000 rows if the key is absent.
+    pub max_delete: Option<At<Form<RawMaxDelete>>>,
+    /// Rows that may be quarantined; 1000 if absent.
+    pub max_quarantined: Option<At<u64>>,
+}
+
+/// Rows that may be deleted.
+#[derive(Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "MaxDelete")]
+pub(crate) struct RawMaxDelete {
+    /// Number of rows.
+    #[schemars(with = "Option<u64>")]
+    pub rows: Option<At<String>>,
+    /// Share of the target's rows: `10%`.
+    pub percent: Option<At<String>>,
+}
+
+impl Shape for RawConnection {
+    const EXPECTED: &'static str = "a mapping such as { engine: sqlite, path: shop.db }, or a URL";
+    const LIST: bool = false;
+
+    fn scalar() -> Schema {
+        json_schema!({ "type": "string", "pattern": "^(mysql|sqlite):" })
+    }
+}
+
+impl Shape for RawNewest {
+    const EXPECTED: &'static str = "source-wins, keep-target or { newest: column }";
+    const LIST: bool = false;
+
+    fn scalar() -> Schema {
+        json_schema!({ "enum": ["source-wins", "keep-target"] })
+    }
+}
+
+impl Shape for RawMaxDelete {
+    const EXPECTED: &'static str = "a limit such as 10%, 1000, or [10%, 1000]";
+    const LIST: bool = true;
+
+    fn scalar() -> Schema {
+        json_schema!({ "anyOf": [
+            { "type": "string", "pattern": "^[0-9]+(\\.[0-9]+)?%$" },
+            { "type": "integer", "minimum": 0 },
+        ] })
+    }
+}

@@ -1,0 +1,169 @@
+//! Raw → model. Every problem is noted and the rest is checked on, so that one reading shows them all.
+
+use model::RunSpec;
+use model::spec::ChunkLimits;
+
+use super::LoadedSpec;
+use super::error::SpecProblem;
+use super::form::{At, Place};
+use super::parse::suggest;
+use super::raw::{RawChunk, RawSpec};
+use super::units::{parse_millis, parse_size};
+use crate::problem::{Page, code};
+use crate::secret::Variables;
+
+/// Bytes a chunk may aim at: less wastes round trips, more would not fit a worker's memory.
+const TARGET_BYTES: std::ops::RangeInclusive<u64> = 1024..=64 * 1024 * 1024;
+/// Milliseconds a chunk may aim at: it must end well within a lease.
+const TARGET_MILLIS: std::ops::RangeInclusive<u64> = 1..=20_000;
+const ROWS_MAX: std::ops::RangeInclusive<u64> = 1..=100_000;
+const NAME_CHARS_MAX: usize = 63;
+
+/// What was found so far.
+pub(super) struct Findings<'a> {
+    pub problems: Vec<SpecProblem>,
+    pub warnings: Vec<String>,
+    pub variables: Variables<'a>,
+}
+
+impl Findings<'_> {
+    pub(super) fn refuse(
+        &mut self,
+        page: &'static Page,
+        message: impl Into<String>,
+        place: Place,
+        help: &str,
+    ) {
+        self.problems
+            .push(SpecProblem::new(page, message, place).help(help));
+    }
+
+    /// The choice with this name; `kind` is for the message.
+    pub(super) fn choose<T: Copy>(
+        &mut self,
+        page: &'static Page,
+        given: &At<String>,
+        choices: &[(&str, T)],
+    ) -> Option<T> {
+        let found = choices.iter().find(|(name, _choice)| *name == given.value);
+        if found.is_none() {
+            let names: Vec<&str> = choices.iter().map(|(name, _choice)| *name).collect();
+            self.refuse(
+                page,
+                format!("{} `{}`", page.title, given.value),
+                given.place,
+                &suggest(&given.value, &names),
+            );
+        }
+        found.map(|(_name, choice)| *choice)
+    }
+}
+
+pub(super) fn validate(raw: &RawSpec, variables: Variables<'_>) -> Result<LoadedSpec, Vec<SpecProblem>> {
+    let mut findings = Findings {
+        problems: Vec::new(),
+        warnings: Vec::new(),
+        variables,
+    };
+    check_version(&raw.version, &mut findings);
+    check_name(&raw.name, &mut findings);
+    let source = super::connection::connection(&raw.source, "source", &mut findings);
+    let target = super::connection::connection(&raw.target, "target", &mut findings);
+    let chunk = raw.defaults.as_ref().and_then(|defaults| defaults.chunk.as_ref());
+    let chunk = chunk.map_or_else(ChunkLimits::default, |chunk| chunk_limits(chunk, &mut findings));
+    let tables = super::tables::tables(raw, (source.as_ref(), target.as_ref()), &mut findings);
+    match (source, target) {
+        (Some(source), Some(target)) if findings.problems.is_empty() => Ok(LoadedSpec {
+            spec: RunSpec {
+                name: raw.name.value.clone(),
+                source,
+                target,
+                tables,
+                chunk,
+            },
+            warnings: findings.warnings,
+        }),
+        _ => Err(findings.problems),
+    }
+}
+
+fn check_version(version: &At<u64>, findings: &mut Findings<'_>) {
+    if version.value != 1 {
+        let message = format!("unknown version {}", version.value);
+        findings.refuse(
+            code::VERSION,
+            message,
+            version.place,
+            "this program reads `version: 1`",
+        );
+    }
+}
+
+fn check_name(name: &At<String>, findings: &mut Findings<'_>) {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if name.value.is_empty() || name.value.len() > NAME_CHARS_MAX || !name.value.chars().all(is_plain) {
+        findings.refuse(
+            code::BAD_NAME,
+            "not a name for a spec",
+            name.place,
+            "use 1 to 63 of a-z, 0-9 and -",
+        );
+    }
+}
+
+fn chunk_limits(raw: &RawChunk, findings: &mut Findings<'_>) -> ChunkLimits {
+    let default = ChunkLimits::default();
+    ChunkLimits {
+        rows_max: raw.rows_max.as_ref().map_or(default.rows_max, |rows| {
+            if !ROWS_MAX.contains(&rows.value) {
+                findings.refuse(
+                    code::BAD_LIMIT,
+                    "rows_max is out of range",
+                    rows.place,
+                    "use 1 to 100000",
+                );
+            }
+            rows.value
+        }),
+        target_bytes: raw.target_size.as_ref().map_or(default.target_bytes, |size| {
+            let bytes = parse_size(&size.value).unwrap_or_else(|| {
+                findings.refuse(
+                    code::BAD_SIZE,
+                    "not a size",
+                    size.place,
+                    "a number and a unit: 512KiB, 16MiB, 20MB",
+                );
+                default.target_bytes
+            });
+            if !TARGET_BYTES.contains(&bytes) {
+                findings.refuse(
+                    code::BAD_LIMIT,
+                    "target_size is out of range",
+                    size.place,
+                    "use 1KiB to 64MiB",
+                );
+            }
+            bytes
+        }),
+        target_ms: raw.target_time.as_ref().map_or(default.target_ms, |time| {
+            let millis = parse_millis(&time.value).unwrap_or_else(|| {
+                findings.refuse(
+                    code::BAD_DURATION,
+                    "not a duration",
+                    time.place,
+                    "a number and a unit: 500ms, 2s",
+                );
+                default.target_ms
+            });
+            if !TARGET_MILLIS.contains(&millis) {
+                findings.refuse(
+                    code::BAD_LIMIT,
+                    "target_time is out of range",
+                    time.place,
+                    "use 1ms to 20s",
+                );
+            }
+            millis
+        }),
+    }
+}
