@@ -4,8 +4,6 @@
 //! `H<byte length>:<hex SHA-256>;`. A row is its tokens in plan order, so nothing needs escaping and NULL,
 //! the empty string and a missing field stay three things.
 
-use std::io::Write as _;
-
 use serde_json::Value as Json;
 use sha2::{Digest as _, Sha256};
 
@@ -23,18 +21,14 @@ const INLINE_BYTES_MAX: usize = 64 * 1024;
 pub struct RowEncoder {
     types: Vec<LogicalType>,
     row: Vec<u8>,
-    field: Vec<u8>,
+    field: String,
 }
 
 impl RowEncoder {
     /// An encoder for rows whose cells have these types (the plan's target types).
     #[must_use]
     pub const fn new(types: Vec<LogicalType>) -> Self {
-        Self {
-            types,
-            row: Vec::new(),
-            field: Vec::new(),
-        }
+        Self { types, row: Vec::new(), field: String::new() }
     }
 
     /// The digest of a row whose cells are in the order of the encoder's types.
@@ -56,71 +50,76 @@ impl RowEncoder {
 /// Digest of a key's tokens: tells rows apart without holding their keys.
 #[must_use]
 pub fn key_digest(key: &Key, types: &[LogicalType]) -> RowDigest {
-    let (mut row, mut field) = (Vec::new(), Vec::new());
+    let (mut row, mut field) = (Vec::new(), String::new());
     for (value, logical) in key.0.iter().zip(types) {
         token(&mut row, &mut field, value, logical);
     }
     RowDigest::of(&row)
 }
 
-fn token(row: &mut Vec<u8>, field: &mut Vec<u8>, value: &Value, logical: &LogicalType) {
+fn token(row: &mut Vec<u8>, field: &mut String, value: &Value, logical: &LogicalType) {
     if value.is_null() {
         row.extend_from_slice(b"N;");
         return;
     }
     field.clear();
-    text_of(field, value, logical);
+    push_text(field, value, logical);
     let long = matches!(
         logical,
         LogicalType::Json | LogicalType::Text { long: true, .. } | LogicalType::Bytes { long: true, .. }
     );
-    // Writing to a Vec cannot fail.
-    if long || field.len() > INLINE_BYTES_MAX {
-        let _ = write!(row, "H{}:{};", field.len(), hex::encode(Sha256::digest(&field)));
-    } else {
-        let _ = write!(row, "{}:", field.len());
-        row.extend_from_slice(field);
-        row.push(b';');
+    let is_hashed = long || field.len() > INLINE_BYTES_MAX;
+    if is_hashed {
+        row.push(b'H');
     }
+    row.extend_from_slice(itoa::Buffer::new().format(field.len()).as_bytes());
+    row.push(b':');
+    if is_hashed {
+        row.extend_from_slice(hex::encode(Sha256::digest(&field)).as_bytes());
+    } else {
+        row.extend_from_slice(field.as_bytes());
+    }
+    row.push(b';');
 }
 
-fn text_of(out: &mut Vec<u8>, value: &Value, logical: &LogicalType) {
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "other types have no fraction of a second"
-    )]
+/// Appends the canonical text of a value.
+fn push_text(out: &mut String, value: &Value, logical: &LogicalType) {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "other types have no fraction of a second")]
     let fraction = match logical {
         LogicalType::Time { fraction }
         | LogicalType::DateTime { fraction }
         | LogicalType::Instant { fraction } => *fraction,
         _ => 9,
     };
-    let written = match value {
-        Value::Null => Ok(()),
-        Value::Bool(b) => write!(out, "{}", u8::from(*b)),
-        Value::Int(n) => write!(out, "{n}"),
-        Value::UInt(n) => write!(out, "{n}"),
-        Value::Decimal(d) => write!(out, "{d}"),
-        Value::Float32(v) => write!(out, "x{:08x}", v.to_bits()),
-        Value::Float64(v) => write!(out, "x{:016x}", v.to_bits()),
-        Value::Date(d) => write!(out, "{d}"),
-        Value::Time(t) => write!(out, "{}", t.to_text(fraction)),
-        Value::DateTime(d) => write!(out, "{}", d.to_text('T', fraction)),
-        Value::Instant(d) => write!(out, "{}Z", d.to_text('T', fraction)),
+    match value {
+        Value::Null => {}
+        Value::Bool(b) => out.push(if *b { '1' } else { '0' }),
+        Value::Int(n) => out.push_str(itoa::Buffer::new().format(*n)),
+        Value::UInt(n) => out.push_str(itoa::Buffer::new().format(*n)),
+        Value::Decimal(d) => out.push_str(d.as_str()),
+        Value::Float32(v) => push_bits(out, &v.to_bits().to_be_bytes()),
+        Value::Float64(v) => push_bits(out, &v.to_bits().to_be_bytes()),
+        Value::Date(d) => d.push_text(out),
+        Value::Time(t) => t.push_text(out, fraction),
+        Value::DateTime(d) => d.push_text(out, 'T', fraction),
+        Value::Instant(d) => {
+            d.push_text(out, 'T', fraction);
+            out.push('Z');
+        }
         Value::Text(s) => {
             // CHAR(n) pads on some engines and trims on others: its trailing spaces carry no meaning.
             let fixed = matches!(logical, LogicalType::Text { fixed: true, .. });
-            out.extend_from_slice(if fixed { s.trim_end_matches(' ') } else { s }.as_bytes());
-            Ok(())
+            out.push_str(if fixed { s.trim_end_matches(' ') } else { s });
         }
-        Value::Bytes(b) => write!(out, "{}", hex::encode(b)),
-        Value::Json(s) => {
-            out.extend_from_slice(canonical_json(s).as_deref().unwrap_or(s).as_bytes());
-            Ok(())
-        }
-        Value::Uuid(u) => write!(out, "{u}"),
-    };
-    debug_assert!(written.is_ok(), "writing to a Vec cannot fail");
+        Value::Bytes(b) => out.push_str(&hex::encode(b)),
+        Value::Json(s) => out.push_str(canonical_json(s).as_deref().unwrap_or(s)),
+        Value::Uuid(u) => out.push_str(u.hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer())),
+    }
+}
+
+fn push_bits(out: &mut String, bits: &[u8]) {
+    out.push('x');
+    out.push_str(&hex::encode(bits));
 }
 
 /// JSON with sorted keys, no white space and numbers by value (`1.0`, `1` and `10e-1` are one number). `None` if
@@ -138,7 +137,7 @@ fn write_json(out: &mut String, json: &Json) {
         Json::Null => out.push_str("null"),
         Json::Bool(b) => out.push_str(if *b { "true" } else { "false" }),
         Json::Number(n) => out.push_str(&canonical_number(&n.to_string())),
-        Json::String(s) => out.push_str(&Json::String(s.clone()).to_string()),
+        Json::String(s) => push_json_string(out, s),
         Json::Array(items) => {
             out.push('[');
             for (i, item) in items.iter().enumerate() {
@@ -157,7 +156,7 @@ fn write_json(out: &mut String, json: &Json) {
                 if i > 0 {
                     out.push(',');
                 }
-                out.push_str(&Json::String(name.clone()).to_string());
+                push_json_string(out, name);
                 out.push(':');
                 write_json(out, member);
             }
@@ -166,16 +165,23 @@ fn write_json(out: &mut String, json: &Json) {
     }
 }
 
+fn push_json_string(out: &mut String, text: &str) {
+    let is_plain = text.bytes().all(|b| b >= b' ' && b != b'"' && b != b'\\');
+    if is_plain {
+        out.push('"');
+        out.push_str(text);
+        out.push('"');
+    } else {
+        out.push_str(&Json::String(text.to_owned()).to_string());
+    }
+}
+
 /// Numbers by value. Integers stay exact; anything with a fraction or exponent is taken as the double it denotes,
 /// since that is what JSON columns store, and is printed as that double's shortest decimal.
 fn canonical_number(text: &str) -> String {
     let is_integer = text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
     if is_integer {
-        return if text == "-0" {
-            "0".to_owned()
-        } else {
-            text.to_owned()
-        };
+        return if text == "-0" { "0".to_owned() } else { text.to_owned() };
     }
     text.parse::<f64>()
         .ok()
@@ -191,11 +197,7 @@ mod tests {
     use crate::value::tests::any_value;
 
     fn text(max: Option<u64>, fixed: bool) -> LogicalType {
-        LogicalType::Text {
-            max_chars: max,
-            fixed,
-            long: false,
-        }
+        LogicalType::Text { max_chars: max, fixed, long: false }
     }
 
     fn encode(types: Vec<LogicalType>, row: &[Value]) -> String {
@@ -224,15 +226,9 @@ mod tests {
             "{ \"a\" : [100.0,\"\\u0078\"], \"b\":10e-1 }",
         ];
         for variant in same {
-            assert_eq!(
-                canonical_json(variant).as_deref(),
-                Some("{\"a\":[100,\"x\"],\"b\":1}")
-            );
+            assert_eq!(canonical_json(variant).as_deref(), Some("{\"a\":[100,\"x\"],\"b\":1}"));
         }
-        assert_eq!(
-            canonical_json("18446744073709551615").as_deref(),
-            Some("18446744073709551615")
-        );
+        assert_eq!(canonical_json("18446744073709551615").as_deref(), Some("18446744073709551615"));
         assert_eq!(canonical_json("{"), None);
     }
 

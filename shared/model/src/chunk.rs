@@ -101,10 +101,7 @@ impl ChunkState {
         matches!(
             (self, next),
             (Self::Ready, Self::Running | Self::Cancelled)
-                | (
-                    Self::Running,
-                    Self::Ready | Self::Done | Self::Quarantined | Self::Cancelled
-                )
+                | (Self::Running, Self::Ready | Self::Done | Self::Quarantined | Self::Cancelled)
                 | (Self::Quarantined, Self::Ready)
         )
     }

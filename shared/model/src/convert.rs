@@ -1,9 +1,6 @@
 //! One value into one type: exactly, or not at all.
 
-#![expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "a pair of value and type that is not named is refused"
-)]
+#![expect(clippy::wildcard_enum_match_arm, reason = "a pair of value and type that is not named is refused")]
 
 use crate::decimal::Decimal;
 use crate::failure::ErrorKind;
@@ -33,11 +30,11 @@ pub fn convert(value: Value, target: &LogicalType) -> Result<Value, ConvertError
         LogicalType::Bool => to_bool(value),
         LogicalType::Int { bits, unsigned } => to_int(&value, *bits, *unsigned),
         LogicalType::Decimal { precision, scale } => {
-            to_decimal(&value, usize::from(*precision), usize::from(*scale))
+            to_decimal(value, usize::from(*precision), usize::from(*scale))
         }
-        LogicalType::AnyDecimal => decimal_of(&value)
-            .map(|d| Value::Decimal(d.trimmed()))
-            .ok_or_else(|| mismatch(&value, target)),
+        LogicalType::AnyDecimal => {
+            decimal_of(&value).map(|d| Value::Decimal(d.trimmed())).ok_or_else(|| mismatch(&value, target))
+        }
         LogicalType::Float32 => to_float32(&value),
         LogicalType::Float64 => to_float64(&value),
         LogicalType::Date => to_date(&value),
@@ -56,24 +53,15 @@ pub fn convert(value: Value, target: &LogicalType) -> Result<Value, ConvertError
 }
 
 fn refusal(kind: ErrorKind, reason: impl Into<String>) -> ConvertError {
-    ConvertError {
-        kind,
-        reason: reason.into(),
-    }
+    ConvertError { kind, reason: reason.into() }
 }
 
 fn mismatch(value: &Value, target: &LogicalType) -> ConvertError {
-    refusal(
-        ErrorKind::Conversion,
-        format!("a {} value cannot be kept as {target}", value.kind()),
-    )
+    refusal(ErrorKind::Conversion, format!("a {} value cannot be kept as {target}", value.kind()))
 }
 
 fn fraction_lost(fraction: u8) -> ConvertError {
-    refusal(
-        ErrorKind::Conversion,
-        format!("the second has more than {fraction} fraction digits"),
-    )
+    refusal(ErrorKind::Conversion, format!("the second has more than {fraction} fraction digits"))
 }
 
 fn to_bool(value: Value) -> Result<Value, ConvertError> {
@@ -93,9 +81,9 @@ fn to_int(value: &Value, bits: u8, unsigned: bool) -> Result<Value, ConvertError
         Value::Int(n) => Some(i128::from(*n)),
         Value::UInt(n) => Some(i128::from(*n)),
         Value::Decimal(d) => d.rescale(0).and_then(|whole| whole.as_str().parse().ok()),
-        Value::Float32(_) | Value::Float64(_) => decimal_of(value)
-            .and_then(|d| d.rescale(0))
-            .and_then(|whole| whole.as_str().parse().ok()),
+        Value::Float32(_) | Value::Float64(_) => {
+            decimal_of(value).and_then(|d| d.rescale(0)).and_then(|whole| whole.as_str().parse().ok())
+        }
         _ => None,
     };
     let wide = wide.ok_or_else(|| mismatch(value, &LogicalType::Int { bits, unsigned }))?;
@@ -106,10 +94,7 @@ fn to_int(value: &Value, bits: u8, unsigned: bool) -> Result<Value, ConvertError
     };
     if wide < low || wide > high {
         let sign = if unsigned { "unsigned " } else { "" };
-        return Err(refusal(
-            ErrorKind::OutOfRange,
-            format!("the integer does not fit {sign}{bits} bits"),
-        ));
+        return Err(refusal(ErrorKind::OutOfRange, format!("the integer does not fit {sign}{bits} bits")));
     }
     Ok(match (i64::try_from(wide), u64::try_from(wide)) {
         (Ok(n), _) => Value::Int(n),
@@ -131,21 +116,15 @@ fn decimal_of(value: &Value) -> Option<Decimal> {
     }
 }
 
-fn to_decimal(value: &Value, precision: usize, scale: usize) -> Result<Value, ConvertError> {
-    let decimal = decimal_of(value).ok_or_else(|| {
-        mismatch(
-            value,
-            &LogicalType::Decimal {
-                precision: saturating(precision),
-                scale: saturating(scale),
-            },
-        )
+fn to_decimal(value: Value, precision: usize, scale: usize) -> Result<Value, ConvertError> {
+    if matches!(&value, Value::Decimal(d) if d.scale() == scale && d.precision() <= precision) {
+        return Ok(value);
+    }
+    let decimal = decimal_of(&value).ok_or_else(|| {
+        mismatch(&value, &LogicalType::Decimal { precision: saturating(precision), scale: saturating(scale) })
     })?;
     let fitted = decimal.rescale(scale).ok_or_else(|| {
-        refusal(
-            ErrorKind::Conversion,
-            format!("the number has more than {scale} fraction digits"),
-        )
+        refusal(ErrorKind::Conversion, format!("the number has more than {scale} fraction digits"))
     })?;
     let integer_max = precision.saturating_sub(scale);
     if fitted.integer_digits() > integer_max {
@@ -170,30 +149,20 @@ fn to_float64(value: &Value) -> Result<Value, ConvertError> {
             (Decimal::from_f64(float)?.trimmed() == d.trimmed()).then_some(float)
         }),
     };
-    exact
-        .map(Value::Float64)
-        .ok_or_else(|| mismatch(value, &LogicalType::Float64))
+    exact.map(Value::Float64).ok_or_else(|| mismatch(value, &LogicalType::Float64))
 }
 
 fn to_float32(value: &Value) -> Result<Value, ConvertError> {
     if let Value::Float32(v) = value {
         return Ok(Value::Float32(*v));
     }
-    let Value::Float64(wide) = to_float64(value)? else {
-        unreachable!("to_float64 gives a float64")
-    };
-    #[allow(
-        clippy::cast_possible_truncation,
-        reason = "the loss is what is being looked for"
-    )]
+    let Value::Float64(wide) = to_float64(value)? else { unreachable!("to_float64 gives a float64") };
+    #[allow(clippy::cast_possible_truncation, reason = "the loss is what is being looked for")]
     let narrow = wide as f32;
     if f64::from(narrow).to_bits() == wide.to_bits() {
         Ok(Value::Float32(narrow))
     } else {
-        Err(refusal(
-            ErrorKind::Conversion,
-            "the number needs more than 32 bits of floating point",
-        ))
+        Err(refusal(ErrorKind::Conversion, "the number needs more than 32 bits of floating point"))
     }
 }
 
@@ -210,28 +179,18 @@ fn to_date(value: &Value) -> Result<Value, ConvertError> {
 fn to_date_time(value: &Value, target: &LogicalType, fraction: u8) -> Result<DateTime, ConvertError> {
     let date_time = match value {
         Value::DateTime(d) | Value::Instant(d) => *d,
-        Value::Date(date) => DateTime {
-            date: *date,
-            nanos: 0,
-        },
+        Value::Date(date) => DateTime { date: *date, nanos: 0 },
         other => return Err(mismatch(other, target)),
     };
     in_years(date_time.date)?;
-    if date_time.fits(fraction) {
-        Ok(date_time)
-    } else {
-        Err(fraction_lost(fraction))
-    }
+    if date_time.fits(fraction) { Ok(date_time) } else { Err(fraction_lost(fraction)) }
 }
 
 fn in_years(date: Date) -> Result<Date, ConvertError> {
     if (0..=9_999).contains(&date.year) {
         Ok(date)
     } else {
-        Err(refusal(
-            ErrorKind::OutOfRange,
-            "the year is not within 0 and 9999",
-        ))
+        Err(refusal(ErrorKind::OutOfRange, "the year is not within 0 and 9999"))
     }
 }
 
@@ -245,31 +204,19 @@ fn to_text(value: Value, max_chars: Option<u64>, fixed: bool) -> Result<Value, C
         Value::Float32(v) => v.to_string(),
         Value::Float64(v) => v.to_string(),
         Value::Date(d) => d.to_string(),
-        Value::Time(t) => t
-            .to_text(9)
-            .trim_end_matches('0')
-            .trim_end_matches('.')
-            .to_owned(),
+        Value::Time(t) => t.to_text(9).trim_end_matches('0').trim_end_matches('.').to_owned(),
         Value::DateTime(d) => trimmed_fraction(&d.to_text(' ', 9)).to_owned(),
         Value::Instant(d) => format!("{}Z", trimmed_fraction(&d.to_text(' ', 9))),
         Value::Uuid(u) => u.to_string(),
         other @ (Value::Null | Value::Bytes(_)) => {
-            return Err(mismatch(
-                &other,
-                &LogicalType::Text {
-                    max_chars,
-                    fixed,
-                    long: false,
-                },
-            ));
+            return Err(mismatch(&other, &LogicalType::Text { max_chars, fixed, long: false }));
         }
     };
     let counted = if fixed { text.trim_end_matches(' ') } else { &text };
     match max_chars {
-        Some(max) if counted.len() as u64 > max && counted.chars().count() as u64 > max => Err(refusal(
-            ErrorKind::TooLong,
-            format!("the text is longer than {max} characters"),
-        )),
+        Some(max) if counted.len() as u64 > max && counted.chars().count() as u64 > max => {
+            Err(refusal(ErrorKind::TooLong, format!("the text is longer than {max} characters")))
+        }
         _ => Ok(Value::Text(text)),
     }
 }
@@ -284,21 +231,13 @@ fn to_bytes(value: Value, max_bytes: Option<u64>, fixed: bool) -> Result<Value, 
         Value::Text(s) => s.into_bytes(),
         Value::Uuid(u) => u.as_bytes().to_vec(),
         other => {
-            return Err(mismatch(
-                &other,
-                &LogicalType::Bytes {
-                    max_bytes,
-                    fixed,
-                    long: false,
-                },
-            ));
+            return Err(mismatch(&other, &LogicalType::Bytes { max_bytes, fixed, long: false }));
         }
     };
     match max_bytes {
-        Some(max) if bytes.len() as u64 > max => Err(refusal(
-            ErrorKind::TooLong,
-            format!("the value is longer than {max} bytes"),
-        )),
+        Some(max) if bytes.len() as u64 > max => {
+            Err(refusal(ErrorKind::TooLong, format!("the value is longer than {max} bytes")))
+        }
         Some(max) if fixed && (bytes.len() as u64) < max => Err(refusal(
             ErrorKind::Conversion,
             format!("the value is shorter than the column's {max} bytes and would be padded"),
@@ -323,8 +262,7 @@ fn to_uuid(value: &Value) -> Result<Value, ConvertError> {
         Value::Bytes(b) => uuid::Uuid::from_slice(b).ok(),
         _ => None,
     };
-    uuid.map(Value::Uuid)
-        .ok_or_else(|| mismatch(value, &LogicalType::Uuid))
+    uuid.map(Value::Uuid).ok_or_else(|| mismatch(value, &LogicalType::Uuid))
 }
 
 #[cfg(test)]
@@ -345,55 +283,30 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_refused_and_never_bent() {
-        let money = LogicalType::Decimal {
-            precision: 10,
-            scale: 2,
-        };
+        let money = LogicalType::Decimal { precision: 10, scale: 2 };
         assert_eq!(convert(decimal("1.5"), &money), Ok(decimal("1.50")));
         assert_eq!(kind(decimal("1.005"), &money), ErrorKind::Conversion);
         assert_eq!(kind(decimal("123456789.00"), &money), ErrorKind::OutOfRange);
         assert_eq!(kind(decimal("1e-30"), &money), ErrorKind::Conversion);
-        let small = LogicalType::Int {
-            bits: 8,
-            unsigned: true,
-        };
+        let small = LogicalType::Int { bits: 8, unsigned: true };
         assert_eq!(kind(Value::Int(256), &small), ErrorKind::OutOfRange);
         assert_eq!(kind(Value::Int(-1), &small), ErrorKind::OutOfRange);
-        let big = LogicalType::Int {
-            bits: 64,
-            unsigned: true,
-        };
+        let big = LogicalType::Int { bits: 64, unsigned: true };
         assert_eq!(convert(Value::UInt(u64::MAX), &big), Ok(Value::UInt(u64::MAX)));
         assert_eq!(
-            kind(
-                Value::UInt(u64::MAX),
-                &LogicalType::Int {
-                    bits: 64,
-                    unsigned: false
-                }
-            ),
+            kind(Value::UInt(u64::MAX), &LogicalType::Int { bits: 64, unsigned: false }),
             ErrorKind::OutOfRange
         );
         assert_eq!(
-            kind(
-                Value::Time(Time { nanos: 1_000 }),
-                &LogicalType::Time { fraction: 3 }
-            ),
+            kind(Value::Time(Time { nanos: 1_000 }), &LogicalType::Time { fraction: 3 }),
             ErrorKind::Conversion
         );
-        assert_eq!(
-            kind(Value::Float64(0.1), &LogicalType::Float32),
-            ErrorKind::Conversion
-        );
+        assert_eq!(kind(Value::Float64(0.1), &LogicalType::Float32), ErrorKind::Conversion);
     }
 
     #[test]
     fn text_limits_count_characters_not_bytes() {
-        let four = LogicalType::Text {
-            max_chars: Some(4),
-            fixed: false,
-            long: false,
-        };
+        let four = LogicalType::Text { max_chars: Some(4), fixed: false, long: false };
         assert!(convert(Value::Text("😀😀😀😀".to_owned()), &four).is_ok());
         assert_eq!(kind(Value::Text("abcde".to_owned()), &four), ErrorKind::TooLong);
         assert_eq!(kind(Value::Bytes(vec![1]), &four), ErrorKind::Conversion);
@@ -404,10 +317,7 @@ mod tests {
             Just(LogicalType::Bool),
             (prop::sample::select(vec![8_u8, 16, 24, 32, 64]), any::<bool>())
                 .prop_map(|(bits, unsigned)| LogicalType::Int { bits, unsigned }),
-            (1..65_u16, 0..30_u16).prop_map(|(p, s)| LogicalType::Decimal {
-                precision: p.max(s),
-                scale: s
-            }),
+            (1..65_u16, 0..30_u16).prop_map(|(p, s)| LogicalType::Decimal { precision: p.max(s), scale: s }),
             Just(LogicalType::AnyDecimal),
             Just(LogicalType::Float32),
             Just(LogicalType::Float64),
@@ -415,11 +325,7 @@ mod tests {
             (0..=9_u8).prop_map(|fraction| LogicalType::DateTime { fraction }),
             Just(LogicalType::Json),
             Just(LogicalType::Uuid),
-            (0..50_u64).prop_map(|n| LogicalType::Text {
-                max_chars: Some(n),
-                fixed: false,
-                long: false
-            }),
+            (0..50_u64).prop_map(|n| LogicalType::Text { max_chars: Some(n), fixed: false, long: false }),
         ]
     }
 

@@ -82,21 +82,13 @@ impl Decimal {
     /// The shortest decimal that reads back as this float; `None` for NaN and infinities.
     #[must_use]
     pub fn from_f64(value: f64) -> Option<Self> {
-        if value.is_finite() {
-            format!("{value}").parse().ok()
-        } else {
-            None
-        }
+        if value.is_finite() { format!("{value}").parse().ok() } else { None }
     }
 }
 
 fn normalised(text: &str) -> Decimal {
     let is_zero = text.bytes().all(|b| matches!(b, b'-' | b'0' | b'.'));
-    Decimal(if is_zero {
-        text.trim_start_matches('-').to_owned()
-    } else {
-        text.to_owned()
-    })
+    Decimal(if is_zero { text.trim_start_matches('-').to_owned() } else { text.to_owned() })
 }
 
 impl fmt::Display for Decimal {
@@ -136,6 +128,9 @@ impl FromStr for Decimal {
 
     /// Takes `[+-]digits[.digits][e[+-]digits]`; keeps the written scale.
     fn from_str(text: &str) -> Result<Self, DecimalError> {
+        if is_normal(text.as_bytes()) {
+            return Ok(Self(text.to_owned()));
+        }
         let (mantissa, exponent) = match text.split_once(['e', 'E']) {
             Some((m, e)) => (m, e.parse::<i64>().map_err(|_| DecimalError)?),
             None => (text, 0),
@@ -163,6 +158,20 @@ impl FromStr for Decimal {
             format!("{sign}{integer}.{fraction}")
         }))
     }
+}
+
+/// Whether the text is already the one form: most of what databases print is.
+fn is_normal(text: &[u8]) -> bool {
+    let unsigned = text.strip_prefix(b"-").unwrap_or(text);
+    let integer = unsigned.iter().take_while(|b| b.is_ascii_digit()).count();
+    let fraction_is_fine = match unsigned.get(integer) {
+        None => true,
+        Some(b'.') => unsigned.len() > integer + 1 && unsigned[integer + 1..].iter().all(u8::is_ascii_digit),
+        Some(_) => false,
+    };
+    let leads_well = integer == 1 || integer > 1 && unsigned[0] != b'0';
+    let may_be_minus_zero = unsigned.len() < text.len() && unsigned.iter().all(|b| matches!(b, b'0' | b'.'));
+    fraction_is_fine && leads_well && !may_be_minus_zero
 }
 
 /// Moves the point by `exponent` places.

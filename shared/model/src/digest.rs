@@ -41,10 +41,7 @@ impl Add for ChunkDigest {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
-        Self {
-            rows: self.rows + other.rows,
-            sum: self.sum.wrapping_add(other.sum),
-        }
+        Self { rows: self.rows + other.rows, sum: self.sum.wrapping_add(other.sum) }
     }
 }
 

@@ -159,10 +159,7 @@ pub struct Failure {
 impl Failure {
     #[must_use]
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            message: message.into(),
-        }
+        Self { kind, message: message.into() }
     }
 }
 
@@ -185,9 +182,7 @@ const RETRY_CAP: Duration = Duration::from_secs(30);
 /// is passed in, so that tests choose it.
 #[must_use]
 pub fn retry_delay(attempt: u32, dice: f64) -> Duration {
-    let ceiling = RETRY_BASE
-        .saturating_mul(1 << attempt.saturating_sub(1).min(16))
-        .min(RETRY_CAP);
+    let ceiling = RETRY_BASE.saturating_mul(1 << attempt.saturating_sub(1).min(16)).min(RETRY_CAP);
     ceiling.mul_f64(dice.clamp(0.0, 1.0))
 }
 

@@ -22,10 +22,7 @@ impl KeyRange {
     /// The whole table.
     #[must_use]
     pub const fn all() -> Self {
-        Self {
-            lower: None,
-            upper: None,
-        }
+        Self { lower: None, upper: None }
     }
 
     /// Cuts at `boundaries` (ascending in the owner's order): ranges that can neither gap nor overlap, the first
@@ -35,10 +32,7 @@ impl KeyRange {
         let mut ranges = Vec::with_capacity(boundaries.len() + 1);
         let mut lower = None;
         for boundary in boundaries {
-            ranges.push(Self {
-                lower: lower.take(),
-                upper: Some(boundary.clone()),
-            });
+            ranges.push(Self { lower: lower.take(), upper: Some(boundary.clone()) });
             lower = Some(boundary);
         }
         ranges.push(Self { lower, upper: None });
@@ -55,9 +49,7 @@ pub fn is_complete_chain(ranges: &[KeyRange]) -> bool {
     };
     first.lower.is_none()
         && last.upper.is_none()
-        && ranges
-            .windows(2)
-            .all(|pair| pair[0].upper.is_some() && pair[0].upper == pair[1].lower)
+        && ranges.windows(2).all(|pair| pair[0].upper.is_some() && pair[0].upper == pair[1].lower)
 }
 
 #[cfg(test)]

@@ -117,23 +117,14 @@ mod tests {
 
     #[test]
     fn each_policy_meets_each_case() {
-        let newest = MergePolicy::NewestWins {
-            column: "at".to_owned(),
-        };
-        let policies = [
-            MergePolicy::InsertOnly,
-            MergePolicy::KeepTarget,
-            MergePolicy::SourceWins,
-            MergePolicy::Mirror,
-        ];
+        let newest = MergePolicy::NewestWins { column: "at".to_owned() };
+        let policies =
+            [MergePolicy::InsertOnly, MergePolicy::KeepTarget, MergePolicy::SourceWins, MergePolicy::Mirror];
         for policy in policies.iter().chain([&newest]) {
             assert_eq!(policy.decide(false, false, true), Verdict::Insert);
             assert_eq!(policy.decide(true, true, true), Verdict::Keep);
         }
-        assert_eq!(
-            policies[0].decide(true, false, true),
-            Verdict::Quarantine(ErrorKind::KeyExists)
-        );
+        assert_eq!(policies[0].decide(true, false, true), Verdict::Quarantine(ErrorKind::KeyExists));
         assert_eq!(policies[1].decide(true, false, true), Verdict::Keep);
         assert_eq!(policies[2].decide(true, false, false), Verdict::Update);
         assert_eq!(newest.decide(true, false, true), Verdict::Update);

@@ -28,20 +28,14 @@ pub struct DeleteGuard {
 
 impl Default for DeleteGuard {
     fn default() -> Self {
-        Self {
-            rows: 1_000,
-            percent: 10.0,
-        }
+        Self { rows: 1_000, percent: 10.0 }
     }
 }
 
 impl DeleteGuard {
     /// Whether deleting `extra` of `total` rows needs a person's approval: more than either limit allows.
     #[must_use]
-    #[allow(
-        clippy::cast_precision_loss,
-        reason = "a percentage of row counts needs no last digit"
-    )]
+    #[allow(clippy::cast_precision_loss, reason = "a percentage of row counts needs no last digit")]
     pub fn refuses(&self, extra: u64, total: u64) -> bool {
         extra > 0 && (extra > self.rows || extra as f64 * 100.0 > self.percent * total as f64)
     }
@@ -86,28 +80,19 @@ impl TablePlan {
     /// Types of the key columns as digested, in key order.
     #[must_use]
     pub fn key_types(&self) -> Vec<LogicalType> {
-        self.key
-            .iter()
-            .map(|i| self.columns[*i].canonical.clone())
-            .collect()
+        self.key.iter().map(|i| self.columns[*i].canonical.clone()).collect()
     }
 
     /// Key column names at the source.
     #[must_use]
     pub fn source_key(&self) -> Vec<String> {
-        self.key
-            .iter()
-            .map(|i| self.columns[*i].source.name.clone())
-            .collect()
+        self.key.iter().map(|i| self.columns[*i].source.name.clone()).collect()
     }
 
     /// Key column names at the target.
     #[must_use]
     pub fn target_key(&self) -> Vec<String> {
-        self.key
-            .iter()
-            .map(|i| self.columns[*i].target.name.clone())
-            .collect()
+        self.key.iter().map(|i| self.columns[*i].target.name.clone()).collect()
     }
 
     /// The key of a row in plan order.

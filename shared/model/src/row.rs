@@ -26,12 +26,7 @@ pub struct RowBatch {
 impl RowBatch {
     #[must_use]
     pub const fn new(columns: Arc<[Column]>) -> Self {
-        Self {
-            columns,
-            rows: Vec::new(),
-            undecodable: Vec::new(),
-            bytes: 0,
-        }
+        Self { columns, rows: Vec::new(), undecodable: Vec::new(), bytes: 0 }
     }
 
     pub fn push(&mut self, row: Row) {

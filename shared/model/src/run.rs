@@ -106,6 +106,7 @@ pub struct TableProgress {
     /// What was not compared and why, indexes not built, constraints not added.
     pub notes: Vec<String>,
     pub cause: Option<Failure>,
+    /// When its first chunk was claimed, and, once the table has ended, when its last one ended.
     pub started_ms: Option<i64>,
     pub ended_ms: Option<i64>,
 }

@@ -45,10 +45,7 @@ pub struct TableRef {
 impl TableRef {
     #[must_use]
     pub fn named(name: impl Into<String>) -> Self {
-        Self {
-            schema: None,
-            name: name.into(),
-        }
+        Self { schema: None, name: name.into() }
     }
 }
 
@@ -67,10 +64,9 @@ impl FromStr for TableRef {
     /// `schema.table` or `table`; only the first dot separates.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Ok(match text.split_once('.') {
-            Some((schema, name)) if !schema.is_empty() && !name.is_empty() => Self {
-                schema: Some(schema.to_owned()),
-                name: name.to_owned(),
-            },
+            Some((schema, name)) if !schema.is_empty() && !name.is_empty() => {
+                Self { schema: Some(schema.to_owned()), name: name.to_owned() }
+            }
             _ => Self::named(text),
         })
     }
@@ -140,12 +136,7 @@ impl fmt::Display for LogicalType {
                 write!(f, "{}{}", if *fixed { "char" } else { "text" }, limit(max_chars))
             }
             Self::Bytes { max_bytes, fixed, .. } => {
-                write!(
-                    f,
-                    "{}{}",
-                    if *fixed { "binary" } else { "bytes" },
-                    limit(max_bytes)
-                )
+                write!(f, "{}{}", if *fixed { "binary" } else { "bytes" }, limit(max_bytes))
             }
             Self::Json => f.write_str("json"),
             Self::Uuid => f.write_str("uuid"),
@@ -232,10 +223,7 @@ impl TableSchema {
         }
         let whole = |index: &&Index| {
             index.unique
-                && index
-                    .columns
-                    .iter()
-                    .all(|c| self.column(c).is_some_and(|column| !column.nullable))
+                && index.columns.iter().all(|c| self.column(c).is_some_and(|column| !column.nullable))
         };
         self.indexes.iter().find(whole).map(|index| index.columns.clone())
     }

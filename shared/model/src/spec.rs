@@ -49,9 +49,7 @@ impl ConnectionSpec {
     /// Whether the password is written in the spec itself: literally, or as the default of a reference.
     #[must_use]
     pub fn has_inline_secret(&self) -> bool {
-        self.password
-            .as_deref()
-            .is_some_and(|p| !p.is_empty() && (!p.starts_with("${") || p.contains(":-")))
+        self.password.as_deref().is_some_and(|p| !p.is_empty() && (!p.starts_with("${") || p.contains(":-")))
     }
 
     /// Where it leads, for messages: engine, host, port, database or path. No user, no secret.
@@ -62,11 +60,7 @@ impl ConnectionSpec {
             (None, host) => {
                 let host = host.as_deref().unwrap_or("127.0.0.1");
                 let port = self.port.map_or_else(String::new, |p| format!(":{p}"));
-                format!(
-                    "{} {host}{port}/{}",
-                    self.engine,
-                    self.database.as_deref().unwrap_or("")
-                )
+                format!("{} {host}{port}/{}", self.engine, self.database.as_deref().unwrap_or(""))
             }
         }
     }
@@ -74,9 +68,7 @@ impl ConnectionSpec {
 
 impl std::fmt::Debug for ConnectionSpec {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ConnectionSpec")
-            .field("address", &self.address())
-            .finish_non_exhaustive()
+        f.debug_struct("ConnectionSpec").field("address", &self.address()).finish_non_exhaustive()
     }
 }
 
@@ -121,6 +113,10 @@ pub struct TableSpec {
     pub exclude: Vec<String>,
     pub delete_guard: DeleteGuard,
     pub quarantined_max: u64,
+    /// Columns of the target may be narrower than the source's: rows that do not fit are quarantined. Otherwise such
+    /// a table is refused.
+    #[serde(default)]
+    pub lossy_allowed: bool,
 }
 
 impl TableSpec {
@@ -169,11 +165,7 @@ pub struct ChunkLimits {
 
 impl Default for ChunkLimits {
     fn default() -> Self {
-        Self {
-            rows_max: 100_000,
-            target_bytes: 16 * 1024 * 1024,
-            target_ms: 2_000,
-        }
+        Self { rows_max: 100_000, target_bytes: 16 * 1024 * 1024, target_ms: 2_000 }
     }
 }
 
@@ -231,10 +223,7 @@ mod tests {
         let spec = RunSpec {
             name: "x".to_owned(),
             source: connection.clone(),
-            target: ConnectionSpec {
-                password: Some("${env:PW}".to_owned()),
-                ..connection
-            },
+            target: ConnectionSpec { password: Some("${env:PW}".to_owned()), ..connection },
             tables: vec![],
             chunk: ChunkLimits::default(),
         };

@@ -67,24 +67,29 @@ impl Date {
         if month > 12 || day > 31 {
             return Err(error);
         }
-        Ok(Self {
-            year: sign * year,
-            month,
-            day,
-        })
+        Ok(Self { year: sign * year, month, day })
+    }
+}
+
+impl Date {
+    /// Appends the canonical text. Rows are digested and written by this, hence no formatter.
+    pub fn push_text(self, out: &mut String) {
+        if self.year < 0 {
+            out.push('-');
+        }
+        push_padded(out, u64::from(self.year.unsigned_abs()), 4);
+        out.push('-');
+        push_padded(out, u64::from(self.month), 2);
+        out.push('-');
+        push_padded(out, u64::from(self.day), 2);
     }
 }
 
 impl fmt::Display for Date {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sign = if self.year < 0 { "-" } else { "" };
-        write!(
-            f,
-            "{sign}{:04}-{:02}-{:02}",
-            self.year.unsigned_abs(),
-            self.month,
-            self.day
-        )
+        let mut text = String::with_capacity(10);
+        self.push_text(&mut text);
+        f.write_str(&text)
     }
 }
 
@@ -106,16 +111,23 @@ impl Time {
             None => (1, text),
         };
         let nanos = clock_nanos(unsigned, 2_000_000).ok_or_else(|| error.clone())?;
-        Ok(Self {
-            nanos: sign * i64::try_from(nanos).map_err(|_| error)?,
-        })
+        Ok(Self { nanos: sign * i64::try_from(nanos).map_err(|_| error)? })
     }
 
     /// The canonical text with exactly `fraction_digits` digits (0 to 9) after the point.
     #[must_use]
     pub fn to_text(self, fraction_digits: u8) -> String {
-        let sign = if self.nanos < 0 { "-" } else { "" };
-        format!("{sign}{}", clock_text(self.nanos.unsigned_abs(), fraction_digits))
+        let mut text = String::with_capacity(20);
+        self.push_text(&mut text, fraction_digits);
+        text
+    }
+
+    /// As [`Time::to_text`], appended.
+    pub fn push_text(self, out: &mut String, fraction_digits: u8) {
+        if self.nanos < 0 {
+            out.push('-');
+        }
+        push_clock(out, self.nanos.unsigned_abs(), fraction_digits);
     }
 
     /// Whether nothing is lost when only `fraction_digits` digits are kept.
@@ -139,28 +151,29 @@ impl DateTime {
     /// # Errors
     /// The text has another form, or the time is not within a day.
     pub fn parse(text: &str) -> Result<Self, TemporalError> {
-        let error = TemporalError {
-            expected: "date and time",
-        };
+        let error = TemporalError { expected: "date and time" };
         let (date, clock) = match text.find([' ', 'T']) {
             Some(at) => (&text[..at], text[at + 1..].trim_end_matches('Z')),
             None => (text, "00:00:00"),
         };
         let date = Date::parse(date).map_err(|_| error.clone())?;
-        let nanos = clock_nanos(clock, 24)
-            .filter(|n| *n < 86_400 * NANOS)
-            .ok_or(error)?;
+        let nanos = clock_nanos(clock, 24).filter(|n| *n < 86_400 * NANOS).ok_or(error)?;
         Ok(Self { date, nanos })
     }
 
     /// The canonical text, date and time joined by `separator`, with exactly `fraction_digits` digits.
     #[must_use]
     pub fn to_text(self, separator: char, fraction_digits: u8) -> String {
-        format!(
-            "{}{separator}{}",
-            self.date,
-            clock_text(self.nanos, fraction_digits)
-        )
+        let mut text = String::with_capacity(30);
+        self.push_text(&mut text, separator, fraction_digits);
+        text
+    }
+
+    /// As [`DateTime::to_text`], appended.
+    pub fn push_text(self, out: &mut String, separator: char, fraction_digits: u8) {
+        self.date.push_text(out);
+        out.push(separator);
+        push_clock(out, self.nanos, fraction_digits);
     }
 
     /// Whether nothing is lost when only `fraction_digits` digits are kept.
@@ -196,19 +209,27 @@ fn clock_nanos(text: &str, hours_max: u64) -> Option<u64> {
     Some((hours * 3_600 + minutes * 60 + seconds) * NANOS + fraction_nanos)
 }
 
-fn clock_text(nanos: u64, fraction_digits: u8) -> String {
+fn push_clock(out: &mut String, nanos: u64, fraction_digits: u8) {
     let seconds = nanos / NANOS;
-    let clock = format!(
-        "{:02}:{:02}:{:02}",
-        seconds / 3_600,
-        seconds / 60 % 60,
-        seconds % 60
-    );
-    if fraction_digits == 0 {
-        return clock;
+    push_padded(out, seconds / 3_600, 2);
+    out.push(':');
+    push_padded(out, seconds / 60 % 60, 2);
+    out.push(':');
+    push_padded(out, seconds % 60, 2);
+    if fraction_digits > 0 {
+        out.push('.');
+        push_padded(out, nanos % NANOS / unit(fraction_digits), usize::from(fraction_digits.min(9)));
     }
-    let width = usize::from(fraction_digits.min(9));
-    format!("{clock}.{:0width$}", nanos % NANOS / unit(fraction_digits))
+}
+
+/// Appends `n` with zeros before it, at least `width` digits.
+fn push_padded(out: &mut String, n: u64, width: usize) {
+    let mut buffer = itoa::Buffer::new();
+    let digits = buffer.format(n);
+    for _ in digits.len()..width {
+        out.push('0');
+    }
+    out.push_str(digits);
 }
 
 #[cfg(test)]
@@ -219,25 +240,12 @@ mod tests {
 
     #[test]
     fn odd_dates_are_values() {
-        for text in [
-            "0000-00-00",
-            "2024-00-15",
-            "9999-12-31",
-            "0001-01-01",
-            "-0044-03-15",
-        ] {
+        for text in ["0000-00-00", "2024-00-15", "9999-12-31", "0001-01-01", "-0044-03-15"] {
             assert_eq!(Date::parse(text).map(|d| d.to_string()), Ok(text.to_owned()));
         }
         assert!(!Date::parse("2023-02-29").expect("well formed").is_real());
         assert!(Date::parse("2024-02-29").expect("well formed").is_real());
-        for bad in [
-            "2024-13-01",
-            "2024-1-1",
-            "20240101",
-            "2024-01-01-",
-            "",
-            "２024-01-01",
-        ] {
+        for bad in ["2024-13-01", "2024-1-1", "20240101", "2024-01-01-", "", "２024-01-01"] {
             assert!(Date::parse(bad).is_err(), "{bad}");
         }
     }

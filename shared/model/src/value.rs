@@ -155,9 +155,7 @@ pub(crate) mod tests {
             any::<f32>().prop_map(Value::Float32),
             any::<f64>().prop_map(Value::Float64),
             date.prop_map(Value::Date),
-            any::<i32>().prop_map(|n| Value::Time(Time {
-                nanos: i64::from(n) * 1_000
-            })),
+            any::<i32>().prop_map(|n| Value::Time(Time { nanos: i64::from(n) * 1_000 })),
             date_time.clone().prop_map(Value::DateTime),
             date_time.prop_map(Value::Instant),
             ".{0,40}".prop_map(Value::Text),
@@ -194,9 +192,6 @@ pub(crate) mod tests {
         ];
         let stored = r#"["Null",{"Int":-1},{"UInt":18446744073709551615},{"Decimal":"1.50"},{"Text":"é"},{"Bytes":"00ff"},{"Float64":9223372036854775808}]"#;
         assert_eq!(serde_json::to_string(&sample).expect("serialises"), stored);
-        assert_eq!(
-            serde_json::from_str::<Vec<Value>>(stored).expect("reads back"),
-            sample
-        );
+        assert_eq!(serde_json::from_str::<Vec<Value>>(stored).expect("reads back"), sample);
     }
 }
