@@ -79,6 +79,9 @@ pub(crate) struct RawDefaults {
     /// What happens to a row the target cannot take.
     #[schemars(extend("enum" = ["quarantine"]))]
     pub on_bad_row: Option<At<String>>,
+    /// What happens to a table whose target has a narrower column than its source: `refuse` if absent.
+    #[schemars(extend("enum" = ["refuse", "quarantine"]))]
+    pub on_lossy_type: Option<At<String>>,
     /// How a copy is verified.
     #[schemars(extend("enum" = ["digest"]))]
     pub verify: Option<At<String>>,
@@ -119,6 +122,9 @@ pub(crate) struct RawTable {
     pub policy: Option<At<Form<RawNewest>>>,
     /// Columns that are not copied.
     pub exclude: Option<At<Vec<At<String>>>>,
+    /// What happens if the target has a narrower column: `refuse` the run, or `quarantine` the rows that do not fit.
+    #[schemars(extend("enum" = ["refuse", "quarantine"]))]
+    pub on_lossy_type: Option<At<String>>,
     pub guard: Option<RawGuard>,
 }
 

@@ -29,6 +29,7 @@ struct Defaults {
     policy: MergePolicy,
     delete_guard: DeleteGuard,
     quarantined_max: u64,
+    lossy_allowed: bool,
 }
 
 /// Source and target, as far as they are known.
@@ -88,6 +89,7 @@ fn defaults(raw: &RawDefaults, findings: &mut Findings<'_>) -> Defaults {
         policy,
         delete_guard,
         quarantined_max,
+        lossy_allowed: lossy_allowed(raw.on_lossy_type.as_ref(), false, findings),
     }
 }
 
@@ -125,9 +127,17 @@ fn table(raw: &RawTable, defaults: &Defaults, findings: &mut Findings<'_>) -> Ta
         exclude: names(raw.exclude.as_ref()),
         delete_guard,
         quarantined_max,
+        lossy_allowed: lossy_allowed(raw.on_lossy_type.as_ref(), defaults.lossy_allowed, findings),
     };
     check_columns(raw, &table, findings);
     table
+}
+
+fn lossy_allowed(given: Option<&At<String>>, fallback: bool, findings: &mut Findings<'_>) -> bool {
+    let choices = [("refuse", false), ("quarantine", true)];
+    given
+        .and_then(|choice| findings.choose(code::UNKNOWN_CHOICE, choice, &choices))
+        .unwrap_or(fallback)
 }
 
 fn names(list: Option<&At<Vec<At<String>>>>) -> Vec<String> {
