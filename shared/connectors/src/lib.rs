@@ -1,0 +1,191 @@
+//! The databases: two traits, one folder per engine.
+//!
+//! A connector decodes and encodes values with its own codec, orders nothing itself (only the database compares
+//! keys), and never lets a driver's error text out: see [`Error`]. What every implementation owes is written at
+//! the trait methods and held by the conformance suite.
+
+pub mod config;
+#[cfg(any(test, feature = "testing"))]
+pub mod conformance;
+pub mod error;
+pub mod memory;
+mod mysql;
+pub mod pool;
+mod read_batches;
+mod sql;
+mod sqlite;
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use model::convert::ConvertError;
+use model::{
+    Attempt, ChunkId, Column, Engine, InstallId, Key, KeyRange, Receipt, Row, RowBatch, RunId, TablePlan,
+    TableRef, TableSchema, Turn, Value,
+};
+
+pub use config::{ConnectionConfig, Role};
+pub use error::{Error, Result};
+pub use pool::Connections;
+
+/// Most rows of a batch.
+pub const BATCH_ROWS_MAX: usize = 1_000;
+/// Bytes after which a batch is full, whatever its rows: memory stays flat for any row width.
+pub const BATCH_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// The part of a table that one read covers.
+#[derive(Debug, Clone)]
+pub struct Slice {
+    pub table: TableSchema,
+    /// What is read, in this order.
+    pub columns: Arc<[Column]>,
+    /// Names of the key columns, in key order.
+    pub key: Vec<String>,
+    pub rows: Selection,
+}
+
+/// Which rows of a table.
+#[derive(Debug, Clone)]
+pub enum Selection {
+    /// A key range in this database's own order; rows come in that order.
+    Range(KeyRange),
+    /// The rows with exactly these keys, as this database compares them (its collation may find more or fewer
+    /// than byte equality would); in any order.
+    Keys(Vec<Key>),
+}
+
+/// What `doctor` and the run record say about a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerInfo {
+    /// Product and version, e.g. `MariaDB 10.11.19`.
+    pub version: String,
+    /// The session accepts writes.
+    pub writable: bool,
+    /// Encrypted transport; `None` where there is none to encrypt.
+    pub encrypted: Option<bool>,
+    /// Facts a person should know: settings that will hurt.
+    pub notes: Vec<String>,
+}
+
+/// A database that rows can be read from.
+#[async_trait]
+pub trait Source: Debug + Send + Sync {
+    fn engine(&self) -> Engine;
+
+    /// Connects if necessary and says what is there.
+    async fn server(&self) -> Result<ServerInfo>;
+
+    /// Base tables (no views, nothing of Syncline's or the system's), sorted by name.
+    async fn tables(&self) -> Result<Vec<TableRef>>;
+
+    /// The table as its catalog has it now, or `None` if it does not exist.
+    async fn describe(&self, table: &TableRef) -> Result<Option<TableSchema>>;
+
+    /// The key that stands `rows` places after `from` (or after the first row) in this database's own order, or
+    /// `None` if the table ends before. Reads only the key's index. `rows` is at least 1.
+    async fn next_boundary(
+        &self,
+        table: &TableSchema,
+        key: &[String],
+        from: Option<&Key>,
+        rows: u64,
+    ) -> Result<Option<Key>>;
+
+    /// Rows in a table; reads the smallest index.
+    async fn count(&self, table: &TableRef) -> Result<u64>;
+
+    /// Streams a slice in batches bounded by [`BATCH_ROWS_MAX`] and [`BATCH_BYTES_MAX`]. One statement, so one
+    /// snapshot. A row that cannot be decoded is in [`RowBatch::undecodable`] of its batch; a connection that
+    /// breaks is an error, never an early end.
+    fn read<'a>(&'a self, slice: &'a Slice) -> BoxStream<'a, Result<RowBatch>>;
+}
+
+/// Who writes: checked in every write transaction against what the target remembers.
+#[derive(Debug, Clone)]
+pub struct Fence {
+    pub install: InstallId,
+    pub run: RunId,
+    pub turn: Turn,
+    pub chunk: ChunkId,
+    pub attempt: Attempt,
+}
+
+/// A database that rows can be written to. What cannot be read back cannot be verified: every target is a source.
+#[async_trait]
+pub trait Target: Source {
+    /// The column this engine would make for `source`: name, native type and the logical type that reads back.
+    fn column_for(&self, source: &Column) -> Column;
+
+    /// Whether the engine can store this value in this column exactly; asked after conversion.
+    ///
+    /// # Errors
+    /// The reason, without the value: NaN in MySQL, 16 significant digits in SQLite's NUMERIC.
+    fn admits(&self, value: &Value, column: &Column) -> std::result::Result<(), ConvertError>;
+
+    /// Makes Syncline's own tables and the target table if missing, and raises the table's turn, so that writers
+    /// of older runs stop. Called again, it changes nothing.
+    ///
+    /// # Errors
+    /// `Fenced` if a newer run holds the table or another installation does; `ReadOnly`, `Permission`.
+    async fn prepare(&self, plan: &TablePlan, install: InstallId, turn: Turn) -> Result<()>;
+
+    /// Opens a write transaction for one attempt at one chunk: checks the turn, raises the fence, finds the
+    /// receipt of an earlier attempt. Dropping it rolls back.
+    ///
+    /// # Errors
+    /// `Fenced` if a newer run or attempt was here.
+    async fn begin(&self, plan: &Arc<TablePlan>, fence: &Fence) -> Result<Box<dyn ChunkWrite>>;
+
+    /// Builds the secondary indexes of a table this run made. Returns notes on what could not be built. Called
+    /// again, it builds only what is missing.
+    async fn build_indexes(&self, plan: &TablePlan) -> Result<Vec<String>>;
+
+    /// Adds the foreign keys of a table this run made (where the engine can) and counts rows that break any
+    /// foreign key of the table. Returns one note per broken or missing constraint. Called again, it adds only
+    /// what is missing.
+    async fn check_foreign_keys(&self, plan: &TablePlan) -> Result<Vec<String>>;
+
+    /// Forgets the fences of a finished run, so that they do not pile up. Receipts go with them.
+    async fn forget_run(&self, install: InstallId, run: RunId) -> Result<()>;
+}
+
+/// One write transaction. A call that fails leaves the transaction as it was before the call, unless the error's
+/// disposition is retry: then the whole transaction is lost.
+#[async_trait]
+pub trait ChunkWrite: Send {
+    /// What an earlier attempt committed; if there is one, nothing is to be written.
+    fn receipt(&self) -> Option<&Receipt>;
+
+    /// Target rows at these keys, in plan order of columns, locked until the end.
+    async fn existing(&mut self, keys: &[Key]) -> Result<RowBatch>;
+
+    /// Inserts all rows or none.
+    async fn insert(&mut self, rows: &[Row]) -> Result<()>;
+
+    /// Overwrites the non-key columns of the rows at these keys; all or none.
+    async fn update(&mut self, rows: &[Row]) -> Result<()>;
+
+    /// Deletes the rows at these keys; all or none. Returns how many there were.
+    async fn delete(&mut self, keys: &[Key]) -> Result<u64>;
+
+    /// Stores the receipt and commits. An error with disposition retry means the outcome is unknown: the next
+    /// attempt finds the receipt or does not.
+    async fn commit(self: Box<Self>, receipt: &Receipt) -> Result<()>;
+}
+
+/// Opens a connection pool to the database of `config`: the only match on the engine. Connects lazily; call
+/// [`Source::server`] to find out whether it works.
+///
+/// # Errors
+/// The configuration cannot be used (a missing file, an unreadable certificate).
+pub fn open(config: &ConnectionConfig) -> Result<Arc<dyn Target>> {
+    match config.spec.engine {
+        Engine::Sqlite => Ok(Arc::new(sqlite::Sqlite::open(config)?)),
+        Engine::Mysql => Ok(Arc::new(mysql::Mysql::open(config)?)),
+        Engine::Memory => Ok(Arc::new(memory::Memory::named(
+            config.spec.database.as_deref().unwrap_or_default(),
+        ))),
+    }
+}

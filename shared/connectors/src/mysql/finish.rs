@@ -1,0 +1,428 @@
+//! What follows the rows of a table that was made here: secondary indexes and foreign keys.
+
+use std::sync::Arc;
+
+use model::{Disposition, ForeignKey, Index, LogicalType, TablePlan, TableRef, TableSchema};
+
+use super::session::{Lease, Pool, error};
+use super::types::GEOMETRY;
+use super::{catalog, codec, ddl};
+use crate::error::{Error, Result};
+use crate::sql::Dialect;
+
+/// Identifiers have at most this many characters.
+const NAME_CHARS_MAX: usize = 64;
+
+pub(super) async fn build_indexes(pool: &Arc<Pool>, plan: &TablePlan) -> Result<Vec<String>> {
+    let table = &plan.target.table;
+    let operation = format!("build indexes of {table}");
+    let mut lease = pool.lease(&operation).await?;
+    let Some(mut planned) = catalog::describe(&mut lease, table).await? else {
+        return Err(error(model::ErrorKind::UnknownTable, &operation).with_object(table.to_string()));
+    };
+    let mut notes = Vec::new();
+    let mut clauses = Vec::new();
+    for index in &plan.source.indexes {
+        match wanted(index, plan, &planned) {
+            Wanted::There => {}
+            Wanted::Build(made, clause) => {
+                clauses.push((index.name.clone(), clause));
+                planned.indexes.push(made);
+            }
+            Wanted::Impossible(why) => notes.push(format!("index {} was not built: {why}", index.name)),
+        }
+    }
+    if !clauses.is_empty() {
+        notes.extend(add(&mut lease, table, &clauses, &operation).await?);
+    }
+    lease.release();
+    Ok(notes)
+}
+
+enum Wanted {
+    There,
+    /// The index as it will be, and the clause that adds it.
+    Build(Index, String),
+    Impossible(String),
+}
+
+/// What to do about one index of the source.
+fn wanted(index: &Index, plan: &TablePlan, actual: &TableSchema) -> Wanted {
+    let Some(columns) = at_target(&index.columns, plan) else {
+        return Wanted::Impossible("it has a column that is not copied".to_owned());
+    };
+    let same = |other: &[String]| other == columns.as_slice();
+    if same(&actual.primary_key)
+        || actual
+            .indexes
+            .iter()
+            .any(|i| same(&i.columns) && (i.unique || !index.unique))
+    {
+        return Wanted::There;
+    }
+    let Some(parts) = parts(&columns, actual) else {
+        return Wanted::Impossible("it has a column of a type that cannot be indexed".to_owned());
+    };
+    let whole = parts.iter().all(|part| part.prefix.is_none());
+    if index.unique && !whole {
+        return Wanted::Impossible(
+            "it is unique over text or binary columns without a short limit".to_owned(),
+        );
+    }
+    let list: Vec<String> = parts.iter().map(Part::sql).collect();
+    let unique = if index.unique { "UNIQUE " } else { "" };
+    let made = Index {
+        name: free_name(&index.name, actual),
+        columns,
+        unique: index.unique,
+    };
+    let clause = format!(
+        "ADD {unique}INDEX {} ({})",
+        Dialect::Mysql.ident(&made.name),
+        list.join(", ")
+    );
+    Wanted::Build(made, clause)
+}
+
+/// The names that columns of the source have at the target; `None` if one of them is not copied.
+fn at_target(names: &[String], plan: &TablePlan) -> Option<Vec<String>> {
+    let name = |source: &String| {
+        plan.columns
+            .iter()
+            .find(|pair| pair.source.name == *source)
+            .map(|pair| pair.target.name.clone())
+    };
+    names.iter().map(name).collect()
+}
+
+/// The source's name, cut to what is allowed, with a number behind it if the table has an index of that name.
+fn free_name(name: &str, actual: &TableSchema) -> String {
+    let is_free = |name: &str| {
+        // `PRIMARY` is the server's own word.
+        name != "primary"
+            && actual
+                .indexes
+                .iter()
+                .all(|index| index.name.to_lowercase() != name)
+    };
+    let cut = |chars: usize| name.chars().take(chars).collect::<String>();
+    std::iter::once(cut(NAME_CHARS_MAX))
+        .chain((2..=actual.indexes.len() + 2).map(|n| format!("{}_{n}", cut(NAME_CHARS_MAX - 5))))
+        .find(|candidate| is_free(&candidate.to_lowercase()))
+        .unwrap_or_else(|| cut(NAME_CHARS_MAX))
+}
+
+/// One column of an index.
+struct Part {
+    name: String,
+    /// Characters or bytes of a prefix.
+    prefix: Option<u64>,
+}
+
+impl Part {
+    fn sql(&self) -> String {
+        let name = Dialect::Mysql.ident(&self.name);
+        self.prefix
+            .map_or_else(|| name.clone(), |n| format!("{name}({n})"))
+    }
+}
+
+/// The columns of an index, with prefixes where they would be too long; `None` if one cannot be indexed.
+fn parts(columns: &[String], actual: &TableSchema) -> Option<Vec<Part>> {
+    let described: Vec<_> = columns
+        .iter()
+        .map(|name| actual.column(name))
+        .collect::<Option<_>>()?;
+    let share = ddl::INDEX_BYTES_MAX / columns.len().max(1) as u64;
+    let widths: Vec<Option<u64>> = described.iter().map(|c| width(&c.logical)).collect();
+    let total: u64 = widths.iter().map(|w| w.unwrap_or(ddl::INDEX_BYTES_MAX + 1)).sum();
+    let fits = total <= ddl::INDEX_BYTES_MAX;
+    described
+        .into_iter()
+        .zip(widths)
+        .map(|(column, width)| {
+            let too_wide = !fits && width.is_none_or(|w| w > share);
+            let is_geometry = GEOMETRY.contains(&column.native.as_str());
+            if column.logical == LogicalType::Json || (is_geometry && too_wide) {
+                return None;
+            }
+            // Text is counted in characters, of four bytes each.
+            let unit = if matches!(column.logical, LogicalType::Text { .. }) {
+                4
+            } else {
+                1
+            };
+            let prefix = too_wide.then(|| (share / unit).min(255));
+            Some(Part {
+                name: column.name.clone(),
+                prefix,
+            })
+        })
+        .collect()
+}
+
+/// Bytes of a column in an index at most; `None` if it has no limit.
+const fn width(logical: &LogicalType) -> Option<u64> {
+    match logical {
+        LogicalType::Text { max_chars, .. } => match max_chars {
+            Some(n) => Some(*n * 4),
+            None => None,
+        },
+        LogicalType::Bytes { max_bytes, .. } => *max_bytes,
+        LogicalType::Decimal { .. } | LogicalType::AnyDecimal => Some(30),
+        LogicalType::Uuid => Some(16),
+        LogicalType::Json => None,
+        LogicalType::Bool
+        | LogicalType::Int { .. }
+        | LogicalType::Float32
+        | LogicalType::Float64
+        | LogicalType::Date
+        | LogicalType::Time { .. }
+        | LogicalType::DateTime { .. }
+        | LogicalType::Instant { .. } => Some(8),
+    }
+}
+
+/// Adds all indexes in one pass over the table; if that fails, one by one, to find out which it was.
+async fn add(
+    lease: &mut Lease,
+    table: &TableRef,
+    clauses: &[(String, String)],
+    operation: &str,
+) -> Result<Vec<String>> {
+    let alter = |list: &[&str]| format!("ALTER TABLE {} {}", Dialect::Mysql.table(table), list.join(", "));
+    let all: Vec<&str> = clauses.iter().map(|(_, clause)| clause.as_str()).collect();
+    match lease.run_long(operation, alter(&all)).await {
+        Ok(_) => return Ok(Vec::new()),
+        Err(failed) if ends_all(&failed) => return Err(failed),
+        Err(_) => {}
+    }
+    let mut notes = Vec::new();
+    for (name, clause) in clauses {
+        match lease.run_long(operation, alter(&[clause])).await {
+            Ok(_) => {}
+            Err(failed) if ends_all(&failed) => return Err(failed),
+            Err(failed) => notes.push(format!("index {name} was not built: {}", reason(&failed))),
+        }
+    }
+    Ok(notes)
+}
+
+/// Whether the failure is about the server or the connection, not about the one thing that was tried.
+fn ends_all(failed: &Error) -> bool {
+    use model::ErrorKind::{Authentication, DiskFull, Permission, ReadOnly, Tls};
+    failed.kind.disposition() == Disposition::Retry
+        || matches!(
+            failed.kind,
+            DiskFull | ReadOnly | Authentication | Permission | Tls
+        )
+}
+
+fn reason(failed: &Error) -> String {
+    failed.code.as_ref().map_or_else(
+        || failed.kind.to_string(),
+        |code| format!("{} [{code}]", failed.kind),
+    )
+}
+
+pub(super) async fn check_foreign_keys(pool: &Arc<Pool>, plan: &TablePlan) -> Result<Vec<String>> {
+    let table = &plan.target.table;
+    let operation = format!("check foreign keys of {table}");
+    let mut lease = pool.lease(&operation).await?;
+    let Some(actual) = catalog::describe(&mut lease, table).await? else {
+        return Err(error(model::ErrorKind::UnknownTable, &operation).with_object(table.to_string()));
+    };
+    let mut notes = Vec::new();
+    for key in &actual.foreign_keys {
+        notes.extend(orphans(&mut lease, table, key, &operation).await?);
+    }
+    if plan.create_target {
+        for key in &plan.source.foreign_keys {
+            notes.extend(add_missing(&mut lease, plan, key, &actual, &operation).await?);
+        }
+    }
+    lease.release();
+    Ok(notes)
+}
+
+/// Adds a foreign key of the source that the target lacks, unless rows break it.
+async fn add_missing(
+    lease: &mut Lease,
+    plan: &TablePlan,
+    source: &ForeignKey,
+    actual: &TableSchema,
+    operation: &str,
+) -> Result<Option<String>> {
+    let not_added = |why: &str| Ok(Some(format!("foreign key {} was not added: {why}", source.name)));
+    let Some(columns) = at_target(&source.columns, plan) else {
+        return not_added("it has a column that is not copied");
+    };
+    let parent = TableRef {
+        schema: plan.target.table.schema.clone(),
+        name: source.parent.name.clone(),
+    };
+    let there = |key: &ForeignKey| {
+        key.columns == columns && key.parent == parent && key.parent_columns == source.parent_columns
+    };
+    if actual.foreign_keys.iter().any(there) {
+        return Ok(None);
+    }
+    let key = ForeignKey {
+        name: source.name.clone(),
+        columns,
+        parent,
+        parent_columns: source.parent_columns.clone(),
+    };
+    let Some(described) = catalog::describe(lease, &key.parent).await? else {
+        return not_added(&format!("table {} does not exist at the target", key.parent));
+    };
+    if key
+        .parent_columns
+        .iter()
+        .any(|name| described.column(name).is_none())
+    {
+        return not_added(&format!("table {} has other columns at the target", key.parent));
+    }
+    if let Some(broken) = orphans(lease, &plan.target.table, &key, operation).await? {
+        return Ok(Some(broken));
+    }
+    let name: String = key.name.chars().take(NAME_CHARS_MAX).collect();
+    let constraint = if name.is_empty() {
+        String::new()
+    } else {
+        format!("CONSTRAINT {} ", Dialect::Mysql.ident(&name))
+    };
+    let sql = format!(
+        "SET SESSION foreign_key_checks = 1; ALTER TABLE {} ADD {constraint}FOREIGN KEY ({}) REFERENCES {} ({})",
+        Dialect::Mysql.table(&plan.target.table),
+        Dialect::Mysql.idents(&key.columns),
+        Dialect::Mysql.table(&key.parent),
+        Dialect::Mysql.idents(&key.parent_columns),
+    );
+    match lease.run_long(operation, sql).await {
+        Ok(_) => Ok(None),
+        Err(failed) if ends_all(&failed) => Err(failed),
+        Err(failed) => not_added(&reason(&failed)),
+    }
+}
+
+/// A note if rows refer to parents that do not exist.
+async fn orphans(
+    lease: &mut Lease,
+    table: &TableRef,
+    key: &ForeignKey,
+    operation: &str,
+) -> Result<Option<String>> {
+    let ident = |name: &String| Dialect::Mysql.ident(name);
+    let pairs = key.columns.iter().zip(&key.parent_columns);
+    let joined: Vec<String> = pairs
+        .map(|(child, parent)| format!("p.{} = c.{}", ident(parent), ident(child)))
+        .collect();
+    let present: Vec<String> = key
+        .columns
+        .iter()
+        .map(|child| format!("c.{} IS NOT NULL", ident(child)))
+        .collect();
+    let sql = format!(
+        "SELECT COUNT(*) FROM {} c WHERE {} AND NOT EXISTS (SELECT 1 FROM {} p WHERE {})",
+        Dialect::Mysql.table(table),
+        present.join(" AND "),
+        Dialect::Mysql.table(&key.parent),
+        joined.join(" AND "),
+    );
+    let answers = match lease.run_long(operation, sql).await {
+        Ok(answers) => answers,
+        Err(failed) if ends_all(&failed) => return Err(failed),
+        Err(failed) => {
+            return Ok(Some(format!(
+                "foreign key {} could not be checked: {}",
+                key.name,
+                reason(&failed)
+            )));
+        }
+    };
+    let count = answers
+        .first()
+        .and_then(|a| a.rows.first())
+        .and_then(|row| codec::cell_number(row, 0))
+        .unwrap_or(0);
+    let rows = if count == 1 { "row" } else { "rows" };
+    Ok((count > 0).then(|| {
+        format!(
+            "foreign key {}: {count} {rows} without a parent in {}",
+            key.name, key.parent
+        )
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use model::Column;
+
+    use super::*;
+
+    fn table(columns: Vec<Column>, indexes: &[&str]) -> TableSchema {
+        let index = |name: &&str| Index {
+            name: (*name).to_owned(),
+            columns: vec![],
+            unique: false,
+        };
+        TableSchema {
+            table: TableRef::named("t"),
+            columns,
+            primary_key: vec![],
+            indexes: indexes.iter().map(index).collect(),
+            foreign_keys: vec![],
+            row_estimate: None,
+        }
+    }
+
+    #[test]
+    fn index_names_are_cut_and_numbered() {
+        assert_eq!(free_name("by_name", &table(vec![], &["other"])), "by_name");
+        assert_eq!(
+            free_name("by_name", &table(vec![], &["BY_NAME", "by_name_2"])),
+            "by_name_3"
+        );
+        assert_eq!(free_name("Primary", &table(vec![], &[])), "Primary_2");
+        assert_eq!(
+            free_name(&"é".repeat(70), &table(vec![], &[])).chars().count(),
+            64
+        );
+    }
+
+    #[test]
+    fn wide_text_is_indexed_by_a_prefix_and_documents_not_at_all() {
+        let text = |name: &str, max_chars| {
+            Column::new(
+                name,
+                LogicalType::Text {
+                    max_chars,
+                    fixed: false,
+                    long: false,
+                },
+                true,
+            )
+        };
+        let actual = table(
+            vec![
+                text("short", Some(50)),
+                text("wide", Some(800)),
+                text("long", None),
+                Column::new("j", LogicalType::Json, true),
+            ],
+            &[],
+        );
+        let list = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|n| (*n).to_owned()).collect();
+            parts(&names, &actual).map(|parts| parts.iter().map(Part::sql).collect::<Vec<_>>().join(", "))
+        };
+        assert_eq!(list(&["short"]).as_deref(), Some("`short`"));
+        assert_eq!(list(&["short", "wide"]).as_deref(), Some("`short`, `wide`(255)"));
+        assert_eq!(
+            list(&["wide", "long", "short", "long"]).as_deref(),
+            Some("`wide`(192), `long`(192), `short`, `long`(192)")
+        );
+        assert_eq!(list(&["j"]), None);
+    }
+}

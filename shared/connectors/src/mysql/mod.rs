@@ -1,0 +1,120 @@
+//! MySQL and MariaDB as source or target: one protocol, told apart at connect where they differ.
+//!
+//! Everything goes as text: statements are put together in `sql` from typed values, rows come back as the bytes
+//! the server printed and are decoded by our own codec.
+
+mod catalog;
+mod classify;
+mod codec;
+mod ddl;
+mod finish;
+mod limits;
+mod read;
+mod server;
+mod session;
+mod types;
+mod write;
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use model::convert::ConvertError;
+use model::{Column, Engine, InstallId, Key, RowBatch, RunId, TablePlan, TableRef, TableSchema, Turn, Value};
+
+use crate::config::ConnectionConfig;
+use crate::error::Result;
+use crate::{ChunkWrite, Fence, ServerInfo, Slice, Source, Target};
+
+/// A MySQL or MariaDB database.
+pub(crate) struct Mysql {
+    pool: Arc<session::Pool>,
+}
+
+impl fmt::Debug for Mysql {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mysql").field("pool", &self.pool).finish()
+    }
+}
+
+impl Mysql {
+    /// Connects when first used.
+    pub(crate) fn open(config: &ConnectionConfig) -> Result<Self> {
+        Ok(Self {
+            pool: session::Pool::new(config)?,
+        })
+    }
+}
+
+#[async_trait]
+impl Source for Mysql {
+    fn engine(&self) -> Engine {
+        Engine::Mysql
+    }
+
+    async fn server(&self) -> Result<ServerInfo> {
+        server::server(&self.pool).await
+    }
+
+    async fn tables(&self) -> Result<Vec<TableRef>> {
+        catalog::tables(&self.pool).await
+    }
+
+    async fn describe(&self, table: &TableRef) -> Result<Option<TableSchema>> {
+        let operation = format!("describe table {table}");
+        let mut lease = self.pool.lease(&operation).await?;
+        let schema = catalog::describe(&mut lease, table).await?;
+        lease.release();
+        Ok(schema)
+    }
+
+    async fn next_boundary(
+        &self,
+        table: &TableSchema,
+        key: &[String],
+        from: Option<&Key>,
+        rows: u64,
+    ) -> Result<Option<Key>> {
+        read::next_boundary(&self.pool, table, key, from, rows).await
+    }
+
+    async fn count(&self, table: &TableRef) -> Result<u64> {
+        read::count(&self.pool, table).await
+    }
+
+    fn read<'a>(&'a self, slice: &'a Slice) -> BoxStream<'a, Result<RowBatch>> {
+        read::read(&self.pool, slice)
+    }
+}
+
+#[async_trait]
+impl Target for Mysql {
+    fn column_for(&self, source: &Column) -> Column {
+        types::column_for(source)
+    }
+
+    fn admits(&self, value: &Value, column: &Column) -> std::result::Result<(), ConvertError> {
+        limits::admits(value, column, self.pool.known_server())
+    }
+
+    async fn prepare(&self, plan: &TablePlan, install: InstallId, turn: Turn) -> Result<()> {
+        write::prepare(&self.pool, plan, install, turn).await
+    }
+
+    async fn begin(&self, plan: &Arc<TablePlan>, fence: &Fence) -> Result<Box<dyn ChunkWrite>> {
+        Ok(Box::new(write::begin(&self.pool, plan, fence).await?))
+    }
+
+    async fn build_indexes(&self, plan: &TablePlan) -> Result<Vec<String>> {
+        finish::build_indexes(&self.pool, plan).await
+    }
+
+    async fn check_foreign_keys(&self, plan: &TablePlan) -> Result<Vec<String>> {
+        finish::check_foreign_keys(&self.pool, plan).await
+    }
+
+    async fn forget_run(&self, install: InstallId, run: RunId) -> Result<()> {
+        write::forget_run(&self.pool, install, run).await
+    }
+}

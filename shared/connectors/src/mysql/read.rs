@@ -1,0 +1,290 @@
+//! Reading rows, boundaries and counts.
+
+use std::sync::Arc;
+
+use futures::channel::mpsc;
+use futures::stream::{self, BoxStream};
+use futures::{SinkExt as _, StreamExt as _};
+use model::{Engine, ErrorKind, Key, LogicalType, RowBatch, TableRef, TableSchema};
+
+use super::session::{Pool, error};
+use super::{classify, codec};
+use crate::error::Result;
+use crate::read_batches::{Decoded, batches};
+use crate::sql::select::From;
+use crate::sql::{Dialect, Statement, safe};
+use crate::{Selection, Slice};
+
+/// Keys in one statement: more would pass the memory the optimizer has for ranges, and it would read the table.
+pub(super) const KEYS_MAX: usize = 500;
+/// Rows handed over at once between the connection and the batches.
+const HAND_OVER_ROWS: usize = 64;
+
+/// Rows of a table, by its smallest index.
+pub(super) async fn count(pool: &Arc<Pool>, table: &TableRef) -> Result<u64> {
+    let operation = format!("count table {table}");
+    let mut lease = pool.lease(&operation).await?;
+    let answers = lease
+        .run_long(
+            &operation,
+            format!("SELECT COUNT(*) FROM {}", Dialect::Mysql.table(table)),
+        )
+        .await?;
+    let rows = answers
+        .first()
+        .and_then(|a| a.rows.first())
+        .and_then(|row| codec::cell_number(row, 0));
+    lease.release();
+    rows.ok_or_else(|| error(ErrorKind::Internal, &operation))
+}
+
+pub(super) async fn next_boundary(
+    pool: &Arc<Pool>,
+    table: &TableSchema,
+    key: &[String],
+    from: Option<&Key>,
+    rows: u64,
+) -> Result<Option<Key>> {
+    let Some(index) = index_for(table, key).filter(|_| key.iter().all(|name| can_be_cut(table, name))) else {
+        return Ok(None);
+    };
+    let operation = format!("find the next boundary of {}", table.table);
+    let columns: Vec<_> = key
+        .iter()
+        .filter_map(|name| table.column(name).cloned())
+        .collect();
+    let list = codec::select_list(&columns);
+    let statement = From {
+        dialect: Dialect::Mysql,
+        table: &table.table,
+        list: list.text.clone(),
+        key,
+        index: Some(&index),
+    }
+    .boundary(from, rows);
+    let mut lease = pool.lease(&operation).await?;
+    let found = lease.rows(&operation, statement.text).await?;
+    lease.release();
+    let Some(row) = found.first() else { return Ok(None) };
+    match codec::decode_row(row, &list, &columns, &[]) {
+        Decoded::Row(values) => Ok(Some(Key(values))),
+        Decoded::Undecodable(why) => {
+            Err(error(why.kind, &operation)
+                .with_object(why.column.unwrap_or_else(|| "a key column".to_owned())))
+        }
+    }
+}
+
+/// The index that orders a table by exactly these columns.
+pub(super) fn index_for(table: &TableSchema, key: &[String]) -> Option<String> {
+    let same = |columns: &[String]| {
+        columns.len() == key.len() && columns.iter().zip(key).all(|(a, b)| a.eq_ignore_ascii_case(b))
+    };
+    if key.is_empty() {
+        None
+    } else if same(&table.primary_key) {
+        Some("PRIMARY".to_owned())
+    } else {
+        table
+            .indexes
+            .iter()
+            .find(|index| index.unique && same(&index.columns))
+            .map(|index| index.name.clone())
+    }
+}
+
+/// Whether the order of the column is the order of the values it prints: an ENUM is ordered by number.
+fn can_be_cut(table: &TableSchema, name: &str) -> bool {
+    table.column(name).is_some_and(|column| {
+        let by_number = column.native.starts_with("enum(") || column.native.starts_with("set(");
+        !by_number
+            && match column.logical {
+                LogicalType::Float32 | LogicalType::Float64 | LogicalType::Json => false,
+                LogicalType::Bytes { .. } => {
+                    column.native.contains("binary") || column.native.contains("blob")
+                }
+                LogicalType::Bool
+                | LogicalType::Int { .. }
+                | LogicalType::Decimal { .. }
+                | LogicalType::AnyDecimal
+                | LogicalType::Date
+                | LogicalType::Time { .. }
+                | LogicalType::DateTime { .. }
+                | LogicalType::Instant { .. }
+                | LogicalType::Text { .. }
+                | LogicalType::Uuid => true,
+            }
+    })
+}
+
+pub(super) fn read<'a>(pool: &'a Arc<Pool>, slice: &'a Slice) -> BoxStream<'a, Result<RowBatch>> {
+    let operation = format!("read table {}", slice.table.table);
+    let (mut out, rows) = mpsc::channel(0);
+    let reading = operation.clone();
+    let reader = async move {
+        if let Err(failed) = hand_over(pool, slice, &reading, &mut out).await {
+            // If nobody takes it, nobody is reading.
+            let _ = out.send(Err(failed)).await;
+        }
+    };
+    // The reader borrows its connection, so it runs as a part of the stream it feeds.
+    let reader = stream::once(reader).filter_map(|()| std::future::ready(None));
+    let decoded = stream::select(rows, reader).flat_map(|part: Result<Vec<Decoded>>| match part {
+        Ok(rows) => stream::iter(rows.into_iter().map(Ok).collect::<Vec<_>>()),
+        Err(failed) => stream::iter(vec![Err(failed)]),
+    });
+    batches(
+        Engine::Mysql,
+        operation,
+        slice.columns.clone(),
+        pool.deadline(),
+        decoded.boxed(),
+    )
+}
+
+async fn hand_over(
+    pool: &Arc<Pool>,
+    slice: &Slice,
+    operation: &str,
+    out: &mut mpsc::Sender<Result<Vec<Decoded>>>,
+) -> Result<()> {
+    let list = codec::select_list(&slice.columns);
+    let key = places(slice);
+    let mut lease = pool.lease(operation).await?;
+    let bytes_max = lease.server().statement_bytes();
+    for statement in statements(slice, list.text.clone(), bytes_max) {
+        let mut rows = sqlx::raw_sql(safe(statement.text))
+            .fetch(&mut *lease)
+            .ready_chunks(HAND_OVER_ROWS);
+        while let Some(ready) = rows.next().await {
+            let mut decoded = Vec::with_capacity(ready.len());
+            let mut failed = None;
+            for row in ready {
+                match row {
+                    Ok(row) => decoded.push(codec::decode_row(&row, &list, &slice.columns, &key)),
+                    Err(e) => failed = Some(classify::error(&e, operation)),
+                }
+            }
+            if out.send(Ok(decoded)).await.is_err() {
+                // The reader has left; the connection is closed with the lease.
+                return Ok(());
+            }
+            if let Some(failed) = failed {
+                return Err(failed);
+            }
+        }
+    }
+    lease.release();
+    Ok(())
+}
+
+/// Key lists that a statement of `bytes_max` holds.
+pub(super) fn key_lists(keys: &[Key], bytes_max: usize) -> Vec<&[Key]> {
+    let mut lists = Vec::new();
+    let (mut start, mut bytes) = (0, 0);
+    for (at, key) in keys.iter().enumerate() {
+        // A value's literal is at most twice as long as the value, and column names stand beside it.
+        let size: usize = key.0.iter().map(|value| value.size() * 2 + 80).sum();
+        if at > start && (at - start == KEYS_MAX || bytes + size > bytes_max) {
+            lists.push(&keys[start..at]);
+            (start, bytes) = (at, 0);
+        }
+        bytes += size;
+    }
+    if start < keys.len() {
+        lists.push(&keys[start..]);
+    }
+    lists
+}
+
+fn statements(slice: &Slice, list: String, bytes_max: usize) -> Vec<Statement> {
+    let index = index_for(&slice.table, &slice.key);
+    let from = From {
+        dialect: Dialect::Mysql,
+        table: &slice.table.table,
+        list,
+        key: &slice.key,
+        index: index.as_deref(),
+    };
+    match &slice.rows {
+        Selection::Range(range) => vec![from.range(range)],
+        Selection::Keys(keys) => key_lists(keys, bytes_max)
+            .into_iter()
+            .map(|keys| from.keys(keys))
+            .collect(),
+    }
+}
+
+/// Places of the key columns among those read.
+fn places(slice: &Slice) -> Vec<usize> {
+    slice
+        .key
+        .iter()
+        .filter_map(|name| slice.columns.iter().position(|c| c.name == *name))
+        .collect()
+}
+
+/// Rows as a batch, for short lists of rows that were collected whole.
+pub(super) fn batch(columns: &Arc<[model::Column]>, rows: impl IntoIterator<Item = Decoded>) -> RowBatch {
+    let mut batch = RowBatch::new(columns.clone());
+    for row in rows {
+        match row {
+            Decoded::Row(row) => batch.push(row),
+            Decoded::Undecodable(row) => batch.undecodable.push(row),
+        }
+    }
+    batch
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{Column, Index, Value};
+
+    use super::*;
+
+    #[test]
+    fn key_lists_are_bounded_in_keys_and_bytes() {
+        let keys: Vec<Key> = (0..1_100).map(|n| Key(vec![Value::Int(n)])).collect();
+        let lengths = |bytes| {
+            key_lists(&keys, bytes)
+                .iter()
+                .map(|list| list.len())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(lengths(1 << 20), [500, 500, 100]);
+        assert_eq!(lengths(1), vec![1; 1_100]);
+        assert!(key_lists(&[], 1).is_empty());
+    }
+
+    #[test]
+    fn a_boundary_needs_an_index_over_exactly_the_key() {
+        let int = LogicalType::Int {
+            bits: 32,
+            unsigned: false,
+        };
+        let table = TableSchema {
+            table: TableRef::named("t"),
+            columns: vec![Column::new("a", int.clone(), false), Column::new("b", int, false)],
+            primary_key: vec!["a".to_owned()],
+            indexes: vec![
+                Index {
+                    name: "wide".to_owned(),
+                    columns: vec!["b".to_owned(), "a".to_owned()],
+                    unique: true,
+                },
+                Index {
+                    name: "plain".to_owned(),
+                    columns: vec!["b".to_owned()],
+                    unique: false,
+                },
+            ],
+            foreign_keys: vec![],
+            row_estimate: None,
+        };
+        let key = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
+        assert_eq!(index_for(&table, &key(&["a"])).as_deref(), Some("PRIMARY"));
+        assert_eq!(index_for(&table, &key(&["b", "a"])).as_deref(), Some("wide"));
+        assert_eq!(index_for(&table, &key(&["b"])), None);
+        assert_eq!(index_for(&table, &[]), None);
+    }
+}

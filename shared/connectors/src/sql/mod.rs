@@ -1,0 +1,129 @@
+//! SQL text: the only place where statements are put together.
+//!
+//! Identifiers go through [`Dialect::ident`] alone. Values are bound where the driver's fast path can bind
+//! (SQLite); for MySQL's text protocol they are rendered by [`literal`], from typed values, never from text that
+//! somebody wrote as SQL.
+
+pub(crate) mod literal;
+pub(crate) mod select;
+pub(crate) mod write;
+
+use model::{TableRef, Value};
+use sqlx::AssertSqlSafe;
+
+/// Which SQL is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    Sqlite,
+    Mysql,
+}
+
+impl Dialect {
+    /// Quotes one identifier. Names come from a catalog or were checked by `plan`; a NUL, which no engine takes,
+    /// is dropped so that the statement fails on an unknown name instead of being cut.
+    pub(crate) fn ident(self, name: &str) -> String {
+        // In double quotes, SQLite takes a name that it does not know for a text: a dropped column would read as
+        // its own name in every row.
+        // SQLite takes an unknown name in double quotes for a string: backticks have no such second meaning.
+        let quote = match self {
+            Self::Sqlite | Self::Mysql => '`',
+        };
+        let mut quoted = String::with_capacity(name.len() + 2);
+        quoted.push(quote);
+        for c in name.chars().filter(|c| *c != '\0') {
+            if c == quote {
+                quoted.push(quote);
+            }
+            quoted.push(c);
+        }
+        quoted.push(quote);
+        quoted
+    }
+
+    /// Quotes a table, with its schema if it names one.
+    pub(crate) fn table(self, table: &TableRef) -> String {
+        match &table.schema {
+            Some(schema) => format!("{}.{}", self.ident(schema), self.ident(&table.name)),
+            None => self.ident(&table.name),
+        }
+    }
+
+    /// A comma-separated list of quoted names.
+    pub(crate) fn idents<'a>(self, names: impl IntoIterator<Item = &'a String>) -> String {
+        names
+            .into_iter()
+            .map(|n| self.ident(n))
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
+}
+
+/// A statement under construction: text, and the values to bind where the dialect binds.
+#[derive(Debug, Clone)]
+pub(crate) struct Statement {
+    pub(crate) dialect: Dialect,
+    pub(crate) text: String,
+    pub(crate) args: Vec<Value>,
+}
+
+impl Statement {
+    pub(crate) const fn new(dialect: Dialect) -> Self {
+        Self {
+            dialect,
+            text: String::new(),
+            args: Vec::new(),
+        }
+    }
+
+    pub(crate) fn push(&mut self, text: &str) -> &mut Self {
+        self.text.push_str(text);
+        self
+    }
+
+    /// Adds a value: bound or rendered, as the dialect does it.
+    pub(crate) fn push_value(&mut self, value: &Value) -> &mut Self {
+        match self.dialect {
+            Dialect::Sqlite => {
+                self.text.push('?');
+                self.args.push(value.clone());
+            }
+            Dialect::Mysql => literal::push(&mut self.text, value),
+        }
+        self
+    }
+
+    /// Adds values as `(a, b)`.
+    pub(crate) fn push_tuple<'a>(&mut self, values: impl IntoIterator<Item = &'a Value>) -> &mut Self {
+        self.push("(");
+        for (i, value) in values.into_iter().enumerate() {
+            if i > 0 {
+                self.push(", ");
+            }
+            self.push_value(value);
+        }
+        self.push(")")
+    }
+}
+
+/// Text without values, for the driver.
+pub(crate) const fn safe(text: String) -> AssertSqlSafe<String> {
+    AssertSqlSafe(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn evil_names_stay_names() {
+        assert_eq!(
+            Dialect::Mysql.ident("a`; DROP TABLE x --"),
+            "`a``; DROP TABLE x --`"
+        );
+        assert_eq!(Dialect::Sqlite.ident("a\"b`'\0"), "`a\"b``'`");
+        assert_eq!(
+            Dialect::Mysql.table(&"shop.a.b".parse().unwrap_or_else(|e| match e {})),
+            "`shop`.`a.b`"
+        );
+    }
+}

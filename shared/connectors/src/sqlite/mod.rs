@@ -1,0 +1,163 @@
+//! SQLite: a file as source or target.
+//!
+//! SQLite types its values, not its columns, so a column's declared type decides what its values should mean and
+//! the storage class what they are; where the two disagree, the row is quarantined. Types whose values NUMERIC
+//! affinity would bend (long decimals, unsigned 64-bit integers, JSON) are declared with `TEXT` in their name.
+
+mod catalog;
+mod classify;
+mod codec;
+mod read;
+mod write;
+
+use std::fmt;
+use std::str::FromStr as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use model::convert::ConvertError;
+use model::{
+    Column, Engine, ErrorKind, InstallId, Key, RowBatch, RunId, TablePlan, TableRef, TableSchema, Turn, Value,
+};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions};
+
+use crate::config::{ConnectionConfig, Role};
+use crate::error::{Error, Result};
+use crate::{ChunkWrite, Fence, ServerInfo, Slice, Source, Target};
+
+/// How long a statement waits for another process to let go of the file.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A SQLite database file.
+pub(crate) struct Sqlite {
+    pool: SqlitePool,
+    path: String,
+    deadline: Duration,
+    /// One writer at a time in this process, in the order they came: SQLite's own waiting is not fair.
+    writer: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl fmt::Debug for Sqlite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sqlite")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Sqlite {
+    /// Opens the file lazily. A target that does not exist is made; a source is opened read-only.
+    pub(crate) fn open(config: &ConnectionConfig) -> Result<Self> {
+        let path = config.spec.path.clone().unwrap_or_default();
+        let failed = |kind| Error::new(kind, Engine::Sqlite, format!("open {path}"));
+        let exists = std::path::Path::new(&path).exists();
+        let mut options = SqliteConnectOptions::from_str("sqlite::memory:")
+            .map_err(|_| failed(ErrorKind::Internal))?
+            .in_memory(false)
+            .shared_cache(false)
+            .filename(&path)
+            .foreign_keys(false)
+            .busy_timeout(BUSY_TIMEOUT);
+        options = match config.role {
+            Role::Source => options.read_only(true).create_if_missing(false),
+            // Only a file we make gets write-ahead logging; an existing one keeps its journal mode.
+            Role::Target if !exists => options
+                .create_if_missing(true)
+                .journal_mode(SqliteJournalMode::Wal),
+            Role::Target => options.create_if_missing(true),
+        };
+        let pool = SqlitePoolOptions::new()
+            .max_connections(config.connections_max)
+            .acquire_timeout(config.deadline)
+            .connect_lazy_with(options);
+        Ok(Self {
+            pool,
+            path,
+            deadline: config.deadline,
+            writer: Arc::default(),
+        })
+    }
+
+    /// Runs one operation under the deadline and brings its error into our words.
+    async fn bounded<T>(
+        &self,
+        operation: impl Into<String>,
+        work: impl Future<Output = sqlx::Result<T>> + Send,
+    ) -> Result<T> {
+        let operation = operation.into();
+        match tokio::time::timeout(self.deadline, work).await {
+            Ok(done) => done.map_err(|e| classify::error(&e, operation)),
+            Err(_) => Err(Error::new(ErrorKind::Timeout, Engine::Sqlite, operation)),
+        }
+    }
+}
+
+#[async_trait]
+impl Source for Sqlite {
+    fn engine(&self) -> Engine {
+        Engine::Sqlite
+    }
+
+    async fn server(&self) -> Result<ServerInfo> {
+        catalog::server(self).await
+    }
+
+    async fn tables(&self) -> Result<Vec<TableRef>> {
+        catalog::tables(self).await
+    }
+
+    async fn describe(&self, table: &TableRef) -> Result<Option<TableSchema>> {
+        catalog::describe(self, table).await
+    }
+
+    async fn next_boundary(
+        &self,
+        table: &TableSchema,
+        key: &[String],
+        from: Option<&Key>,
+        rows: u64,
+    ) -> Result<Option<Key>> {
+        read::next_boundary(self, table, key, from, rows).await
+    }
+
+    async fn count(&self, table: &TableRef) -> Result<u64> {
+        read::count(self, table).await
+    }
+
+    fn read<'a>(&'a self, slice: &'a Slice) -> BoxStream<'a, Result<RowBatch>> {
+        read::read(self, slice)
+    }
+}
+
+#[async_trait]
+impl Target for Sqlite {
+    fn column_for(&self, source: &Column) -> Column {
+        catalog::column_for(source)
+    }
+
+    fn admits(&self, value: &Value, column: &Column) -> std::result::Result<(), ConvertError> {
+        codec::admits(value, column)
+    }
+
+    async fn prepare(&self, plan: &TablePlan, install: InstallId, turn: Turn) -> Result<()> {
+        write::prepare(self, plan, install, turn).await
+    }
+
+    async fn begin(&self, plan: &Arc<TablePlan>, fence: &Fence) -> Result<Box<dyn ChunkWrite>> {
+        Ok(Box::new(write::Write::begin(self, plan, fence).await?))
+    }
+
+    async fn build_indexes(&self, plan: &TablePlan) -> Result<Vec<String>> {
+        write::build_indexes(self, plan).await
+    }
+
+    async fn check_foreign_keys(&self, plan: &TablePlan) -> Result<Vec<String>> {
+        write::check_foreign_keys(self, plan).await
+    }
+
+    async fn forget_run(&self, install: InstallId, run: RunId) -> Result<()> {
+        write::forget_run(self, install, run).await
+    }
+}

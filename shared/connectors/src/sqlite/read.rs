@@ -1,0 +1,141 @@
+//! Reading rows and boundaries.
+
+use futures::stream::{BoxStream, StreamExt as _};
+use model::{Column, Engine, ErrorKind, Key, QuarantinedRow, RowBatch, TableRef, TableSchema, Value};
+use sqlx::Row as _;
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
+
+use super::{Sqlite, classify, codec};
+use crate::error::{Error, Result};
+use crate::read_batches::{Decoded, batches};
+use crate::sql::select::From;
+use crate::sql::{Dialect, Statement, safe};
+use crate::{Selection, Slice, Source as _};
+
+/// Values bound in one statement, well under SQLite's 32,766.
+pub(super) const BOUND_VALUES_MAX: usize = 16_000;
+
+pub(super) fn arguments(values: Vec<Value>, operation: &str) -> Result<SqliteArguments> {
+    let mut args = SqliteArguments::default();
+    for value in values {
+        codec::bind(&mut args, value)
+            .map_err(|_| Error::new(ErrorKind::Internal, Engine::Sqlite, operation))?;
+    }
+    Ok(args)
+}
+
+pub(super) async fn count(db: &Sqlite, table: &TableRef) -> Result<u64> {
+    let sql = format!("SELECT count(*) FROM {}", Dialect::Sqlite.table(table));
+    let rows: i64 = db
+        .bounded(
+            format!("count {table}"),
+            sqlx::query_scalar(safe(sql)).fetch_one(&db.pool),
+        )
+        .await?;
+    Ok(u64::try_from(rows).unwrap_or(0))
+}
+
+pub(super) async fn next_boundary(
+    db: &Sqlite,
+    table: &TableSchema,
+    key: &[String],
+    from: Option<&Key>,
+    rows: u64,
+) -> Result<Option<Key>> {
+    let operation = format!("find the next boundary of {}", table.table);
+    let list = Dialect::Sqlite.idents(key);
+    let select = From {
+        dialect: Dialect::Sqlite,
+        table: &table.table,
+        list,
+        key,
+        index: None,
+    };
+    let Statement { text, args, .. } = select.boundary(from, rows);
+    let args = arguments(args, &operation)?;
+    let found = db
+        .bounded(
+            &operation,
+            sqlx::query_with(safe(text), args).fetch_optional(&db.pool),
+        )
+        .await?;
+    let Some(row) = found else { return Ok(None) };
+    let values: std::result::Result<Vec<Value>, _> = (0..key.len()).map(|i| codec::stored(&row, i)).collect();
+    let values = values.map_err(|e| {
+        Error::new(e.kind, Engine::Sqlite, &operation)
+            .with_object("a key column; cut the table by another key")
+    })?;
+    Ok(Some(Key(values)))
+}
+
+pub(super) fn read<'a>(db: &'a Sqlite, slice: &'a Slice) -> BoxStream<'a, Result<RowBatch>> {
+    let operation = format!("read table {}", slice.table.table);
+    let names: Vec<String> = slice.columns.iter().map(|c| c.name.clone()).collect();
+    let select = From {
+        dialect: Dialect::Sqlite,
+        table: &slice.table.table,
+        list: Dialect::Sqlite.idents(&names),
+        key: &slice.key,
+        index: None,
+    };
+    match &slice.rows {
+        Selection::Range(range) => rows(db, slice, select.range(range), operation),
+        Selection::Keys(keys) => {
+            let lists = keys.chunks((BOUND_VALUES_MAX / slice.key.len().max(1)).min(500));
+            let statements: Vec<Statement> = lists.map(|list| select.keys(list)).collect();
+            futures::stream::iter(statements)
+                .flat_map(move |statement| rows(db, slice, statement, operation.clone()))
+                .boxed()
+        }
+    }
+}
+
+fn rows<'a>(
+    db: &'a Sqlite,
+    slice: &'a Slice,
+    statement: Statement,
+    operation: String,
+) -> BoxStream<'a, Result<RowBatch>> {
+    let columns = slice.columns.clone();
+    let key: Vec<usize> = slice
+        .key
+        .iter()
+        .filter_map(|name| columns.iter().position(|c| c.name == *name))
+        .collect();
+    let args = match arguments(statement.args, &operation) {
+        Ok(args) => args,
+        Err(error) => return futures::stream::once(async { Err(error) }).boxed(),
+    };
+    let (decoding, failing) = (columns.clone(), operation.clone());
+    let decoded = sqlx::query_with(safe(statement.text), args)
+        .fetch(&db.pool)
+        .map(move |row| match row {
+            Ok(row) => Ok(decode_row(&row, &decoding, &key)),
+            Err(error) => Err(classify::error(&error, failing.clone())),
+        })
+        .boxed();
+    batches(db.engine(), operation, columns, db.deadline, decoded)
+}
+
+pub(super) fn decode_row(row: &SqliteRow, columns: &[Column], key: &[usize]) -> Decoded {
+    let mut cells = Vec::with_capacity(columns.len());
+    for (at, column) in columns.iter().enumerate() {
+        match codec::meant(row, at, column) {
+            Ok(value) => cells.push(value),
+            Err(why) => {
+                let key = key
+                    .iter()
+                    .map(|i| codec::stored(row, *i).unwrap_or(Value::Null))
+                    .collect();
+                return Decoded::Undecodable(QuarantinedRow {
+                    key: Key(key),
+                    column: Some(column.name.clone()),
+                    kind: why.kind,
+                    reason: why.reason,
+                });
+            }
+        }
+    }
+    debug_assert_eq!(row.len(), columns.len(), "the select list is the columns");
+    Decoded::Row(cells)
+}

@@ -1,0 +1,371 @@
+//! Writing: own tables, fenced transactions, indexes, foreign keys.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::stream::StreamExt as _;
+use model::{Engine, ErrorKind, Index, InstallId, Key, Receipt, Row, RowBatch, RunId, TablePlan, Turn};
+use sqlx::Transaction;
+use sqlx::sqlite::Sqlite as Driver;
+use tokio::sync::OwnedMutexGuard;
+
+use super::read::{BOUND_VALUES_MAX, arguments, decode_row};
+use super::{Sqlite, catalog, classify};
+use crate::error::{Error, Result};
+use crate::read_batches::Decoded;
+use crate::sql::select::From;
+use crate::sql::{Dialect, Statement, safe, write as sql};
+use crate::{ChunkWrite, Fence};
+
+const DIALECT: Dialect = Dialect::Sqlite;
+
+/// Syncline's own tables in a target; see the protocol in ARCHITECTURE.md.
+const OWN_TABLES: &str = "
+CREATE TABLE IF NOT EXISTS _syncline_turn (
+    table_name TEXT PRIMARY KEY, install TEXT NOT NULL, turn INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS _syncline_fence (
+    install TEXT NOT NULL, run TEXT NOT NULL, chunk TEXT NOT NULL, attempt INTEGER NOT NULL, receipt TEXT,
+    PRIMARY KEY (install, run, chunk)) WITHOUT ROWID;";
+
+fn fenced(operation: String, by: &str) -> Error {
+    Error::new(ErrorKind::Fenced, Engine::Sqlite, operation).with_object(by)
+}
+
+pub(super) async fn prepare(db: &Sqlite, plan: &TablePlan, install: InstallId, turn: Turn) -> Result<()> {
+    let operation = format!("prepare table {}", plan.target.table);
+    let _writer = db.writer.lock().await;
+    let turn = i64::try_from(turn.0).unwrap_or(i64::MAX);
+    let (install, table) = (install.to_string(), plan.target.table.to_string());
+    let work = async {
+        let mut tx = db.pool.begin_with("BEGIN IMMEDIATE").await?;
+        sqlx::raw_sql(OWN_TABLES).execute(&mut *tx).await?;
+        let holder: Option<(String, i64)> =
+            sqlx::query_as("SELECT install, turn FROM _syncline_turn WHERE table_name = ?")
+                .bind(&table)
+                .fetch_optional(&mut *tx)
+                .await?;
+        match holder {
+            Some((other, _)) if other != install => {
+                return Ok(Some("another installation writes this table"));
+            }
+            Some((_, newer)) if newer > turn => return Ok(Some("a newer run writes this table")),
+            _ => {}
+        }
+        sqlx::query(
+            "INSERT INTO _syncline_turn (table_name, install, turn) VALUES (?, ?, ?) \
+             ON CONFLICT (table_name) DO UPDATE SET turn = excluded.turn",
+        )
+        .bind(&table)
+        .bind(&install)
+        .bind(turn)
+        .execute(&mut *tx)
+        .await?;
+        if plan.create_target {
+            sqlx::raw_sql(safe(create_table(plan))).execute(&mut *tx).await?;
+        }
+        tx.commit().await?;
+        Ok(None)
+    };
+    match db.bounded(&operation, work).await? {
+        Some(by) => Err(fenced(operation, by)),
+        None => Ok(()),
+    }
+}
+
+/// The table with its primary key and foreign keys (SQLite cannot add those later); indexes come after the load.
+fn create_table(plan: &TablePlan) -> String {
+    let key = plan.target_key();
+    let mut parts: Vec<String> = plan
+        .columns
+        .iter()
+        .map(|c| {
+            let null = if c.target.nullable { "" } else { " NOT NULL" };
+            format!("    {} {}{null}", DIALECT.ident(&c.target.name), c.target.native)
+        })
+        .collect();
+    if !key.is_empty() {
+        parts.push(format!("    PRIMARY KEY ({})", DIALECT.idents(&key)));
+    }
+    for foreign in &plan.target.foreign_keys {
+        parts.push(format!(
+            "    CONSTRAINT {} FOREIGN KEY ({}) REFERENCES {} ({})",
+            DIALECT.ident(&foreign.name),
+            DIALECT.idents(&foreign.columns),
+            DIALECT.ident(&foreign.parent.name),
+            DIALECT.idents(&foreign.parent_columns)
+        ));
+    }
+    format!(
+        "CREATE TABLE IF NOT EXISTS {} (\n{}\n)",
+        DIALECT.ident(&plan.target.table.name),
+        parts.join(",\n")
+    )
+}
+
+pub(super) async fn build_indexes(db: &Sqlite, plan: &TablePlan) -> Result<Vec<String>> {
+    let _writer = db.writer.lock().await;
+    let table = &plan.target.table;
+    let there = catalog::describe(db, table)
+        .await?
+        .map_or_else(Vec::new, |schema| schema.indexes);
+    let shape = |index: &Index| (index.columns.clone(), index.unique);
+    let mut notes = Vec::new();
+    for index in plan
+        .target
+        .indexes
+        .iter()
+        .filter(|i| !there.iter().any(|t| shape(t) == shape(i)))
+    {
+        let name = free_name(db, &table.name, &index.name).await?;
+        let unique = if index.unique { "UNIQUE " } else { "" };
+        let statement = format!(
+            "CREATE {unique}INDEX {} ON {} ({})",
+            DIALECT.ident(&name),
+            DIALECT.ident(&table.name),
+            DIALECT.idents(&index.columns)
+        );
+        // Building an index takes as long as the table is large: no deadline.
+        if let Err(error) = sqlx::raw_sql(safe(statement)).execute(&db.pool).await {
+            let error = classify::error(&error, format!("build index {name}"));
+            if error.kind.disposition() != model::Disposition::QuarantineRow {
+                return Err(error);
+            }
+            notes.push(format!("index {} was not built: {}", index.name, error.kind));
+        }
+    }
+    Ok(notes)
+}
+
+/// The index's own name if nothing in the file has it: names are unique in the whole file, not per table.
+async fn free_name(db: &Sqlite, table: &str, index: &str) -> Result<String> {
+    let candidates = [index.to_owned(), format!("{table}_{index}")].into_iter();
+    for name in candidates.chain((2..).map(|n| format!("{table}_{index}_{n}"))) {
+        let taken =
+            sqlx::query_scalar::<_, i64>("SELECT count(*) FROM sqlite_schema WHERE name = ? COLLATE NOCASE")
+                .bind(&name)
+                .fetch_one(&db.pool);
+        // SQLite keeps names that begin so for itself.
+        let reserved = name.to_ascii_lowercase().starts_with("sqlite_");
+        if !reserved && db.bounded(format!("name index {index}"), taken).await? == 0 {
+            return Ok(name);
+        }
+    }
+    unreachable!("numbers do not end")
+}
+
+pub(super) async fn check_foreign_keys(db: &Sqlite, plan: &TablePlan) -> Result<Vec<String>> {
+    let table = &plan.target.table.name;
+    let broken: Vec<(String, i64)> = sqlx::query_as(
+        "SELECT parent, count(*) FROM pragma_foreign_key_check(?) GROUP BY parent, fkid ORDER BY parent, fkid",
+    )
+    .bind(table)
+    .fetch_all(&db.pool)
+    .await
+    .or_else(|error| {
+        // A parent that is not in this file cannot be checked against.
+        let error = classify::error(&error, format!("check foreign keys of {table}"));
+        if matches!(error.kind, ErrorKind::UnknownTable | ErrorKind::Internal) { Ok(Vec::new()) } else { Err(error) }
+    })?;
+    Ok(broken
+        .into_iter()
+        .map(|(parent, n)| format!("foreign key: {n} rows of {table} have no parent in {parent}"))
+        .collect())
+}
+
+pub(super) async fn forget_run(db: &Sqlite, install: InstallId, run: RunId) -> Result<()> {
+    let _writer = db.writer.lock().await;
+    let work = sqlx::query("DELETE FROM _syncline_fence WHERE install = ? AND run = ?")
+        .bind(install.to_string())
+        .bind(run.to_string())
+        .execute(&db.pool);
+    db.bounded("forget a finished run", work).await.map(|_| ())
+}
+
+/// One fenced transaction.
+pub(super) struct Write {
+    tx: Transaction<'static, Driver>,
+    plan: Arc<TablePlan>,
+    fence: Fence,
+    receipt: Option<Receipt>,
+    deadline: Duration,
+    _writer: OwnedMutexGuard<()>,
+}
+
+impl Write {
+    pub(super) async fn begin(db: &Sqlite, plan: &Arc<TablePlan>, fence: &Fence) -> Result<Self> {
+        let operation = format!("begin a write to {}", plan.target.table);
+        let writer = db.writer.clone().lock_owned().await;
+        let (install, run, chunk) = (
+            fence.install.to_string(),
+            fence.run.to_string(),
+            fence.chunk.to_string(),
+        );
+        let work = async {
+            let mut tx = db.pool.begin_with("BEGIN IMMEDIATE").await?;
+            let turn: Option<i64> =
+                sqlx::query_scalar("SELECT turn FROM _syncline_turn WHERE table_name = ? AND install = ?")
+                    .bind(plan.target.table.to_string())
+                    .bind(&install)
+                    .fetch_optional(&mut *tx)
+                    .await?;
+            let raised: Option<Option<String>> = sqlx::query_scalar(
+                "INSERT INTO _syncline_fence (install, run, chunk, attempt) VALUES (?, ?, ?, ?) \
+                 ON CONFLICT (install, run, chunk) DO UPDATE SET attempt = excluded.attempt \
+                 WHERE attempt <= excluded.attempt RETURNING receipt",
+            )
+            .bind(install)
+            .bind(run)
+            .bind(chunk)
+            .bind(i64::from(fence.attempt.0))
+            .fetch_optional(&mut *tx)
+            .await?;
+            Ok((tx, turn, raised))
+        };
+        let (tx, turn, raised) = db.bounded(&operation, work).await?;
+        let mine = i64::try_from(fence.turn.0).unwrap_or(i64::MAX);
+        if turn != Some(mine) {
+            return Err(fenced(operation, "a newer run writes this table"));
+        }
+        let Some(receipt) = raised else {
+            return Err(fenced(operation, "a newer attempt owns this chunk"));
+        };
+        let receipt = receipt.map(|text| serde_json::from_str(&text)).transpose();
+        let receipt = receipt.map_err(|_| {
+            Error::new(ErrorKind::Internal, Engine::Sqlite, operation).with_object("unreadable receipt")
+        })?;
+        Ok(Self {
+            tx,
+            plan: plan.clone(),
+            fence: fence.clone(),
+            receipt,
+            deadline: db.deadline,
+            _writer: writer,
+        })
+    }
+
+    fn operation(&self, verb: &str) -> String {
+        format!("{verb} {}", self.plan.target.table)
+    }
+
+    /// Runs one statement; returns rows affected.
+    async fn execute(&mut self, statement: Statement, operation: String) -> Result<u64> {
+        let args = arguments(statement.args, &operation)?;
+        let work = sqlx::query_with(safe(statement.text), args).execute(&mut *self.tx);
+        match tokio::time::timeout(self.deadline, work).await {
+            Ok(Ok(done)) => Ok(done.rows_affected()),
+            Ok(Err(error)) => Err(classify::error(&error, operation)),
+            Err(_) => Err(Error::new(ErrorKind::Timeout, Engine::Sqlite, operation)),
+        }
+    }
+
+    async fn plain(&mut self, statement: &'static str) -> Result<()> {
+        let operation = self.operation("write to");
+        sqlx::raw_sql(statement)
+            .execute(&mut *self.tx)
+            .await
+            .map_err(|e| classify::error(&e, operation))?;
+        Ok(())
+    }
+
+    /// Runs statements so that all take effect or none.
+    async fn all_or_none(&mut self, statements: Vec<Statement>, verb: &str) -> Result<u64> {
+        self.plain("SAVEPOINT batch").await?;
+        let mut affected = 0;
+        for statement in statements {
+            match self.execute(statement, self.operation(verb)).await {
+                Ok(rows) => affected += rows,
+                Err(error) => {
+                    self.plain("ROLLBACK TO batch; RELEASE batch").await?;
+                    return Err(error);
+                }
+            }
+        }
+        self.plain("RELEASE batch").await?;
+        Ok(affected)
+    }
+}
+
+#[async_trait]
+impl ChunkWrite for Write {
+    fn receipt(&self) -> Option<&Receipt> {
+        self.receipt.as_ref()
+    }
+
+    async fn existing(&mut self, keys: &[Key]) -> Result<RowBatch> {
+        let operation = self.operation("look up rows of");
+        let columns: Arc<[_]> = self.plan.columns.iter().map(|c| c.target.clone()).collect();
+        let (names, key) = (
+            columns.iter().map(|c| c.name.clone()).collect::<Vec<_>>(),
+            self.plan.target_key(),
+        );
+        let mut found = RowBatch::new(columns.clone());
+        let list = DIALECT.idents(&names);
+        let select = From {
+            dialect: DIALECT,
+            table: &self.plan.target.table,
+            list,
+            key: &key,
+            index: None,
+        };
+        for keys in keys.chunks((BOUND_VALUES_MAX / key.len().max(1)).min(500)) {
+            let Statement { text, args, .. } = select.keys(keys);
+            let args = arguments(args, &operation)?;
+            let mut rows = sqlx::query_with(safe(text), args).fetch(&mut *self.tx);
+            while let Some(row) = rows.next().await {
+                let row = row.map_err(|e| classify::error(&e, operation.clone()))?;
+                match decode_row(&row, &columns, &self.plan.key) {
+                    Decoded::Row(row) => found.push(row),
+                    Decoded::Undecodable(row) => found.undecodable.push(row),
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    async fn insert(&mut self, rows: &[Row]) -> Result<()> {
+        let per_statement = (BOUND_VALUES_MAX / self.plan.columns.len().max(1)).max(1);
+        let statements = rows
+            .chunks(per_statement)
+            .map(|part| sql::insert(DIALECT, &self.plan, part))
+            .collect();
+        self.all_or_none(statements, "insert into").await.map(|_| ())
+    }
+
+    async fn update(&mut self, rows: &[Row]) -> Result<()> {
+        let statements = rows
+            .iter()
+            .filter_map(|row| sql::update(DIALECT, &self.plan, row))
+            .collect();
+        self.all_or_none(statements, "update").await.map(|_| ())
+    }
+
+    async fn delete(&mut self, keys: &[Key]) -> Result<u64> {
+        let per_statement = (BOUND_VALUES_MAX / self.plan.key.len().max(1)).max(1);
+        let statements = keys
+            .chunks(per_statement)
+            .map(|part| sql::delete(DIALECT, &self.plan, part))
+            .collect();
+        self.all_or_none(statements, "delete from").await
+    }
+
+    async fn commit(mut self: Box<Self>, receipt: &Receipt) -> Result<()> {
+        let operation = self.operation("commit to");
+        let text = serde_json::to_string(receipt)
+            .map_err(|_| Error::new(ErrorKind::Internal, Engine::Sqlite, operation.clone()))?;
+        let Fence {
+            install, run, chunk, ..
+        } = self.fence.clone();
+        let work = async move {
+            sqlx::query("UPDATE _syncline_fence SET receipt = ? WHERE install = ? AND run = ? AND chunk = ?")
+                .bind(text)
+                .bind(install.to_string())
+                .bind(run.to_string())
+                .bind(chunk.to_string())
+                .execute(&mut *self.tx)
+                .await?;
+            self.tx.commit().await
+        };
+        work.await.map_err(|e| classify::error(&e, operation))
+    }
+}

@@ -1,0 +1,229 @@
+//! The conformance suite on every engine. Each test has a database of its own and can run beside all others.
+//!
+//! MySQL and MariaDB are found by `SYNCLINE_TEST_MYSQL_URL` and `SYNCLINE_TEST_MARIADB_URL`
+//! (`mysql://user:password@host:port/`); `make servers` starts both and `tests/servers.sh env` prints the
+//! addresses. A machine that cannot have Oracle's MySQL sets `SYNCLINE_TEST_ALLOW_NO_MYSQL=1`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use connectors::conformance::Lab;
+use connectors::{ConnectionConfig, Role, Target};
+use model::spec::Tls;
+use model::{ConnectionSpec, Engine};
+use secrecy::SecretString;
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, MySqlConnection, SqliteConnection};
+use uuid::Uuid;
+
+connectors::conformance_suite!(memory, crate::in_memory);
+connectors::conformance_suite!(sqlite, crate::in_a_file);
+connectors::conformance_suite!(mysql, crate::on_mysql);
+connectors::conformance_suite!(mariadb, crate::on_mariadb);
+
+/// Longest wait for an answer; a lock is waited for no longer either.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+fn spec(engine: Engine) -> ConnectionSpec {
+    ConnectionSpec {
+        engine,
+        host: None,
+        port: None,
+        user: None,
+        password: None,
+        database: None,
+        path: None,
+        tls: Tls::Off,
+        tls_ca: None,
+    }
+}
+
+fn open(spec: &ConnectionSpec, password: Option<&str>, role: Role) -> Arc<dyn Target> {
+    let password = password.map(|p| SecretString::from(p.to_owned()));
+    let config = ConnectionConfig {
+        spec: spec.clone(),
+        password,
+        role,
+        connections_max: 6,
+        deadline: DEADLINE,
+    };
+    connectors::open(&config).expect("opened")
+}
+
+fn fresh_name() -> String {
+    format!("conf_{}", Uuid::new_v4().simple())
+}
+
+struct InMemory(ConnectionSpec);
+
+async fn in_memory() -> Option<Box<dyn Lab>> {
+    Some(Box::new(InMemory(ConnectionSpec {
+        database: Some(fresh_name()),
+        ..spec(Engine::Memory)
+    })))
+}
+
+#[async_trait]
+impl Lab for InMemory {
+    fn open(&self, role: Role) -> Arc<dyn Target> {
+        open(&self.0, None, role)
+    }
+
+    async fn native_sql(&self, _sql: &str) -> bool {
+        false
+    }
+
+    fn writes_in_parallel(&self) -> bool {
+        false
+    }
+
+    async fn finish(&self) {}
+}
+
+struct InAFile {
+    spec: ConnectionSpec,
+    url: String,
+    _folder: tempfile::TempDir,
+}
+
+async fn in_a_file() -> Option<Box<dyn Lab>> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("lab.db").to_string_lossy().into_owned();
+    let spec = ConnectionSpec {
+        path: Some(path.clone()),
+        ..spec(Engine::Sqlite)
+    };
+    // The file is made by the product, in the journal mode it wants.
+    open(&spec, None, Role::Target)
+        .server()
+        .await
+        .expect("the file is made");
+    Some(Box::new(InAFile {
+        spec,
+        url: format!("sqlite://{path}"),
+        _folder: folder,
+    }))
+}
+
+#[async_trait]
+impl Lab for InAFile {
+    fn open(&self, role: Role) -> Arc<dyn Target> {
+        open(&self.spec, None, role)
+    }
+
+    async fn native_sql(&self, sql: &str) -> bool {
+        let mut connection = SqliteConnection::connect(&self.url).await.expect("connected");
+        connection
+            .execute(AssertSqlSafe(sql.to_owned()))
+            .await
+            .expect("native SQL runs");
+        connection.close().await.expect("closed");
+        true
+    }
+
+    fn writes_in_parallel(&self) -> bool {
+        false
+    }
+
+    async fn finish(&self) {}
+}
+
+struct OnAServer {
+    spec: ConnectionSpec,
+    password: String,
+    /// Address without a database.
+    url: String,
+}
+
+async fn on_mysql() -> Option<Box<dyn Lab>> {
+    let excused = std::env::var("SYNCLINE_TEST_ALLOW_NO_MYSQL").is_ok_and(|v| v == "1");
+    on_a_server("SYNCLINE_TEST_MYSQL_URL", excused).await
+}
+
+async fn on_mariadb() -> Option<Box<dyn Lab>> {
+    on_a_server("SYNCLINE_TEST_MARIADB_URL", false).await
+}
+
+async fn on_a_server(variable: &str, excused: bool) -> Option<Box<dyn Lab>> {
+    let Ok(url) = std::env::var(variable) else {
+        assert!(
+            excused,
+            "{variable} is not set: run `make servers` first, then `eval \"$(tests/servers.sh env)\"`"
+        );
+        return None;
+    };
+    let (spec, password) =
+        address(&url).unwrap_or_else(|| panic!("{variable} is not mysql://user:password@host:port/"));
+    let database = fresh_name();
+    let lab = OnAServer {
+        spec: ConnectionSpec {
+            database: Some(database.clone()),
+            ..spec
+        },
+        password,
+        url,
+    };
+    lab.on_server(&format!("CREATE DATABASE {database}")).await;
+    Some(Box::new(lab))
+}
+
+/// The parts of `mysql://user:password@host:port/`.
+fn address(url: &str) -> Option<(ConnectionSpec, String)> {
+    let (login, place) = url.strip_prefix("mysql://")?.rsplit_once('@')?;
+    let (user, password) = login.split_once(':')?;
+    let (host, port) = place.split('/').next()?.rsplit_once(':')?;
+    let spec = ConnectionSpec {
+        host: Some(host.to_owned()),
+        port: Some(port.parse().ok()?),
+        user: Some(user.to_owned()),
+        ..spec(Engine::Mysql)
+    };
+    Some((spec, password.to_owned()))
+}
+
+impl OnAServer {
+    fn database(&self) -> &str {
+        self.spec.database.as_deref().expect("set when the lab was made")
+    }
+
+    async fn on_server(&self, sql: &str) {
+        let mut connection = MySqlConnection::connect(&self.url)
+            .await
+            .expect("the server answers; see `make servers`");
+        connection
+            .execute(AssertSqlSafe(sql.to_owned()))
+            .await
+            .expect("native SQL runs");
+        connection.close().await.expect("closed");
+    }
+}
+
+#[async_trait]
+impl Lab for OnAServer {
+    fn open(&self, role: Role) -> Arc<dyn Target> {
+        open(&self.spec, Some(&self.password), role)
+    }
+
+    async fn native_sql(&self, sql: &str) -> bool {
+        let mut connection = MySqlConnection::connect(&self.url).await.expect("connected");
+        connection
+            .execute(AssertSqlSafe(format!("USE {}", self.database())))
+            .await
+            .expect("the database is there");
+        connection
+            .execute(AssertSqlSafe(sql.to_owned()))
+            .await
+            .expect("native SQL runs");
+        connection.close().await.expect("closed");
+        true
+    }
+
+    fn writes_in_parallel(&self) -> bool {
+        true
+    }
+
+    async fn finish(&self) {
+        self.on_server(&format!("DROP DATABASE {}", self.database()))
+            .await;
+    }
+}
