@@ -1,0 +1,398 @@
+//! Chunks: added in a chain, handed out when due, cancelled, set going again.
+
+use std::time::Duration;
+
+use model::{Attempt, Chunk, ChunkId, KeyRange, Pass, RunId, RunState, TableState};
+use serde_json::json;
+use sqlx::any::AnyRow;
+
+use crate::Ledger;
+use crate::error::{Cause, Result};
+use crate::events::Place;
+use crate::fields::{self, Fields as _, marks, millis, stored};
+use crate::retry::{BULK_DEADLINE, retrying};
+use crate::transact::Write;
+
+/// A chunk that a worker may be sent to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Due {
+    pub chunk: ChunkId,
+    /// What its claim must have seen.
+    pub attempt: Attempt,
+    pub table: u32,
+    pub pass: Pass,
+}
+
+/// What a finished chunk took, for the size of later ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChunkCost {
+    pub rows: u64,
+    pub bytes: u64,
+    pub read_ms: u64,
+}
+
+/// Columns of [`chunk_of`].
+pub(crate) const COLUMNS: &str = "id, run, tbl, pass, ordinal, lower_key, upper_key, state, attempt";
+/// Rows per INSERT and ids per UPDATE: far below every database's limit on bound values.
+const BLOCK: usize = 500;
+
+impl Ledger {
+    /// Adds chunks to the chain of a table's pass, in order; how many were new.
+    ///
+    /// The table must be `planning` or `working` in that pass, in a running run. The first chunk of a chain is open
+    /// below; each further one has a higher ordinal and begins where the last ends; after one that is open above
+    /// none is added. Whatever does not fit is left out, so two planners, or one that starts over, can neither
+    /// double a range nor leave a gap. Who gets back fewer than it gave reads [`Ledger::last_chunk`] again.
+    pub async fn add_chunks(
+        &self,
+        run: RunId,
+        table: u32,
+        pass: Pass,
+        chunks: &[(u64, KeyRange)],
+    ) -> Result<usize> {
+        retrying("add chunks", BULK_DEADLINE, || {
+            self.add_chunks_once(run, table, pass, chunks)
+        })
+        .await
+    }
+
+    async fn add_chunks_once(
+        &self,
+        run: RunId,
+        table: u32,
+        pass: Pass,
+        chunks: &[(u64, KeyRange)],
+    ) -> std::result::Result<usize, Cause> {
+        let mut tx = self.begin().await?;
+        // The lock on the table makes planners of one table wait for each other.
+        let standing = self.standing(&mut tx, run, table).await?;
+        let takes = matches!(standing, Some((TableState::Planning | TableState::Working, at)) if at == pass);
+        if !takes || !self.is_running(&mut tx, run).await? {
+            return Ok(0);
+        }
+        let mut last = self.last_in(&mut tx, run, table, pass).await?;
+        let mut fitting = Vec::new();
+        for (ordinal, range) in chunks {
+            let fits = match &last {
+                None => range.lower.is_none(),
+                Some((at, end)) => ordinal > at && end.is_some() && range.lower == *end,
+            };
+            if fits {
+                last = Some((*ordinal, range.upper.clone()));
+                fitting.push((*ordinal, range));
+            }
+        }
+        for block in fitting.chunks(BLOCK) {
+            self.insert(&mut tx, run, table, pass, block).await?;
+        }
+        tx.commit().await?;
+        Ok(fitting.len())
+    }
+
+    async fn insert(
+        &self,
+        tx: &mut Write,
+        run: RunId,
+        table: u32,
+        pass: Pass,
+        chunks: &[(u64, &KeyRange)],
+    ) -> std::result::Result<(), Cause> {
+        let values = vec!["(?, ?, ?, ?, ?, ?, ?, 'ready', {now})"; chunks.len()].join(", ");
+        let sql = format!(
+            "INSERT INTO syncline_chunk (id, run, tbl, pass, ordinal, lower_key, upper_key, state, due_ms) VALUES {values}"
+        );
+        let mut insert = sqlx::query(self.sql(&sql)).persistent(chunks.len() == BLOCK || chunks.len() == 1);
+        for (ordinal, range) in chunks {
+            let key = |key: &Option<model::Key>| key.as_ref().map(|key| fields::json(key, "key")).transpose();
+            insert = insert
+                .bind(ChunkId::generate().to_string())
+                .bind(run.to_string())
+                .bind(i64::from(table))
+                .bind(pass.name())
+                .bind(stored(*ordinal))
+                .bind(key(&range.lower)?)
+                .bind(key(&range.upper)?);
+        }
+        insert.execute(tx.conn()).await?;
+        Ok(())
+    }
+
+    async fn is_running(&self, tx: &mut Write, run: RunId) -> std::result::Result<bool, Cause> {
+        let row = sqlx::query("SELECT state FROM syncline_run WHERE id = ?").bind(run.to_string());
+        let state = row
+            .fetch_optional(tx.conn())
+            .await?
+            .map(|row| row.named("state"))
+            .transpose()?;
+        Ok(state == Some(RunState::Running))
+    }
+
+    async fn last_in(
+        &self,
+        tx: &mut Write,
+        run: RunId,
+        table: u32,
+        pass: Pass,
+    ) -> std::result::Result<Option<(u64, Option<model::Key>)>, Cause> {
+        let row = last_query(run, table, pass).fetch_optional(tx.conn()).await?;
+        row.map(|row| Ok((row.count("ordinal")?, row.opt_json("upper_key")?)))
+            .transpose()
+    }
+
+    /// The last chunk of the chain: its ordinal and range. A planner goes on at its upper end; `None` there means
+    /// that the chain is closed.
+    pub async fn last_chunk(&self, run: RunId, table: u32, pass: Pass) -> Result<Option<(u64, KeyRange)>> {
+        self.read("read the last chunk", || async move {
+            let row = last_query(run, table, pass)
+                .fetch_optional(&self.shared.pool)
+                .await?;
+            row.map(|row| Ok((row.count("ordinal")?, range_of(&row)?)))
+                .transpose()
+        })
+        .await
+    }
+
+    /// Up to `limit` ready chunks of these tables that are due and were not handed out in the last `requeue_after`,
+    /// by table, pass and ordinal; they count as handed out now. Of two callers at once each gets different ones.
+    /// None of a run that is not running or is to be cancelled.
+    pub async fn take_due(
+        &self,
+        run: RunId,
+        tables: &[u32],
+        limit: u32,
+        requeue_after: Duration,
+    ) -> Result<Vec<Due>> {
+        if tables.is_empty() || limit == 0 {
+            return Ok(Vec::new());
+        }
+        self.write("take due chunks", || {
+            self.take_due_once(run, tables, limit, requeue_after)
+        })
+        .await
+    }
+
+    async fn take_due_once(
+        &self,
+        run: RunId,
+        tables: &[u32],
+        limit: u32,
+        requeue_after: Duration,
+    ) -> std::result::Result<Vec<Due>, Cause> {
+        let mut tx = self.begin().await?;
+        // The lock on the run makes dispatchers wait for each other.
+        let sql = self.sql("SELECT state, cancel_requested FROM syncline_run WHERE id = ? {lock}");
+        let row = sqlx::query(sql)
+            .bind(run.to_string())
+            .fetch_optional(tx.conn())
+            .await?;
+        let Some(row) = row else { return Ok(Vec::new()) };
+        if row.named::<RunState>("state")? != RunState::Running || row.int("cancel_requested")? != 0 {
+            return Ok(Vec::new());
+        }
+        let mut due: Vec<Due> = Vec::new();
+        let mut sorted = tables.to_vec();
+        sorted.sort_unstable();
+        for block in sorted.chunks(BLOCK) {
+            let left = i64::from(limit) - stored(due.len() as u64);
+            if left > 0 {
+                due.extend(self.select_due(&mut tx, run, block, left, requeue_after).await?);
+            }
+        }
+        for block in due.chunks(BLOCK) {
+            let ids = marks(block.len());
+            let sql = format!(
+                "UPDATE syncline_chunk SET queued_ms = {{now}} WHERE state = 'ready' AND id IN ({ids})"
+            );
+            let mut update = sqlx::query(self.sql(&sql)).persistent(false);
+            for due in block {
+                update = update.bind(due.chunk.to_string());
+            }
+            update.execute(tx.conn()).await?;
+        }
+        tx.commit().await?;
+        Ok(due)
+    }
+
+    async fn select_due(
+        &self,
+        tx: &mut Write,
+        run: RunId,
+        tables: &[u32],
+        limit: i64,
+        requeue_after: Duration,
+    ) -> std::result::Result<Vec<Due>, Cause> {
+        let sql = format!(
+            "SELECT id, attempt, tbl, pass FROM syncline_chunk {{by_state}} WHERE run = ? AND state = 'ready' AND tbl IN ({}) \
+             AND due_ms <= {{now}} AND (queued_ms IS NULL OR queued_ms <= {{now}} - ?) \
+             ORDER BY tbl, pass, ordinal LIMIT ?",
+            marks(tables.len())
+        );
+        let mut select = sqlx::query(self.sql(&sql))
+            .persistent(false)
+            .bind(run.to_string());
+        for table in tables {
+            select = select.bind(i64::from(*table));
+        }
+        let rows = select
+            .bind(millis(requeue_after))
+            .bind(limit)
+            .fetch_all(tx.conn())
+            .await?;
+        rows.iter()
+            .map(|row| {
+                let attempt = Attempt(row.small("attempt")?);
+                Ok(Due {
+                    chunk: row.named("id")?,
+                    attempt,
+                    table: row.small("tbl")?,
+                    pass: row.named("pass")?,
+                })
+            })
+            .collect()
+    }
+
+    /// Cancels every ready chunk of a run that is to be cancelled; how many, 0 if it is not (any more). Repeat it
+    /// until no chunk runs: yielded ones come back as ready.
+    pub async fn cancel_ready_chunks(&self, run: RunId) -> Result<u64> {
+        retrying("cancel chunks", BULK_DEADLINE, || async move {
+            let mut tx = self.begin().await?;
+            let sql = "UPDATE syncline_chunk SET state = 'cancelled', ended_ms = {now} WHERE run = ? AND state = 'ready' \
+                AND EXISTS (SELECT 1 FROM syncline_run r WHERE r.id = syncline_chunk.run AND r.cancel_requested = 1)";
+            let cancelled = sqlx::query(self.sql(sql)).bind(run.to_string()).execute(tx.conn()).await?.rows_affected();
+            tx.commit().await?;
+            Ok(cancelled)
+        })
+        .await
+    }
+
+    /// Makes the quarantined chunks of a run, or of one table of it, ready with all their attempts; how many. The
+    /// run returns to `running` unless it is cancelled, the tables concerned to `working`, in the earliest pass
+    /// that has such chunks. Rows a chunk had in quarantine go when it settles again. 0 if there is none.
+    pub async fn retry_chunks(&self, run: RunId, table: Option<u32>) -> Result<u64> {
+        retrying("retry chunks", BULK_DEADLINE, || self.retry_once(run, table)).await
+    }
+
+    async fn retry_once(&self, run: RunId, table: Option<u32>) -> std::result::Result<u64, Cause> {
+        let mut tx = self.begin().await?;
+        let state = self.run_state(&mut tx, run).await?;
+        if matches!(state, None | Some(RunState::Cancelled)) {
+            return Ok(0);
+        }
+        let only = if table.is_some() { "AND tbl = ?" } else { "" };
+        let sql = format!(
+            "SELECT DISTINCT tbl, pass FROM syncline_chunk {{by_state}} WHERE run = ? AND state = 'quarantined' {only}"
+        );
+        let mut select = sqlx::query(self.sql(&sql)).bind(run.to_string());
+        if let Some(table) = table {
+            select = select.bind(i64::from(table));
+        }
+        let mut passes = std::collections::BTreeMap::<u32, Pass>::new();
+        for row in select.fetch_all(tx.conn()).await? {
+            let pass: Pass = row.named("pass")?;
+            passes
+                .entry(row.small("tbl")?)
+                .and_modify(|first| *first = pass.min(*first))
+                .or_insert(pass);
+        }
+        let mut retried = 0;
+        for (table, pass) in &passes {
+            retried += self.retry_table(&mut tx, run, *table, *pass).await?;
+        }
+        if retried > 0 {
+            let sql = "UPDATE syncline_run SET state = 'running', cause = NULL, ended_ms = NULL WHERE id = ? \
+                AND state IN ('failed', 'done', 'done-with-quarantine')";
+            sqlx::query(sql).bind(run.to_string()).execute(tx.conn()).await?;
+            let place = Place {
+                run,
+                table,
+                chunk: None,
+            };
+            self.put_event(&mut tx, place, "chunks-retried", &json!({ "chunks": retried }))
+                .await?;
+        }
+        tx.commit().await?;
+        Ok(retried)
+    }
+
+    async fn retry_table(
+        &self,
+        tx: &mut Write,
+        run: RunId,
+        table: u32,
+        pass: Pass,
+    ) -> std::result::Result<u64, Cause> {
+        let sql = "UPDATE syncline_table SET state = 'working', pass = ?, prev_state = NULL, cause = NULL, ended_ms = NULL \
+            WHERE run = ? AND ordinal = ? AND state NOT IN ('pending', 'planning', 'working')";
+        sqlx::query(sql)
+            .bind(pass.name())
+            .bind(run.to_string())
+            .bind(i64::from(table))
+            .execute(tx.conn())
+            .await?;
+        let sql = "UPDATE syncline_chunk SET state = 'ready', tries = 0, deaths = 0, due_ms = {now}, queued_ms = NULL, \
+            ended_ms = NULL WHERE run = ? AND tbl = ? AND state = 'quarantined'";
+        let retried = sqlx::query(self.sql(sql))
+            .bind(run.to_string())
+            .bind(i64::from(table))
+            .execute(tx.conn())
+            .await?;
+        Ok(retried.rows_affected())
+    }
+
+    /// What the last `limit` finished chunks of a pass took, latest ordinal first.
+    pub async fn recent_chunk_costs(
+        &self,
+        run: RunId,
+        table: u32,
+        pass: Pass,
+        limit: u32,
+    ) -> Result<Vec<ChunkCost>> {
+        self.read("read what chunks took", || async move {
+            let sql = "SELECT c_read, c_bytes, read_ms FROM syncline_chunk {by_state} WHERE run = ? AND state = 'done' AND tbl = ? \
+                AND pass = ? ORDER BY ordinal DESC LIMIT ?";
+            let select = sqlx::query(self.sql(sql));
+            let select = select.bind(run.to_string()).bind(i64::from(table)).bind(pass.name());
+            let rows = select.bind(i64::from(limit)).fetch_all(&self.shared.pool).await?;
+            rows.iter()
+                .map(|row| {
+                    let (rows, bytes) = (row.count("c_read")?, row.count("c_bytes")?);
+                    Ok(ChunkCost { rows, bytes, read_ms: row.count("read_ms")? })
+                })
+                .collect()
+        })
+        .await
+    }
+}
+
+fn last_query(
+    run: RunId,
+    table: u32,
+    pass: Pass,
+) -> sqlx::query::Query<'static, sqlx::Any, sqlx::any::AnyArguments> {
+    let sql = "SELECT ordinal, lower_key, upper_key FROM syncline_chunk WHERE run = ? AND tbl = ? AND pass = ? \
+        ORDER BY ordinal DESC LIMIT 1";
+    sqlx::query(sql)
+        .bind(run.to_string())
+        .bind(i64::from(table))
+        .bind(pass.name())
+}
+
+pub(crate) fn range_of(row: &AnyRow) -> std::result::Result<KeyRange, Cause> {
+    Ok(KeyRange {
+        lower: row.opt_json("lower_key")?,
+        upper: row.opt_json("upper_key")?,
+    })
+}
+
+pub(crate) fn chunk_of(row: &AnyRow) -> std::result::Result<Chunk, Cause> {
+    Ok(Chunk {
+        id: row.named("id")?,
+        run: row.named("run")?,
+        table: row.small("tbl")?,
+        pass: row.named("pass")?,
+        ordinal: row.count("ordinal")?,
+        range: range_of(row)?,
+        state: row.named("state")?,
+        attempt: Attempt(row.small("attempt")?),
+    })
+}

@@ -1,0 +1,84 @@
+//! The conformance suite: every case runs on SQLite, MySQL and MariaDB.
+//!
+//! A server whose address is missing fails its cases; MySQL alone may be left out by
+//! `SYNCLINE_TEST_ALLOW_NO_MYSQL=1`, where it cannot be installed. Each case has a database of its own.
+
+mod claims;
+mod opening;
+mod planning;
+mod quarantine;
+mod runs;
+mod sums;
+mod world;
+
+use world::{Server, World};
+
+/// Declares one test per server for each case.
+macro_rules! cases {
+    ($server:ident, $variant:ident: $($module:ident::$case:ident),+ $(,)?) => {
+        mod $server {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+                async fn $case() {
+                    super::World::run(super::Server::$variant, super::$module::$case).await;
+                }
+            )+
+        }
+    };
+}
+
+macro_rules! conformance {
+    ($($case:tt)+) => {
+        cases!(sqlite, Sqlite: $($case)+);
+        cases!(mysql, Mysql: $($case)+);
+        cases!(mariadb, Mariadb: $($case)+);
+    };
+}
+
+conformance!(
+    runs::a_run_lives_and_ends,
+    runs::turns_are_unique_and_ordered,
+    runs::runs_are_found_by_latest_id_and_prefix,
+    runs::a_halted_run_resumes_where_it_stood,
+    runs::a_cancelled_run_resumes_with_all_its_chunks,
+    runs::a_run_with_open_work_cannot_be_done,
+    runs::tables_are_added_once,
+    runs::tables_move_only_from_where_they_stand,
+    runs::held_tables_wait_for_a_person,
+    runs::notes_are_kept_once,
+    runs::events_are_numbered_in_the_order_they_appear,
+    runs::workers_come_and_go,
+    planning::adding_chunks_again_is_harmless,
+    planning::two_planners_make_one_chain,
+    planning::chunks_are_added_to_their_pass_only,
+    planning::due_chunks_are_handed_out_once_in_a_while,
+    planning::two_dispatchers_get_different_chunks,
+    planning::chunk_lists_page_in_order,
+    claims::one_of_eight_claimers_wins,
+    claims::a_claim_whose_answer_was_lost_is_found_again,
+    claims::eight_workers_finish_every_chunk_once,
+    claims::a_stale_settle_changes_nothing,
+    claims::a_repeated_settle_answers_as_the_first,
+    claims::an_expired_lease_is_taken_back,
+    claims::a_claim_takes_over_an_expired_lease,
+    claims::three_deaths_quarantine_a_chunk,
+    claims::failures_are_retried_until_the_cap,
+    claims::refusals_are_not_retried,
+    claims::a_yield_costs_no_try,
+    claims::a_halt_costs_no_try_and_ends_the_run,
+    claims::a_beat_keeps_the_lease_and_brings_the_cancel,
+    claims::a_worker_seen_dead_is_buried,
+    claims::nothing_is_claimed_of_what_does_not_run,
+    quarantine::rows_replace_those_of_the_attempt_before,
+    quarantine::quarantined_chunks_are_retried,
+    quarantine::rows_page_in_order,
+    sums::the_record_is_the_sum_of_its_chunks,
+    sums::digests_are_summed_modulo_2_128,
+    sums::a_long_run_is_summed_and_served_in_time,
+    opening::concurrent_openers_migrate_once,
+    opening::a_newer_ledger_is_refused,
+    opening::odd_bytes_survive,
+    opening::specs_keep_no_password,
+    opening::a_busy_database_is_waited_for,
+    opening::dropped_connections_are_replaced,
+);

@@ -1,0 +1,175 @@
+//! Opening a ledger: the file, the pool, the schema, the installation id.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::InstallId;
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+use sqlx::{AnyConnection, AnyPool, ConnectOptions as _, Connection as _};
+
+use crate::cache::Cache;
+use crate::dialect::Dialect;
+use crate::error::{Cause, Result};
+use crate::fields::Fields as _;
+use crate::migrate::migrate;
+use crate::retry::{OPEN_DEADLINE, retrying};
+use crate::url::LedgerUrl;
+use crate::{Ledger, Shared};
+
+const OPEN: &str = "be opened";
+/// An operation that gets no connection in this time gives up; below every deadline.
+const ACQUIRE_DEADLINE: Duration = Duration::from_secs(10);
+/// A connection that does not answer in this time is dropped instead of being given back.
+const RELEASE_DEADLINE: Duration = Duration::from_secs(2);
+/// Connections that do not end in this time are left to the operating system.
+const CLOSE_DEADLINE: Duration = Duration::from_secs(5);
+
+impl Ledger {
+    /// Opens the ledger at `url`. Makes the file (mode 0600) and the tables if they are missing; of two processes
+    /// that do so at once, one waits. A ledger of a newer version is refused, unchanged.
+    pub async fn open(url: &LedgerUrl) -> Result<Self> {
+        retrying(OPEN, OPEN_DEADLINE, || Self::open_once(url)).await
+    }
+
+    async fn open_once(url: &LedgerUrl) -> std::result::Result<Self, Cause> {
+        sqlx::any::install_default_drivers();
+        let (dialect, address) = match url {
+            LedgerUrl::Sqlite(path) => {
+                let path = make_file(path).await.map_err(Cause::File)?;
+                (Dialect::Sqlite, sqlite_address(&path)?)
+            }
+            LedgerUrl::Mysql(mysql) => (Dialect::Mysql, mysql.secret.clone()),
+        };
+        let options = address.parse::<AnyConnectOptions>()?.disable_statement_logging();
+        let pool = pool(dialect, options).await?;
+        let mut conn = pool.acquire().await?;
+        if dialect == Dialect::Sqlite {
+            // Kept in the file. Needs the file for itself for an instant: a refusal is retried by our caller.
+            sqlx::query("PRAGMA journal_mode = WAL")
+                .fetch_optional(&mut *conn)
+                .await?;
+        }
+        migrate(&mut conn, dialect).await?;
+        let install = install(&mut conn, dialect).await?;
+        drop(conn);
+        let gate = (dialect == Dialect::Sqlite).then(Arc::default);
+        let shared = Shared {
+            pool,
+            dialect,
+            gate,
+            install,
+            cache: Cache::default(),
+            address: url.to_string(),
+        };
+        Ok(Self {
+            shared: Arc::new(shared),
+        })
+    }
+
+    /// Closes the connections of all clones; later calls fail. A second call does nothing.
+    pub async fn close(&self) {
+        if tokio::time::timeout(CLOSE_DEADLINE, self.shared.pool.close())
+            .await
+            .is_err()
+        {
+            tracing::warn!("ledger connections did not close in time");
+        }
+    }
+
+    /// The time on the clock of the ledger's database, in milliseconds since 1970.
+    pub async fn now_ms(&self) -> Result<i64> {
+        self.read("tell the time", || self.now_once()).await
+    }
+
+    async fn now_once(&self) -> std::result::Result<i64, Cause> {
+        sqlx::query(self.sql("SELECT {now} AS now_ms"))
+            .fetch_one(&self.shared.pool)
+            .await?
+            .int("now_ms")
+    }
+}
+
+async fn pool(dialect: Dialect, options: AnyConnectOptions) -> std::result::Result<AnyPool, Cause> {
+    let pool = AnyPoolOptions::new()
+        .max_connections(dialect.connections_max())
+        .acquire_timeout(ACQUIRE_DEADLINE)
+        .after_connect(move |conn, _| {
+            Box::pin(async move {
+                for statement in dialect.session() {
+                    sqlx::query(*statement)
+                        .persistent(false)
+                        .fetch_optional(&mut *conn)
+                        .await?;
+                }
+                Ok(())
+            })
+        })
+        .after_release(|conn, _| Box::pin(answers(conn)));
+    Ok(pool.connect_with(options).await?)
+}
+
+/// sqlx pings a returned connection without a deadline: on a half-open one that would hold its place in the pool
+/// for as long as TCP hopes.
+async fn answers(conn: &mut AnyConnection) -> std::result::Result<bool, sqlx::Error> {
+    tokio::time::timeout(RELEASE_DEADLINE, conn.ping())
+        .await
+        .map_err(|_| sqlx::Error::PoolTimedOut)?
+        .map(|()| true)
+}
+
+/// Makes the file and its folder if they are missing, readable to the owner only, before SQLite would make it
+/// readable to all. The path that comes back is absolute and its folder free of links and `..`.
+async fn make_file(path: &Path) -> std::io::Result<PathBuf> {
+    let path = std::path::absolute(path)?;
+    let no_name = || std::io::Error::new(std::io::ErrorKind::InvalidInput, "the path names no file");
+    let (folder, name) = (
+        path.parent().ok_or_else(no_name)?,
+        path.file_name().ok_or_else(no_name)?,
+    );
+    tokio::fs::create_dir_all(folder).await?;
+    let path = tokio::fs::canonicalize(folder).await?.join(name);
+    let mut options = tokio::fs::OpenOptions::new();
+    options.create(true).truncate(false).write(true);
+    #[cfg(unix)]
+    options.mode(0o600);
+    options.open(&path).await?;
+    Ok(path)
+}
+
+/// The driver's address of a file; every byte that could mean something in a URL is escaped.
+fn sqlite_address(path: &Path) -> std::result::Result<String, Cause> {
+    let text = path
+        .to_str()
+        .ok_or(Cause::Address("is a path that is not UTF-8"))?;
+    let mut escaped = String::with_capacity(text.len() + 16);
+    for byte in text.bytes() {
+        match byte {
+            b'/' | b'-' | b'_' | b'.' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => {
+                escaped.push(char::from(byte))
+            }
+            other => escaped.push_str(&format!("%{other:02X}")),
+        }
+    }
+    Ok(format!("sqlite://{escaped}?mode=rw"))
+}
+
+/// The installation id: the first process to come stores it, all others read it.
+async fn install(conn: &mut AnyConnection, dialect: Dialect) -> std::result::Result<InstallId, Cause> {
+    const READ: &str = "SELECT txt FROM syncline_meta WHERE name = 'install'";
+    if let Some(row) = sqlx::query(READ).fetch_optional(&mut *conn).await? {
+        return row.named("txt");
+    }
+    // No row is put twice: the name is the primary key, and the loser of a race reads the winner's.
+    let put = dialect.sql("INSERT INTO syncline_meta (name, txt) VALUES ('install', ?)");
+    let put = sqlx::query(put)
+        .bind(InstallId::generate().to_string())
+        .execute(&mut *conn)
+        .await;
+    match put {
+        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {}
+        Err(error) => return Err(error.into()),
+        Ok(_) => {}
+    }
+    sqlx::query(READ).fetch_one(conn).await?.named("txt")
+}

@@ -1,0 +1,130 @@
+//! The schema, by numbered files. Two processes may migrate at once: one waits for the other.
+
+use sqlx::{AnyConnection, Connection as _};
+
+use crate::dialect::Dialect;
+use crate::error::Cause;
+use crate::fields::Fields as _;
+
+/// Statements of each version, from 1. A file that has been released is never changed.
+const fn files(dialect: Dialect) -> &'static [&'static str] {
+    match dialect {
+        Dialect::Sqlite => &[include_str!("../migrations/sqlite/0001_runs.sql")],
+        Dialect::Mysql => &[include_str!("../migrations/mysql/0001_runs.sql")],
+    }
+}
+
+const VERSION_TABLE: &str = "CREATE TABLE IF NOT EXISTS syncline_schema_version \
+    (version BIGINT NOT NULL PRIMARY KEY, applied_ms BIGINT NOT NULL)";
+
+/// The version this program writes and the newest it reads.
+fn known(dialect: Dialect) -> i64 {
+    i64::try_from(files(dialect).len()).unwrap_or(i64::MAX)
+}
+
+/// Brings the schema up to this program's version. A ledger that already has it is only read, so a role without
+/// the right to make tables can open it; a newer one is refused and left as it is.
+pub(crate) async fn migrate(conn: &mut AnyConnection, dialect: Dialect) -> Result<(), Cause> {
+    if version(conn, dialect).await? == known(dialect) {
+        return Ok(());
+    }
+    match dialect {
+        Dialect::Sqlite => {
+            // DDL is transactional: all or nothing, and a second process waits at BEGIN.
+            let mut tx = conn.begin_with("BEGIN IMMEDIATE").await?;
+            apply(&mut tx, dialect).await?;
+            Ok(tx.commit().await?)
+        }
+        Dialect::Mysql => {
+            // DDL commits by itself: an advisory lock keeps others out, and files are written so that one cut off
+            // in the middle can be applied again. The lock's name has at most 64 characters.
+            const LOCK: &str =
+                "SELECT CAST(GET_LOCK(CONCAT('ledger:', SHA2(DATABASE(), 224)), 30) AS SIGNED) AS n";
+            const UNLOCK: &str =
+                "SELECT CAST(RELEASE_LOCK(CONCAT('ledger:', SHA2(DATABASE(), 224))) AS SIGNED) AS n";
+            if sqlx::query(LOCK).fetch_one(&mut *conn).await?.opt_int("n")? != Some(1) {
+                return Err(Cause::Deadline(std::time::Duration::from_secs(30)));
+            }
+            let applied = apply(conn, dialect).await;
+            let released = sqlx::query(UNLOCK).fetch_one(&mut *conn).await;
+            applied?;
+            released?;
+            Ok(())
+        }
+    }
+}
+
+/// The version found, 0 for an empty database; an error if it is newer than this program.
+async fn version(conn: &mut AnyConnection, dialect: Dialect) -> Result<i64, Cause> {
+    let count = sqlx::query(dialect.count_tables())
+        .bind("syncline_schema_version")
+        .fetch_one(&mut *conn)
+        .await?;
+    if count.int("n")? == 0 {
+        return Ok(0);
+    }
+    let row = sqlx::query("SELECT COALESCE(MAX(version), 0) AS n FROM syncline_schema_version")
+        .fetch_one(conn)
+        .await?;
+    let found = row.int("n")?;
+    if found > known(dialect) {
+        return Err(Cause::Newer {
+            found,
+            known: known(dialect),
+        });
+    }
+    Ok(found)
+}
+
+async fn apply(conn: &mut AnyConnection, dialect: Dialect) -> Result<(), Cause> {
+    sqlx::query(VERSION_TABLE).execute(&mut *conn).await?;
+    let found = version(conn, dialect).await?;
+    for (number, file) in (1_i64..).zip(files(dialect)) {
+        if number <= found {
+            continue;
+        }
+        for statement in statements(file) {
+            sqlx::query(dialect.sql(&statement))
+                .persistent(false)
+                .execute(&mut *conn)
+                .await?;
+        }
+        let done = dialect.sql("INSERT INTO syncline_schema_version (version, applied_ms) VALUES (?, {now})");
+        sqlx::query(done).bind(number).execute(&mut *conn).await?;
+        tracing::info!(version = number, "ledger schema migrated");
+    }
+    Ok(())
+}
+
+/// The statements of a file: comments left out, cut at semicolons.
+fn statements(file: &str) -> Vec<String> {
+    let code: Vec<&str> = file
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("--"))
+        .collect();
+    let code = code.join("\n");
+    code.split(';')
+        .map(str::trim)
+        .filter(|statement| !statement.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_dialects_declare_the_same_tables_and_columns() {
+        assert_eq!(files(Dialect::Sqlite).len(), files(Dialect::Mysql).len());
+        let columns = |dialect: Dialect| -> Vec<String> {
+            let all = files(dialect).iter().flat_map(|file| statements(file));
+            all.filter(|statement| statement.starts_with("CREATE TABLE"))
+                .flat_map(|statement| statement.lines().map(str::to_owned).collect::<Vec<_>>())
+                .map(|line| line.trim().trim_end_matches(',').replace("MEDIUMBLOB", "BLOB"))
+                .filter(|line| !line.starts_with("KEY ") && !line.starts_with(')'))
+                .collect()
+        };
+        assert_eq!(columns(Dialect::Sqlite), columns(Dialect::Mysql));
+    }
+}

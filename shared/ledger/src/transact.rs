@@ -1,0 +1,94 @@
+//! Transactions: one that writes, one that reads a single moment.
+
+use sqlx::any::Any;
+use sqlx::{AnyConnection, AssertSqlSafe, Connection as _, Transaction};
+use tokio::sync::OwnedMutexGuard;
+
+use crate::Ledger;
+use crate::error::Cause;
+use crate::fields::{Fields as _, stored};
+
+/// A transaction that writes. Dropped without a commit, it leaves nothing.
+pub(crate) struct Write {
+    tx: Transaction<'static, Any>,
+    _gate: Option<OwnedMutexGuard<()>>,
+}
+
+impl Write {
+    pub(crate) fn conn(&mut self) -> &mut AnyConnection {
+        &mut self.tx
+    }
+
+    pub(crate) async fn commit(self) -> Result<(), Cause> {
+        Ok(self.tx.commit().await?)
+    }
+}
+
+/// A counter of the ledger. Taken in this order within a transaction, and last of all its locks: no deadlock.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Counter {
+    Turn,
+    Quarantine,
+    Event,
+}
+
+impl Counter {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Turn => "turn",
+            Self::Quarantine => "quarantine",
+            Self::Event => "event",
+        }
+    }
+}
+
+impl Ledger {
+    pub(crate) fn sql(&self, statement: &str) -> AssertSqlSafe<String> {
+        self.shared.dialect.sql(statement)
+    }
+
+    pub(crate) async fn begin(&self) -> Result<Write, Cause> {
+        let gate = match &self.shared.gate {
+            Some(gate) => Some(gate.clone().lock_owned().await),
+            None => None,
+        };
+        let tx = self
+            .shared
+            .pool
+            .begin_with(self.shared.dialect.begin_write())
+            .await?;
+        Ok(Write { tx, _gate: gate })
+    }
+
+    /// Reads of the transaction all see one moment.
+    pub(crate) async fn begin_snapshot(&self) -> Result<Snapshot, Cause> {
+        let mut conn = self.shared.pool.acquire().await?;
+        if let Some(before) = self.shared.dialect.before_snapshot() {
+            sqlx::query(before).execute(&mut *conn).await?;
+        }
+        let begin = self.shared.dialect.begin_snapshot();
+        Ok(Snapshot { conn, begin })
+    }
+
+    /// Takes `count` numbers that nobody else gets; the first of them. The counter stays locked until the commit,
+    /// so numbers become visible in their order: who has read up to one never misses a lower one.
+    pub(crate) async fn numbers(&self, tx: &mut Write, counter: Counter, count: u64) -> Result<i64, Cause> {
+        let count = stored(count);
+        let raised = sqlx::query("UPDATE syncline_meta SET n = n + ? WHERE name = ?");
+        raised.bind(count).bind(counter.name()).execute(tx.conn()).await?;
+        let read = sqlx::query("SELECT n FROM syncline_meta WHERE name = ?").bind(counter.name());
+        Ok(read.fetch_one(tx.conn()).await?.int("n")? - count + 1)
+    }
+}
+
+/// A connection that reads single moments.
+pub(crate) struct Snapshot {
+    conn: sqlx::pool::PoolConnection<Any>,
+    begin: &'static str,
+}
+
+impl Snapshot {
+    pub(crate) async fn start(&mut self) -> Result<Transaction<'_, Any>, Cause> {
+        Ok(self.conn.begin_with(self.begin).await?)
+    }
+}

@@ -1,0 +1,140 @@
+//! Workers: who they are and when they were last seen. For people; leases decide.
+
+use model::WorkerId;
+
+use crate::Ledger;
+use crate::error::{Cause, Result};
+use crate::fields::Fields as _;
+
+/// A worker process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkerView {
+    pub id: WorkerId,
+    pub host: String,
+    pub pid: u32,
+    pub version: String,
+    pub started_ms: i64,
+    pub seen_ms: i64,
+    /// When it said goodbye; a worker that died did not.
+    pub retired_ms: Option<i64>,
+    /// Chunks it holds.
+    pub running: u64,
+}
+
+/// Workers listed; the ones seen last.
+const LISTED_MAX: i64 = 1_000;
+
+impl Ledger {
+    /// Enters a worker. A second call of the same worker counts as a sign of life.
+    pub async fn register_worker(&self, id: &WorkerId, host: &str, pid: u32, version: &str) -> Result<()> {
+        self.write("register a worker", || self.register_once(id, host, pid, version))
+            .await
+    }
+
+    async fn register_once(
+        &self,
+        id: &WorkerId,
+        host: &str,
+        pid: u32,
+        version: &str,
+    ) -> std::result::Result<(), Cause> {
+        let mut tx = self.begin().await?;
+        let sql = "UPDATE syncline_worker SET seen_ms = {now}, retired_ms = NULL WHERE id = ?";
+        let seen = sqlx::query(self.sql(sql))
+            .bind(id.0.as_str())
+            .execute(tx.conn())
+            .await?;
+        if seen.rows_affected() == 0 {
+            let sql = "INSERT INTO syncline_worker (id, host, pid, version, started_ms, seen_ms) \
+                VALUES (?, ?, ?, ?, {now}, {now})";
+            let put = sqlx::query(self.sql(sql))
+                .bind(id.0.as_str())
+                .bind(host)
+                .bind(i64::from(pid))
+                .bind(version);
+            put.execute(tx.conn()).await?;
+        }
+        tx.commit().await
+    }
+
+    /// A sign of life; `false` if the ledger does not know the worker or has seen it retire.
+    pub async fn beat_worker(&self, id: &WorkerId) -> Result<bool> {
+        self.touch(
+            id,
+            "record a worker's life",
+            "UPDATE syncline_worker SET seen_ms = {now} WHERE id = ? AND retired_ms IS NULL",
+        )
+        .await
+    }
+
+    /// The worker says goodbye; `false` if it had, or is unknown.
+    pub async fn retire_worker(&self, id: &WorkerId) -> Result<bool> {
+        self.touch(
+            id,
+            "retire a worker",
+            "UPDATE syncline_worker SET retired_ms = {now} WHERE id = ? AND retired_ms IS NULL",
+        )
+        .await
+    }
+
+    /// Declares a worker dead that somebody saw dead: it retires, and the leases it holds end now, so that nobody
+    /// waits for them. If it lives after all it finds its chunks taken, as after any expired lease. How many chunks
+    /// it held; 0 the second time.
+    pub async fn bury_worker(&self, id: &WorkerId) -> Result<u64> {
+        let held = self
+            .write("bury a worker", || async move {
+                let mut tx = self.begin().await?;
+                let sql = "UPDATE syncline_worker SET retired_ms = {now} WHERE id = ? AND retired_ms IS NULL";
+                sqlx::query(self.sql(sql)).bind(id.0.as_str()).execute(tx.conn()).await?;
+                let sql = "UPDATE syncline_chunk SET lease_until = {now} - 1 WHERE worker = ? AND state = 'running'";
+                let held = sqlx::query(self.sql(sql)).bind(id.0.as_str()).execute(tx.conn()).await?.rows_affected();
+                tx.commit().await?;
+                Ok(held)
+            })
+            .await?;
+        self.reap().await?;
+        Ok(held)
+    }
+
+    async fn touch(&self, id: &WorkerId, operation: &'static str, sql: &'static str) -> Result<bool> {
+        self.write(operation, || async move {
+            let mut tx = self.begin().await?;
+            let touched = sqlx::query(self.sql(sql))
+                .bind(id.0.as_str())
+                .execute(tx.conn())
+                .await?
+                .rows_affected();
+            tx.commit().await?;
+            Ok(touched > 0)
+        })
+        .await
+    }
+
+    /// The workers seen last, with what they hold, latest first.
+    pub async fn workers(&self) -> Result<Vec<WorkerView>> {
+        self.read("list workers", || async move {
+            let sql = "SELECT id, host, pid, version, started_ms, seen_ms, retired_ms, (SELECT COUNT(*) FROM \
+                syncline_chunk c WHERE c.state = 'running' AND c.worker = w.id) AS running \
+                FROM syncline_worker w ORDER BY seen_ms DESC, id LIMIT ?";
+            let rows = sqlx::query(sql)
+                .bind(LISTED_MAX)
+                .fetch_all(&self.shared.pool)
+                .await?;
+            rows.iter()
+                .map(|row| {
+                    Ok(WorkerView {
+                        id: WorkerId(row.text("id")?),
+                        host: row.text("host")?,
+                        pid: row.small("pid")?,
+                        version: row.text("version")?,
+                        started_ms: row.int("started_ms")?,
+                        seen_ms: row.int("seen_ms")?,
+                        retired_ms: row.opt_int("retired_ms")?,
+                        running: row.count("running")?,
+                    })
+                })
+                .collect()
+        })
+        .await
+    }
+}
