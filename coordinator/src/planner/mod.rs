@@ -1,0 +1,13 @@
+//! What a run will do, from what the catalogs say. Writes nothing.
+
+mod checks;
+mod compare;
+pub mod cut;
+mod error;
+pub mod sizing;
+mod tables;
+mod waves;
+
+pub use compare::loss;
+pub use error::PlanError;
+pub use tables::{PlannedRun, PlannedTable, plan_run};

@@ -1,0 +1,338 @@
+//! Table plans for a whole spec: describe both sides, pair columns, choose keys, order tables.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use connectors::config::Role;
+use connectors::{Connections, ServerInfo, Target};
+use model::{
+    Column, ColumnPlan, ErrorKind, ForeignKey, Index, LogicalType, RunKind, RunSpec, TablePlan, TableRef,
+    TableSchema, TableSpec,
+};
+
+use super::checks::{check_keyless, check_names, check_unfilled, check_width};
+use super::error::PlanError;
+use super::{compare, waves};
+
+/// All tables of a run, in waves, as they would be copied.
+#[derive(Debug, Clone)]
+pub struct PlannedRun {
+    pub tables: Vec<PlannedTable>,
+    pub source: ServerInfo,
+    pub target: ServerInfo,
+}
+
+/// One table of a planned run.
+#[derive(Debug, Clone)]
+pub struct PlannedTable {
+    pub spec: TableSpec,
+    pub plan: TablePlan,
+    pub rows_estimate: Option<u64>,
+}
+
+/// Plans every table of `spec`: connects, describes, compares. Writes nothing.
+///
+/// # Errors
+/// A database that cannot be used, a table that is not there, one without a usable key, a key that cannot be kept:
+/// the message names the object, `next` the way out.
+pub async fn plan_run(
+    spec: &RunSpec,
+    kind: RunKind,
+    connections: &Connections,
+) -> Result<PlannedRun, PlanError> {
+    let source = connections.get(&spec.source, Role::Source)?;
+    let target = connections.get(&spec.target, Role::Target)?;
+    let servers = (source.server().await?, target.server().await?);
+    if kind == RunKind::Copy && !servers.1.writable {
+        return Err(PlanError::new(
+            ErrorKind::ReadOnly,
+            format!("the target {} takes no writes", spec.target.address()),
+            "connect to a writable server, or make the file or server writable",
+        ));
+    }
+    let chosen = chosen_tables(spec, &*source).await?;
+    let mut tables = Vec::with_capacity(chosen.len());
+    for (table, spec_table) in chosen {
+        tables.push(plan_table(kind, &source, &target, &table, &spec_table).await?);
+    }
+    order(&mut tables);
+    Ok(PlannedRun { tables, source: servers.0, target: servers.1 })
+}
+
+/// Expands patterns against the source's catalog. Each source table once; names beat patterns.
+async fn chosen_tables(spec: &RunSpec, source: &dyn Target) -> Result<Vec<(TableRef, TableSpec)>, PlanError> {
+    let catalog = source.tables().await?;
+    let mut chosen: BTreeMap<TableRef, TableSpec> = BTreeMap::new();
+    for entry in &spec.tables {
+        if !entry.is_pattern() {
+            let wanted: TableRef = entry.from.parse().unwrap_or_else(|never| match never {});
+            chosen.insert(wanted, entry.clone());
+            continue;
+        }
+        let mut matched = false;
+        for table in catalog.iter().filter(|t| entry.matches(&t.to_string())) {
+            matched = true;
+            chosen.entry(table.clone()).or_insert_with(|| entry.clone());
+        }
+        if !matched {
+            return Err(PlanError::new(
+                ErrorKind::UnknownTable,
+                format!("no table of the source {} matches `{}`", spec.source.address(), entry.from),
+                "check the pattern against the tables that `syncline init --from` lists",
+            ));
+        }
+    }
+    Ok(chosen.into_iter().collect())
+}
+
+async fn plan_table(
+    kind: RunKind,
+    source: &Arc<dyn Target>,
+    target: &Arc<dyn Target>,
+    table: &TableRef,
+    spec: &TableSpec,
+) -> Result<PlannedTable, PlanError> {
+    let described = source.describe(table).await?.ok_or_else(|| {
+        PlanError::new(
+            ErrorKind::UnknownTable,
+            format!("table `{table}` does not exist at the source"),
+            format!("correct `from: {table}` in the spec; names are case-sensitive on some servers"),
+        )
+    })?;
+    let wanted: TableRef = match &spec.to {
+        Some(to) => to.parse().unwrap_or_else(|never| match never {}),
+        None => TableRef::named(described.table.name.clone()),
+    };
+    let existing = target.describe(&wanted).await?;
+    if existing.is_none() && kind == RunKind::Verify {
+        return Err(PlanError::new(
+            ErrorKind::UnknownTable,
+            format!("table `{wanted}` does not exist at the target"),
+            "copy it first with `syncline run`",
+        ));
+    }
+    let columns = pair_columns(&described, existing.as_ref(), &**target, spec, source.engine())?;
+    let key = key_places(&described, &columns, spec)?;
+    let rows = match &existing {
+        Some(schema) => target.count(&schema.table).await?,
+        None => 0,
+    };
+    check_keyless(&described, &key, spec, rows, kind)?;
+    let source_schema =
+        TableSchema { columns: columns.iter().map(|c| c.source.clone()).collect(), ..described.clone() };
+    let target_schema = target_schema(&described, existing.as_ref(), &columns, &key, wanted);
+    check_names(&target_schema, target.engine())?;
+    let mut notes = notes(&described, existing.as_ref(), &columns);
+    if spec.exclude.iter().any(|name| described.column(name).is_none()) {
+        notes.push("an excluded column does not exist at the source".to_owned());
+    }
+    let plan = TablePlan {
+        v: 1,
+        source: source_schema,
+        target: target_schema,
+        columns,
+        key,
+        policy: spec.policy.clone(),
+        create_target: existing.is_none(),
+        fresh: rows == 0,
+        wave: 0,
+        in_cycle: false,
+        rows_per_chunk: 0,
+        delete_guard: spec.delete_guard,
+        quarantined_max: spec.quarantined_max,
+        notes,
+    };
+    let rows_estimate = described.row_estimate;
+    Ok(PlannedTable { spec: spec.clone(), plan, rows_estimate })
+}
+
+fn pair_columns(
+    source: &TableSchema,
+    existing: Option<&TableSchema>,
+    target: &dyn Target,
+    spec: &TableSpec,
+    source_engine: model::Engine,
+) -> Result<Vec<ColumnPlan>, PlanError> {
+    let mut pairs = Vec::with_capacity(source.columns.len());
+    for column in source.columns.iter().filter(|c| !spec.exclude.contains(&c.name)) {
+        let counterpart = match existing {
+            None => target.column_for(column),
+            Some(schema) => schema.column(&column.name).cloned().ok_or_else(|| {
+                PlanError::new(
+                    ErrorKind::UnknownColumn,
+                    format!(
+                        "column `{}` of table `{}` does not exist at the target",
+                        column.name, source.table
+                    ),
+                    format!(
+                        "add it to the target table, or list it under `exclude:` of table `{}`",
+                        source.table
+                    ),
+                )
+            })?,
+        };
+        if existing.is_some() && !spec.lossy_allowed {
+            check_width(column, &counterpart, target, source)?;
+        }
+        pairs.push(compare::pair(column, counterpart, (source_engine, target.engine())));
+    }
+    if let Some(schema) = existing {
+        check_unfilled(schema, &pairs, source)?;
+    }
+    Ok(pairs)
+}
+
+fn key_places(
+    source: &TableSchema,
+    columns: &[ColumnPlan],
+    spec: &TableSpec,
+) -> Result<Vec<usize>, PlanError> {
+    let names = spec.key.clone().or_else(|| source.key()).unwrap_or_default();
+    if names.len() > model::key::KEY_COLUMNS_MAX {
+        return Err(PlanError::new(
+            ErrorKind::Unsupported,
+            format!(
+                "the key of table `{}` has more than {} columns",
+                source.table,
+                model::key::KEY_COLUMNS_MAX
+            ),
+            "name a shorter unique key with `key:`",
+        ));
+    }
+    let mut places = Vec::with_capacity(names.len());
+    for name in &names {
+        let place = columns
+            .iter()
+            .position(|c| c.source.name == *name)
+            .or_else(|| columns.iter().position(|c| c.source.name.eq_ignore_ascii_case(name)));
+        let place = place.ok_or_else(|| {
+            PlanError::new(
+                ErrorKind::UnknownColumn,
+                format!("key column `{name}` of table `{}` is not among the copied columns", source.table),
+                "correct `key:`, or take the column out of `exclude:`",
+            )
+        })?;
+        if spec.key.is_some() && columns[place].source.nullable {
+            return Err(PlanError::new(
+                ErrorKind::NotNull,
+                format!(
+                    "key column `{name}` of table `{}` may be NULL, and rows with NULL keys are not distinct",
+                    source.table
+                ),
+                "choose key columns that are NOT NULL",
+            ));
+        }
+        if columns[place].target.logical == LogicalType::Float32 && columns[place].loss.is_some() {
+            return Err(PlanError::new(
+                ErrorKind::Refused,
+                format!("key column `{name}` of table `{}` would lose digits", source.table),
+                "make the target column as wide as the source's",
+            ));
+        }
+        places.push(place);
+    }
+    Ok(places)
+}
+
+/// The target table as it is, or as it will be made: key, indexes and foreign keys follow the source.
+fn target_schema(
+    source: &TableSchema,
+    existing: Option<&TableSchema>,
+    columns: &[ColumnPlan],
+    key: &[usize],
+    wanted: TableRef,
+) -> TableSchema {
+    let target_columns: Vec<Column> = columns.iter().map(|c| c.target.clone()).collect();
+    if let Some(schema) = existing {
+        return TableSchema { columns: target_columns, ..schema.clone() };
+    }
+    let name_of =
+        |source: &String| columns.iter().find(|c| c.source.name == *source).map(|c| c.target.name.clone());
+    let names_of = |names: &[String]| names.iter().map(name_of).collect::<Option<Vec<_>>>();
+    let indexes = source
+        .indexes
+        .iter()
+        .filter_map(|index| names_of(&index.columns).map(|columns| Index { columns, ..index.clone() }));
+    let foreign_keys = source.foreign_keys.iter().filter_map(|foreign| {
+        names_of(&foreign.columns).map(|columns| ForeignKey { columns, ..foreign.clone() })
+    });
+    TableSchema {
+        table: wanted,
+        indexes: indexes.collect(),
+        foreign_keys: foreign_keys.collect(),
+        primary_key: key.iter().map(|i| columns[*i].target.name.clone()).collect(),
+        columns: target_columns,
+        row_estimate: None,
+    }
+}
+
+fn notes(source: &TableSchema, existing: Option<&TableSchema>, columns: &[ColumnPlan]) -> Vec<String> {
+    let mut notes = Vec::new();
+    if source.key().is_none() {
+        notes.push("no key: the table is loaded as one chunk and compared as a whole".to_owned());
+    }
+    for column in columns.iter().filter(|c| c.source.generated && !c.target.generated) {
+        notes.push(format!(
+            "column {} is computed at the source and copied as a plain value",
+            column.source.name
+        ));
+    }
+    if let Some(schema) = existing {
+        let extra: Vec<&str> = schema
+            .columns
+            .iter()
+            .filter(|c| !columns.iter().any(|p| p.target.name == c.name))
+            .map(|c| c.name.as_str())
+            .collect();
+        if !extra.is_empty() {
+            notes.push(format!("not compared, target only: columns {}", extra.join(", ")));
+        }
+    }
+    notes
+}
+
+/// Puts tables into waves by foreign keys of either side, and renames references to the targets' names.
+fn order(tables: &mut [PlannedTable]) {
+    let by_source: BTreeMap<String, usize> =
+        tables.iter().enumerate().map(|(i, t)| (t.plan.source.table.name.clone(), i)).collect();
+    let by_target: BTreeMap<String, usize> =
+        tables.iter().enumerate().map(|(i, t)| (t.plan.target.table.name.clone(), i)).collect();
+    let parents: Vec<BTreeSet<usize>> = tables
+        .iter()
+        .map(|t| {
+            let source = t.plan.source.foreign_keys.iter().filter_map(|f| by_source.get(&f.parent.name));
+            let names = if t.plan.create_target { &by_source } else { &by_target };
+            let target = t.plan.target.foreign_keys.iter().filter_map(|f| names.get(&f.parent.name));
+            source.chain(target).copied().collect()
+        })
+        .collect();
+    let waves = waves::waves(&parents);
+    let targets: Vec<(TableRef, BTreeMap<String, String>)> = tables
+        .iter()
+        .map(|t| {
+            let columns =
+                t.plan.columns.iter().map(|c| (c.source.name.clone(), c.target.name.clone())).collect();
+            (t.plan.target.table.clone(), columns)
+        })
+        .collect();
+    for (table, (wave, in_cycle)) in tables.iter_mut().zip(waves) {
+        table.plan.wave = wave;
+        table.plan.in_cycle = in_cycle;
+        if !table.plan.create_target {
+            continue;
+        }
+        for foreign in &mut table.plan.target.foreign_keys {
+            let Some(parent) = by_source.get(&foreign.parent.name) else {
+                continue;
+            };
+            let (name, columns) = &targets[*parent];
+            foreign.parent = name.clone();
+            for column in &mut foreign.parent_columns {
+                if let Some(renamed) = columns.get(column) {
+                    column.clone_from(renamed);
+                }
+            }
+        }
+    }
+    tables.sort_by(|a, b| (a.plan.wave, &a.plan.source.table).cmp(&(b.plan.wave, &b.plan.source.table)));
+}

@@ -1,0 +1,74 @@
+//! Queues what is due, a window at a time: the queue never holds more than a few jobs per worker, so that losing it
+//! costs a moment.
+
+use std::time::Duration;
+
+use ledger::{Run, TableRow};
+use model::{Pass, TableState};
+use queue::ChunkJob;
+
+use super::{Coordinator, TickError};
+
+/// Jobs in the queue per chunk that can run at once.
+const WINDOW_FACTOR: usize = 4;
+/// Never more jobs than this in the queue.
+const WINDOW_MAX: usize = 1_000;
+/// A job that nobody claimed for so long is taken for lost and sent again; a double is harmless.
+const REQUEUE_AFTER: Duration = Duration::from_secs(10);
+
+pub(super) async fn tick(coordinator: &Coordinator, runs: &[Run]) -> Result<(), TickError> {
+    if runs.is_empty() {
+        return Ok(());
+    }
+    let depth = coordinator.queue.depth().await?;
+    let window = (coordinator.concurrency * WINDOW_FACTOR).min(WINDOW_MAX);
+    let mut room = window.saturating_sub(usize::try_from(depth.ready).unwrap_or(usize::MAX));
+    for run in runs.iter().filter(|run| !run.cancel_requested) {
+        if room == 0 {
+            break;
+        }
+        let tables = coordinator.ledger.tables(run.id).await?;
+        let eligible: Vec<u32> =
+            tables.iter().filter(|t| is_eligible(t, &tables)).map(|t| t.ordinal).collect();
+        if eligible.is_empty() {
+            continue;
+        }
+        let limit = u32::try_from(room).unwrap_or(u32::MAX);
+        let due = coordinator.ledger.take_due(run.id, &eligible, limit, REQUEUE_AFTER).await?;
+        let install = coordinator.ledger.install().to_string();
+        let jobs: Vec<ChunkJob> = due
+            .iter()
+            .map(|due| ChunkJob {
+                v: 1,
+                install: install.clone(),
+                run: run.id.to_string(),
+                chunk: due.chunk.to_string(),
+                attempt_seen: due.attempt.0,
+            })
+            .collect();
+        room = room.saturating_sub(jobs.len());
+        coordinator.queue.push(&jobs).await?;
+    }
+    Ok(())
+}
+
+/// Whether a table's chunks may run: parents are copied before children, children deleted before parents.
+fn is_eligible(table: &TableRow, tables: &[TableRow]) -> bool {
+    if !matches!(table.state, TableState::Planning | TableState::Working) {
+        return false;
+    }
+    let wave = |t: &TableRow| t.plan.as_ref().map_or(0, |plan| plan.wave);
+    let rows_are_in = |t: &TableRow| {
+        t.state.is_terminal()
+            || (t.state != TableState::Pending && t.pass != Pass::Copy)
+            || t.state == TableState::Finishing
+    };
+    match table.pass {
+        Pass::Verify | Pass::Sweep => true,
+        Pass::Copy => tables.iter().filter(|t| wave(t) < wave(table)).all(rows_are_in),
+        Pass::Delete => tables
+            .iter()
+            .filter(|t| wave(t) > wave(table))
+            .all(|t| t.state.is_terminal() || t.state == TableState::Finishing),
+    }
+}

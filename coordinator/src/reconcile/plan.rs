@@ -1,0 +1,187 @@
+//! Makes runs out of specs, and chunks out of tables.
+
+use connectors::config::Role;
+use ledger::{NewTable, Run, TableRow};
+use model::{KeyRange, MergePolicy, Pass, RunKind, RunSpec, TableState};
+
+use super::{Coordinator, TickError, first_pass, ledger_error};
+use crate::planner::{PlanError, cut, plan_run, sizing};
+
+/// Stores a new run of `spec`. The spec is planned first, so that what cannot work fails here, before any write to
+/// source, target or ledger; the plan itself is made again by the reconciler and is not trusted to memory.
+///
+/// # Errors
+/// What the planner found, or the ledger's refusal.
+pub async fn submit(coordinator: &Coordinator, kind: RunKind, spec: &RunSpec) -> Result<Run, PlanError> {
+    plan_run(spec, kind, &coordinator.connections).await?;
+    let run = coordinator.ledger.create_run(kind, spec).await.map_err(|error| PlanError {
+        kind: model::ErrorKind::ConnectionLost,
+        what: error.to_string(),
+        next: "check that the ledger can be reached and written".to_owned(),
+    })?;
+    coordinator.nudge.notify_one();
+    Ok(run)
+}
+
+pub(super) async fn tick(coordinator: &Coordinator, run: &Run) -> Result<(), TickError> {
+    let tables = coordinator.ledger.tables(run.id).await?;
+    if tables.is_empty() || tables.iter().any(|t| t.state == TableState::Pending) {
+        plan_tables(coordinator, run);
+        return Ok(());
+    }
+    for table in tables.into_iter().filter(|t| t.state == TableState::Planning) {
+        let (this, owner) = (coordinator.clone(), run.clone());
+        let (ordinal, pass) = (table.ordinal, table.pass);
+        coordinator.beside(run, ordinal, pass, async move { cut_table(&this, &owner, &table).await });
+    }
+    Ok(())
+}
+
+/// Plans all tables of a run, prepares their targets and stores the plans. Repeated as a whole after a crash: tables
+/// already planned are left as they are.
+fn plan_tables(coordinator: &Coordinator, run: &Run) {
+    let (this, owner) = (coordinator.clone(), run.clone());
+    coordinator.beside(run, u32::MAX, first_pass(run.kind), async move {
+        let planned = plan_run(&owner.spec, owner.kind, &this.connections).await.map_err(|error| {
+            connectors::Error::new(error.kind, owner.spec.source.engine, format!("plan the run ({error})"))
+        })?;
+        let rows: Vec<NewTable> = planned
+            .tables
+            .iter()
+            .zip(0..)
+            .map(|(table, ordinal)| NewTable {
+                ordinal,
+                source: table.plan.source.table.clone(),
+                target: table.plan.target.table.clone(),
+                mode: mode_name(&table.plan.policy).to_owned(),
+            })
+            .collect();
+        this.ledger.add_tables(owner.id, &rows).await.map_err(|e| ledger_error(&e))?;
+        let stored = this.ledger.tables(owner.id).await.map_err(|e| ledger_error(&e))?;
+        let source = this.connections.get(&owner.spec.source, Role::Source)?;
+        let target = this.connections.get(&owner.spec.target, Role::Target)?;
+        for (table, ordinal) in planned.tables.into_iter().zip(0_u32..) {
+            if stored.iter().any(|t| t.ordinal == ordinal && t.state != TableState::Pending) {
+                continue;
+            }
+            let mut plan = table.plan;
+            plan.rows_per_chunk = cut::first_size(&*source, &plan, &owner.spec.chunk).await?;
+            if owner.kind == RunKind::Copy {
+                target.prepare(&plan, this.ledger.install(), owner.turn).await?;
+            }
+            this.ledger
+                .set_plan(owner.id, ordinal, &plan, first_pass(owner.kind), table.rows_estimate)
+                .await
+                .map_err(|e| ledger_error(&e))?;
+            this.nudge.notify_one();
+        }
+        if owner.kind == RunKind::Copy {
+            forget_earlier_runs(&this, &owner, &*target).await?;
+        }
+        Ok(())
+    });
+}
+
+/// Fences of ended runs of the same spec go once this run holds the turn of its tables: not earlier, or a worker of an
+/// ended run that wakes up late would find neither fence nor turn against it.
+async fn forget_earlier_runs(
+    coordinator: &Coordinator,
+    run: &Run,
+    target: &dyn connectors::Target,
+) -> Result<(), connectors::Error> {
+    let runs = coordinator.ledger.runs(RUNS_LOOKED_AT).await.map_err(|e| ledger_error(&e))?;
+    for earlier in
+        runs.iter().filter(|r| r.spec.name == run.spec.name && r.turn < run.turn && r.state.is_terminal())
+    {
+        target.forget_run(coordinator.ledger.install(), earlier.id).await?;
+    }
+    Ok(())
+}
+
+const fn mode_name(policy: &MergePolicy) -> &'static str {
+    match policy {
+        MergePolicy::InsertOnly => "insert-only",
+        MergePolicy::Mirror => "mirror",
+        MergePolicy::KeepTarget | MergePolicy::SourceWins | MergePolicy::NewestWins { .. } => "merge",
+    }
+}
+
+/// How far back a run looks for fences to clear away.
+const RUNS_LOOKED_AT: u32 = 20;
+/// Boundaries stored in one write: few enough that the first chunks run at once.
+const CHUNKS_PER_WRITE: usize = 16;
+
+/// Cuts one table for its current pass, from the last boundary that is stored. Two coordinators that cut the same table
+/// find the same boundaries, or the second finds the place taken.
+async fn cut_table(coordinator: &Coordinator, run: &Run, table: &TableRow) -> Result<(), connectors::Error> {
+    let Some(plan) = table.plan.clone() else {
+        return Ok(());
+    };
+    let (ledger, pass) = (&coordinator.ledger, table.pass);
+    let failed = |e: ledger::Error| ledger_error(&e);
+    let (connection, role) = if pass.is_over_target() {
+        (&run.spec.target, Role::Target)
+    } else {
+        (&run.spec.source, Role::Source)
+    };
+    let database = coordinator.connections.get(connection, role)?;
+    let (schema, key) = cut::owner(&plan, pass);
+    let (mut ordinal, mut lower) =
+        match ledger.last_chunk(run.id, table.ordinal, pass).await.map_err(failed)? {
+            Some((last, KeyRange { upper: Some(upper), .. })) => (last + 1, Some(upper)),
+            Some((last, KeyRange { upper: None, .. })) => (last + 1, None),
+            None => (0, None),
+        };
+    let mut rows = plan.rows_per_chunk.max(1);
+    let mut page = Vec::new();
+    while ordinal == 0 || lower.is_some() {
+        if coordinator.tasks.is_closed() {
+            break;
+        }
+        let range = cut::next_range(&*database, schema, &key, lower.take(), rows).await?;
+        lower.clone_from(&range.upper);
+        page.push((ordinal, range));
+        ordinal += 1;
+        // The first chunk goes alone and at once; later ones by the page.
+        if page.len() >= CHUNKS_PER_WRITE || ordinal == 1 || lower.is_none() {
+            ledger.add_chunks(run.id, table.ordinal, pass, &page).await.map_err(failed)?;
+            page.clear();
+            coordinator.nudge.notify_one();
+            rows = adapted(coordinator, run, table, rows).await.map_err(failed)?;
+        }
+    }
+    if lower.is_none() && page.is_empty() {
+        let (from, to) = ((TableState::Planning, pass), (TableState::Working, pass));
+        ledger.advance_table(run.id, table.ordinal, from, to).await.map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Rows for the next chunks, from what finished ones took.
+async fn adapted(
+    coordinator: &Coordinator,
+    run: &Run,
+    table: &TableRow,
+    rows: u64,
+) -> Result<u64, ledger::Error> {
+    if table.pass.is_over_target() {
+        return Ok(rows);
+    }
+    let recent = coordinator
+        .ledger
+        .recent_chunk_costs(run.id, table.ordinal, table.pass, sizing::RECENT_CHUNKS)
+        .await?;
+    let costs: Vec<sizing::Cost> =
+        recent.iter().map(|c| sizing::Cost { rows: c.rows, bytes: c.bytes, read_ms: c.read_ms }).collect();
+    Ok(sizing::next(rows, &costs, table.rows_estimate, &run.spec.chunk))
+}
+
+/// Whether the pass after `pass` exists for this table.
+pub(super) fn next_pass(run: &Run, policy: &MergePolicy, pass: Pass) -> Option<Pass> {
+    match (run.kind, pass) {
+        (RunKind::Copy, Pass::Copy) if *policy == MergePolicy::Mirror => Some(Pass::Sweep),
+        (RunKind::Copy, Pass::Sweep) => Some(Pass::Delete),
+        (RunKind::Verify, Pass::Verify) => Some(Pass::Sweep),
+        _ => None,
+    }
+}
