@@ -1,0 +1,58 @@
+//! What the target must hold after a chunk: digests of keys and rows, a few bytes each.
+
+use std::collections::HashMap;
+
+use model::canonical::key_digest;
+use model::{ChunkDigest, Key, LogicalType, Row, RowDigest, RowEncoder, TablePlan};
+
+/// Remembers accepted rows by digest, and their keys where the target must be asked by key.
+#[derive(Debug)]
+pub(crate) struct Expected {
+    encoder: RowEncoder,
+    key_types: Vec<LogicalType>,
+    keep_keys: bool,
+    /// Digest of the key to digest of the row; `None` where only the key's presence is promised.
+    pub(crate) rows: HashMap<RowDigest, Option<RowDigest>>,
+    pub(crate) keys: Vec<Key>,
+    /// Over the rows whose equality is promised.
+    pub(crate) digest: ChunkDigest,
+}
+
+impl Expected {
+    pub(crate) fn new(plan: &TablePlan) -> Self {
+        Self {
+            encoder: RowEncoder::new(plan.canonical_types()),
+            key_types: plan.key_types(),
+            keep_keys: !plan.is_order_safe() && !plan.key.is_empty(),
+            rows: HashMap::new(),
+            keys: Vec::new(),
+            digest: ChunkDigest::default(),
+        }
+    }
+
+    pub(crate) fn row_digest(&mut self, row: &Row) -> RowDigest {
+        self.encoder.digest(row)
+    }
+
+    pub(crate) fn key_digest(&self, key: &Key) -> RowDigest {
+        key_digest(key, &self.key_types)
+    }
+
+    /// The target now holds exactly this row.
+    pub(crate) fn accept(&mut self, key: Key, row: RowDigest) {
+        self.digest.add_row(row);
+        self.insert(key, Some(row));
+    }
+
+    /// The target holds some row at this key.
+    pub(crate) fn accept_key(&mut self, key: Key) {
+        self.insert(key, None);
+    }
+
+    fn insert(&mut self, key: Key, row: Option<RowDigest>) {
+        self.rows.insert(self.key_digest(&key), row);
+        if self.keep_keys {
+            self.keys.push(key);
+        }
+    }
+}

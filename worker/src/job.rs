@@ -1,0 +1,139 @@
+//! One chunk, start to finish: claim → read → convert → merge → verify → settle.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use connectors::Fence;
+use futures::FutureExt as _;
+use ledger::{Claimed, Settled};
+use model::failure::retry_delay;
+use model::{Attempt, ChunkId, ChunkOutcome, Disposition, ErrorKind, Failure, Pass};
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, debug, info, warn};
+
+use crate::passes::Attempt as Work;
+use crate::{Worker, crash, lease};
+
+/// Settling is tried this often before the chunk is left to the reaper.
+const SETTLE_TRIES: u32 = 5;
+
+/// Processes one job. Always returns: what came of it is in the ledger, and what could not be written there is
+/// found by the reaper when the lease ends.
+pub(crate) async fn process(worker: &Worker, job: queue::ChunkJob, abort: &CancellationToken) {
+    let Ok(chunk) = job.chunk.parse::<ChunkId>() else {
+        warn!("job names no chunk");
+        return;
+    };
+    crash::point("k0");
+    crash::point_between_chunks();
+    let claimed = match worker
+        .ledger
+        .claim(chunk, Attempt(job.attempt_seen), &worker.id, worker.lease)
+        .await
+    {
+        Ok(Some(claimed)) => claimed,
+        Ok(None) => {
+            debug!(%chunk, "chunk is settled or taken");
+            return;
+        }
+        Err(error) => {
+            warn!(%chunk, error = %error, "claim failed");
+            return;
+        }
+    };
+    crash::point("k1");
+    let span = tracing::info_span!(
+        "chunk", run = %claimed.chunk.run, table = claimed.chunk.table, chunk = %chunk, attempt = %claimed.chunk.attempt
+    );
+    async {
+        let attempt = claimed.chunk.attempt;
+        if let Some(outcome) = attempted(worker, claimed, abort).await {
+            settle(worker, chunk, attempt, outcome).await;
+            crash::point("k7");
+        }
+    }
+    .instrument(span)
+    .await;
+    worker.settled.notify_one();
+}
+
+/// The outcome of the attempt, or `None` if the chunk is not ours any more and nothing may be said about it.
+async fn attempted(worker: &Worker, claimed: Claimed, abort: &CancellationToken) -> Option<ChunkOutcome> {
+    let (chunk, attempt) = (claimed.chunk.id, claimed.chunk.attempt);
+    let work = AssertUnwindSafe(execute(worker, claimed)).catch_unwind();
+    tokio::select! {
+        done = work => match done {
+            Ok(outcome) => outcome,
+            Err(_) => Some(ChunkOutcome::Failed(Failure::new(ErrorKind::Internal, "the worker panicked; this is a bug"))),
+        },
+        ended = lease::keep(&worker.ledger, chunk, attempt, worker.lease) => match ended {
+            lease::Ended::Cancelled => Some(ChunkOutcome::Yielded),
+            lease::Ended::Lost => {
+                warn!("lease lost; the chunk was dropped");
+                None
+            }
+        },
+        () = abort.cancelled() => Some(ChunkOutcome::Yielded),
+    }
+}
+
+async fn execute(worker: &Worker, claimed: Claimed) -> Option<ChunkOutcome> {
+    let Claimed { chunk, run, plan, .. } = claimed;
+    let pass = chunk.pass;
+    let fence = Fence {
+        install: worker.ledger.install(),
+        run: run.id,
+        turn: run.turn,
+        chunk: chunk.id,
+        attempt: chunk.attempt,
+    };
+    let result = match Work::new(chunk, plan, fence, &run.spec, &worker.connections) {
+        Ok(work) => match pass {
+            Pass::Copy => work.copy().await,
+            Pass::Verify => work.verify().await,
+            Pass::Sweep => work.sweep().await,
+            Pass::Delete => work.delete().await,
+        },
+        Err(error) => Err(error),
+    };
+    match result {
+        Ok(report) => Some(ChunkOutcome::Done(report)),
+        Err(error) => match error.kind.disposition() {
+            Disposition::Stand => {
+                info!(error = %error, "fenced");
+                None
+            }
+            Disposition::Halt => Some(ChunkOutcome::Halted(error.failure())),
+            Disposition::Retry
+            | Disposition::Shrink
+            | Disposition::QuarantineRow
+            | Disposition::QuarantineChunk => {
+                warn!(error = %error, "attempt failed");
+                Some(ChunkOutcome::Failed(error.failure()))
+            }
+        },
+    }
+}
+
+/// Tells the ledger, which may be away for a moment. A settle that was written but not answered is refused as stale
+/// the second time, which is as good.
+async fn settle(worker: &Worker, chunk: ChunkId, attempt: Attempt, outcome: ChunkOutcome) {
+    let dice = f64::from(uuid::Uuid::new_v4().as_fields().0) / f64::from(u32::MAX);
+    let delay = retry_delay(attempt.0, dice);
+    for try_number in 1..=SETTLE_TRIES {
+        match worker.ledger.settle(chunk, attempt, &outcome, delay).await {
+            Ok(Settled::Yes(state)) => {
+                debug!(%state, "settled");
+                return;
+            }
+            Ok(Settled::Stale) => {
+                info!("settle refused: a newer attempt owns the chunk");
+                return;
+            }
+            Err(error) => {
+                warn!(error = %error, "settle failed");
+                tokio::time::sleep(Duration::from_millis(200) * try_number).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Executes one chunk at a time, keeps nothing, decides nothing.
+//!
+//! Everything a worker needs comes with the claim, out of the ledger; what it did goes back with the settle. It may
+//! be killed at any instant: see [`crash`] for the instants that tests choose.
+
+mod convert;
+mod crash;
+pub mod diff;
+mod expected;
+mod job;
+mod lease;
+mod merge;
+mod passes;
+mod verify;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use connectors::Connections;
+use ledger::Ledger;
+use model::WorkerId;
+use queue::Queue;
+use tokio_util::sync::CancellationToken;
+
+/// A lease, unless the configuration says otherwise.
+pub const LEASE: Duration = Duration::from_secs(30);
+
+/// What a worker works with.
+#[derive(Debug, Clone)]
+pub struct Worker {
+    pub id: WorkerId,
+    pub ledger: Ledger,
+    pub connections: Connections,
+    /// How long a claim holds without a heartbeat.
+    pub lease: Duration,
+    /// Told after every settle, so that a coordinator in the same process need not wait for its next tick.
+    pub settled: Arc<tokio::sync::Notify>,
+}
+
+impl Worker {
+    /// Takes chunks from the queue, `concurrency` at a time, until `stop` is cancelled; then finishes what it holds.
+    /// `abort` makes it give back what it holds instead.
+    ///
+    /// # Errors
+    /// The queue could not be read at all; a queue that is away for a while is waited for.
+    pub async fn run(
+        &self,
+        queue: &Queue,
+        concurrency: usize,
+        stop: CancellationToken,
+        abort: CancellationToken,
+    ) -> Result<(), queue::Error> {
+        let worker = Arc::new(self.clone());
+        let handler = move |job: queue::ChunkJob| {
+            let (worker, abort) = (worker.clone(), abort.clone());
+            async move { job::process(&worker, job, &abort).await }
+        };
+        queue.consume(&self.id.0, concurrency, stop, handler).await
+    }
+}

@@ -1,0 +1,230 @@
+//! Incoming rows meet the target's: one algorithm for every engine, over the primitives of `ChunkWrite`.
+
+use std::collections::HashMap;
+
+use connectors::{ChunkWrite, Error, Result};
+use model::merge::is_newer;
+use model::{
+    Counts, Disposition, ErrorKind, Key, MergePolicy, QuarantinedRow, Row, RowDigest, TablePlan, Verdict,
+};
+
+use crate::expected::Expected;
+
+/// What a chunk has come to so far.
+pub(crate) struct Tally {
+    pub(crate) counts: Counts,
+    pub(crate) quarantined: Vec<QuarantinedRow>,
+    pub(crate) expected: Expected,
+}
+
+impl Tally {
+    pub(crate) fn new(plan: &TablePlan) -> Self {
+        Self {
+            counts: Counts::default(),
+            quarantined: Vec::new(),
+            expected: Expected::new(plan),
+        }
+    }
+
+    pub(crate) fn quarantine(&mut self, row: QuarantinedRow) {
+        self.counts.quarantined += 1;
+        self.quarantined.push(row);
+    }
+}
+
+/// Writes converted rows under the plan's policy.
+///
+/// # Errors
+/// What concerns more than single rows; those are set aside in the tally.
+pub(crate) async fn rows(
+    write: &mut dyn ChunkWrite,
+    plan: &TablePlan,
+    tally: &mut Tally,
+    rows: Vec<Row>,
+) -> Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    if plan.fresh || plan.key.is_empty() {
+        match write.insert(&rows).await {
+            Ok(()) => {
+                tally.counts.inserted += rows.len() as u64;
+                accept_all(plan, tally, &rows);
+                return Ok(());
+            }
+            Err(error) if !concerns_rows(&error) => return Err(error),
+            Err(_) => {}
+        }
+    }
+    let (inserts, updates) = sort_out(write, plan, tally, rows).await?;
+    for (rows, change) in [(inserts, Change::Insert), (updates, Change::Update)] {
+        bisect(write, plan, tally, rows, change).await?;
+    }
+    Ok(())
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Change {
+    Insert,
+    Update,
+}
+
+fn accept_all(plan: &TablePlan, tally: &mut Tally, rows: &[Row]) {
+    for row in rows {
+        let digest = tally.expected.row_digest(row);
+        tally.expected.accept(plan.key_of(row), digest);
+    }
+}
+
+/// Compares rows with those at their keys; returns what to insert and what to update.
+async fn sort_out(
+    write: &mut dyn ChunkWrite,
+    plan: &TablePlan,
+    tally: &mut Tally,
+    rows: Vec<Row>,
+) -> Result<(Vec<Row>, Vec<Row>)> {
+    let keys: Vec<Key> = rows.iter().map(|row| plan.key_of(row)).collect();
+    let found = if keys.iter().all(|k| k.0.is_empty()) {
+        Vec::new()
+    } else {
+        write.existing(&keys).await?.rows
+    };
+    let mut present: HashMap<RowDigest, (RowDigest, Row)> = HashMap::with_capacity(found.len());
+    for row in found {
+        let (key, digest) = (
+            tally.expected.key_digest(&plan.key_of(&row)),
+            tally.expected.row_digest(&row),
+        );
+        present.insert(key, (digest, row));
+    }
+    let mark = match &plan.policy {
+        MergePolicy::NewestWins { column } => plan
+            .columns
+            .iter()
+            .position(|c| c.source.name == *column || c.target.name == *column),
+        MergePolicy::InsertOnly | MergePolicy::KeepTarget | MergePolicy::SourceWins | MergePolicy::Mirror => {
+            None
+        }
+    };
+    let (mut inserts, mut updates) = (Vec::new(), Vec::new());
+    for (row, key) in rows.into_iter().zip(keys) {
+        let digest = tally.expected.row_digest(&row);
+        let existing = present.get(&tally.expected.key_digest(&key));
+        let equal = existing.is_some_and(|(there, _)| *there == digest);
+        let newer = existing
+            .zip(mark)
+            .is_some_and(|((_, there), at)| is_newer(&row[at], &there[at]));
+        match plan.policy.decide(existing.is_some(), equal, newer) {
+            Verdict::Insert => inserts.push(row),
+            Verdict::Update => updates.push(row),
+            Verdict::Keep => {
+                tally.counts.unchanged += 1;
+                if equal {
+                    tally.expected.accept(key, digest)
+                } else {
+                    tally.expected.accept_key(key)
+                }
+            }
+            Verdict::Quarantine(kind) => tally.quarantine(QuarantinedRow {
+                key,
+                column: None,
+                kind,
+                reason: "the target holds a different row at this key".to_owned(),
+            }),
+        }
+    }
+    Ok((inserts, updates))
+}
+
+/// Applies a change to all rows; where the database refuses some of them, finds out which by halving.
+async fn bisect(
+    write: &mut dyn ChunkWrite,
+    plan: &TablePlan,
+    tally: &mut Tally,
+    rows: Vec<Row>,
+    change: Change,
+) -> Result<()> {
+    let mut pending = vec![rows];
+    while let Some(mut rows) = pending.pop() {
+        if rows.is_empty() {
+            continue;
+        }
+        let done = match change {
+            Change::Insert => write.insert(&rows).await,
+            Change::Update => write.update(&rows).await,
+        };
+        match done {
+            Ok(()) => {
+                let n = rows.len() as u64;
+                match change {
+                    Change::Insert => tally.counts.inserted += n,
+                    Change::Update => tally.counts.updated += n,
+                }
+                accept_all(plan, tally, &rows);
+            }
+            Err(error) if !concerns_rows(&error) => return Err(error),
+            Err(error) if rows.len() == 1 => tally.quarantine(refused(plan.key_of(&rows[0]), &error)),
+            Err(_) => {
+                let second = rows.split_off(rows.len() / 2);
+                pending.push(second);
+                pending.push(rows);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Deletes the rows at these keys; those the database refuses to delete are set aside.
+///
+/// # Errors
+/// As [`rows`].
+pub(crate) async fn delete(write: &mut dyn ChunkWrite, tally: &mut Tally, keys: Vec<Key>) -> Result<()> {
+    let mut pending = vec![keys];
+    while let Some(mut keys) = pending.pop() {
+        if keys.is_empty() {
+            continue;
+        }
+        match write.delete(&keys).await {
+            Ok(rows) => tally.counts.deleted += rows,
+            Err(error) if !concerns_rows(&error) => return Err(error),
+            Err(error) if keys.len() == 1 => {
+                // A row of the target that stays: it was never read from the source.
+                tally.quarantined.push(refused(keys.remove(0), &error));
+            }
+            Err(_) => {
+                let second = keys.split_off(keys.len() / 2);
+                pending.push(second);
+                pending.push(keys);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn concerns_rows(error: &Error) -> bool {
+    matches!(
+        error.kind.disposition(),
+        Disposition::QuarantineRow | Disposition::Shrink
+    )
+}
+
+fn refused(key: Key, error: &Error) -> QuarantinedRow {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the kind itself is shown beside")]
+    let reason = match error.kind {
+        ErrorKind::DuplicateKey => "another row of the target holds the same unique value",
+        ErrorKind::ForeignKey => "the target refuses the row for a foreign key",
+        ErrorKind::Check => "the target refuses the row for a check constraint",
+        ErrorKind::NotNull => "the target column takes no NULL",
+        ErrorKind::TooLong => "the value is too long for the target column",
+        ErrorKind::OutOfRange => "the value is out of the target column's range",
+        ErrorKind::Encoding => "the target column's character set lacks a character of the text",
+        ErrorKind::TooLarge => "the row is larger than one statement to the target may be",
+        _ => "the target refuses the row",
+    };
+    QuarantinedRow {
+        key,
+        column: error.object.clone(),
+        kind: error.kind,
+        reason: reason.to_owned(),
+    }
+}

@@ -1,0 +1,328 @@
+//! The passes over one chunk: copy, verify, sweep, delete.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use connectors::config::Role;
+use connectors::{ChunkWrite, Connections, Error, Fence, Result, Selection, Slice, Target};
+use futures::StreamExt as _;
+use model::canonical::key_digest;
+use model::chunk::Report;
+use model::merge::Promise;
+use model::{Chunk, Column, Counts, ErrorKind, Key, Receipt, Row, RowBatch, RunSpec, TablePlan};
+
+use crate::expected::Expected;
+use crate::merge::{self, Tally};
+use crate::verify::{self, Compared};
+use crate::{convert, crash};
+
+/// Keys asked of the source in one statement.
+const KEYS_PER_LOOKUP: usize = 500;
+
+/// All that one attempt works with.
+pub(crate) struct Attempt {
+    pub(crate) chunk: Chunk,
+    pub(crate) plan: Arc<TablePlan>,
+    pub(crate) fence: Fence,
+    source: Arc<dyn Target>,
+    target: Arc<dyn Target>,
+}
+
+impl Attempt {
+    pub(crate) fn new(
+        chunk: Chunk,
+        plan: Arc<TablePlan>,
+        fence: Fence,
+        spec: &RunSpec,
+        connections: &Connections,
+    ) -> Result<Self> {
+        let source = connections.get(&spec.source, Role::Source)?;
+        let target = connections.get(&spec.target, Role::Target)?;
+        Ok(Self {
+            chunk,
+            plan,
+            fence,
+            source,
+            target,
+        })
+    }
+
+    /// Copies the chunk in one fenced transaction, then verifies it. If an earlier attempt committed, only
+    /// verifies, and reports what that attempt's receipt says.
+    pub(crate) async fn copy(&self) -> Result<Report> {
+        let write = self.target.begin(&self.plan, &self.fence).await?;
+        if let Some(receipt) = write.receipt().cloned() {
+            drop(write);
+            return self.settle_receipt(receipt).await;
+        }
+        crash::point("k2");
+        let (tally, read_ms) = self.copy_rows(write).await?;
+        crash::point("k5");
+        let source_digest = tally.expected.digest;
+        let compared = self.verify_expected(tally.expected).await?;
+        crash::point("k6");
+        let counts = Counts {
+            matching: compared.matching,
+            ..tally.counts
+        };
+        Ok(Report {
+            counts,
+            source_digest: Some(source_digest),
+            target_digest: Some(compared.digest),
+            quarantined: tally.quarantined,
+            read_ms,
+        })
+    }
+
+    async fn copy_rows(&self, mut write: Box<dyn ChunkWrite>) -> Result<(Tally, u64)> {
+        let slice = self.source_slice();
+        let mut tally = Tally::new(&self.plan);
+        let mut reading = Duration::ZERO;
+        let mut batches = self.source.read(&slice);
+        loop {
+            let started = Instant::now();
+            let next = batches.next().await;
+            reading += started.elapsed();
+            let Some(batch) = next else { break };
+            let rows = self.convert(batch?, &mut tally);
+            merge::rows(&mut *write, &self.plan, &mut tally, rows).await?;
+            crash::point("k3");
+        }
+        drop(batches);
+        if tally.quarantined.len() as u64 > self.plan.quarantined_max {
+            let operation = format!("copy table {}", self.plan.source.table);
+            return Err(Error::new(ErrorKind::Refused, self.source.engine(), operation)
+                .with_object("more rows would be quarantined than max_quarantined allows"));
+        }
+        let receipt = Receipt {
+            v: 1,
+            attempt: self.fence.attempt,
+            counts: tally.counts,
+            source_digest: tally.expected.digest,
+            quarantined: tally.quarantined.clone(),
+        };
+        write.commit(&receipt).await?;
+        crash::point("k4");
+        Ok((tally, u64::try_from(reading.as_millis()).unwrap_or(u64::MAX)))
+    }
+
+    /// Counts a batch and brings its rows into the target's types; those that cannot go to the quarantine.
+    fn convert(&self, batch: RowBatch, tally: &mut Tally) -> Vec<Row> {
+        tally.counts.read += (batch.rows.len() + batch.undecodable.len()) as u64;
+        tally.counts.bytes += batch.bytes;
+        for row in batch.undecodable {
+            tally.quarantine(row);
+        }
+        let mut converted = Vec::with_capacity(batch.rows.len());
+        for row in batch.rows {
+            match convert::row(&self.plan, &*self.target, row) {
+                Ok(row) => converted.push(row),
+                Err(row) => tally.quarantine(row),
+            }
+        }
+        converted
+    }
+
+    /// An earlier attempt committed: read the source again only to know what to compare the target with.
+    async fn settle_receipt(&self, receipt: Receipt) -> Result<Report> {
+        let mut tally = self.expectation().await?;
+        let set_aside: HashSet<_> = receipt
+            .quarantined
+            .iter()
+            .filter_map(|row| convert::key_to_target(&self.plan, &row.key.0))
+            .map(|key| tally.expected.key_digest(&key))
+            .collect();
+        tally.expected.rows.retain(|key, _| !set_aside.contains(key));
+        let compared = self.verify_expected(tally.expected).await?;
+        Ok(Report {
+            counts: Counts {
+                matching: compared.matching,
+                ..receipt.counts
+            },
+            source_digest: Some(receipt.source_digest),
+            target_digest: Some(compared.digest),
+            quarantined: receipt.quarantined,
+            read_ms: 0,
+        })
+    }
+
+    /// Reads the source and notes what its rows should be in the target, by the policy's promise.
+    async fn expectation(&self) -> Result<Tally> {
+        let slice = self.source_slice();
+        let mut tally = Tally::new(&self.plan);
+        let equal_rows = self.plan.policy.promise() == Promise::EqualRows;
+        let mut batches = self.source.read(&slice);
+        while let Some(batch) = batches.next().await {
+            for row in self.convert(batch?, &mut tally) {
+                let key = self.plan.key_of(&row);
+                if equal_rows {
+                    let digest = tally.expected.row_digest(&row);
+                    tally.expected.accept(key, digest);
+                } else {
+                    tally.expected.accept_key(key);
+                }
+            }
+        }
+        Ok(tally)
+    }
+
+    async fn verify_expected(&self, expected: Expected) -> Result<Compared> {
+        let compared = verify::against_target(&self.plan, &*self.target, &self.chunk.range, expected).await?;
+        if compared.is_clean() {
+            return Ok(compared);
+        }
+        let operation = format!("verify table {}", self.plan.target.table);
+        let found = format!(
+            "{} rows differ and {} are missing",
+            compared.different, compared.missing
+        );
+        Err(Error::new(ErrorKind::Diverged, self.target.engine(), operation).with_object(found))
+    }
+
+    /// Compares both sides and writes nothing.
+    pub(crate) async fn verify(&self) -> Result<Report> {
+        let started = Instant::now();
+        let tally = self.expectation().await?;
+        let read_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let source_digest = tally.expected.digest;
+        let compared =
+            verify::against_target(&self.plan, &*self.target, &self.chunk.range, tally.expected).await?;
+        let counts = Counts {
+            unchanged: tally.counts.read - tally.counts.quarantined,
+            matching: compared.matching,
+            different: compared.different,
+            missing: compared.missing,
+            ..tally.counts
+        };
+        Ok(Report {
+            counts,
+            source_digest: Some(source_digest),
+            target_digest: Some(compared.digest),
+            quarantined: tally.quarantined,
+            read_ms,
+        })
+    }
+
+    /// Counts target rows whose key the source lacks.
+    pub(crate) async fn sweep(&self) -> Result<Report> {
+        let mut tally = Tally::new(&self.plan);
+        self.orphans(&mut tally, None).await?;
+        Ok(report(tally.counts))
+    }
+
+    /// Deletes target rows whose key the source lacks, in one fenced transaction.
+    pub(crate) async fn delete(&self) -> Result<Report> {
+        let mut write = self.target.begin(&self.plan, &self.fence).await?;
+        if let Some(receipt) = write.receipt().cloned() {
+            return Ok(Report {
+                quarantined: receipt.quarantined,
+                ..report(receipt.counts)
+            });
+        }
+        let mut tally = Tally::new(&self.plan);
+        self.orphans(&mut tally, Some(&mut *write)).await?;
+        let receipt = Receipt {
+            v: 1,
+            attempt: self.fence.attempt,
+            counts: tally.counts,
+            source_digest: tally.expected.digest,
+            quarantined: tally.quarantined.clone(),
+        };
+        write.commit(&receipt).await?;
+        Ok(Report {
+            quarantined: tally.quarantined,
+            ..report(tally.counts)
+        })
+    }
+
+    /// Streams the target's keys of this chunk and asks the source for them, list by list. Those it lacks are counted,
+    /// or deleted where there is a transaction to do it in.
+    async fn orphans(&self, tally: &mut Tally, mut write: Option<&mut dyn ChunkWrite>) -> Result<()> {
+        let columns: Arc<[Column]> = self
+            .plan
+            .key
+            .iter()
+            .map(|i| self.plan.columns[*i].target.clone())
+            .collect();
+        let slice = Slice {
+            table: self.plan.target.clone(),
+            columns,
+            key: self.plan.target_key(),
+            rows: Selection::Range(self.chunk.range.clone()),
+        };
+        let mut batches = self.target.read(&slice);
+        while let Some(batch) = batches.next().await {
+            let rows = batch?.rows;
+            for keys in rows.chunks(KEYS_PER_LOOKUP) {
+                let keys: Vec<Key> = keys.iter().cloned().map(Key).collect();
+                let read = keys.len() as u64;
+                let orphans = self.absent_at_source(keys).await?;
+                match &mut write {
+                    Some(write) => merge::delete(&mut **write, tally, orphans).await?,
+                    None => {
+                        tally.counts.read += read;
+                        tally.counts.unchanged += read;
+                        tally.counts.extra += orphans.len() as u64;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Those of these target keys that the source does not have.
+    async fn absent_at_source(&self, keys: Vec<Key>) -> Result<Vec<Key>> {
+        let types = self.plan.key_types();
+        let asked: Vec<Key> = keys
+            .iter()
+            .filter_map(|key| convert::key_to_source(&self.plan, key))
+            .collect();
+        let slice = Slice {
+            table: self.plan.source.clone(),
+            columns: self
+                .plan
+                .key
+                .iter()
+                .map(|i| self.plan.columns[*i].source.clone())
+                .collect(),
+            key: self.plan.source_key(),
+            rows: Selection::Keys(asked),
+        };
+        let mut there = HashSet::new();
+        let mut batches = self.source.read(&slice);
+        while let Some(batch) = batches.next().await {
+            let batch = batch?;
+            // A key that cannot be decoded might be any of these: none of them is proven absent.
+            if !batch.undecodable.is_empty() {
+                return Ok(Vec::new());
+            }
+            for row in batch.rows {
+                there.extend(convert::key_to_target(&self.plan, &row).map(|key| key_digest(&key, &types)));
+            }
+        }
+        Ok(keys
+            .into_iter()
+            .filter(|key| !there.contains(&key_digest(key, &types)))
+            .collect())
+    }
+
+    fn source_slice(&self) -> Slice {
+        Slice {
+            table: self.plan.source.clone(),
+            columns: self.plan.columns.iter().map(|c| c.source.clone()).collect(),
+            key: self.plan.source_key(),
+            rows: Selection::Range(self.chunk.range.clone()),
+        }
+    }
+}
+
+const fn report(counts: Counts) -> Report {
+    Report {
+        counts,
+        source_digest: None,
+        target_digest: None,
+        quarantined: Vec::new(),
+        read_ms: 0,
+    }
+}
