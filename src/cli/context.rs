@@ -1,0 +1,115 @@
+//! What every command needs: the screen, the ledger, specs from files; and errors turned into problems.
+
+use std::path::Path;
+
+use coordinator::PlanError;
+use ledger::{Ledger, LedgerUrl, Run};
+use model::ErrorKind;
+use service::problem::code;
+use service::{LoadedSpec, Problem, chain};
+
+use super::screen::Screen;
+
+/// The ledger of `run` and its like: a file next to where one works, so that nothing is hidden in a home directory
+/// and two projects do not meet.
+pub(super) const LEDGER_DEFAULT: &str = "syncline.db";
+
+/// What a command works with.
+#[derive(Debug)]
+pub(super) struct Context {
+    pub(super) screen: Screen,
+    ledger: String,
+}
+
+impl Context {
+    pub(super) const fn new(screen: Screen, ledger: String) -> Self {
+        Self { screen, ledger }
+    }
+
+    pub(super) fn ledger_url(&self) -> Result<LedgerUrl, Problem> {
+        self.ledger.parse().map_err(|error: ledger::Error| {
+            Problem::new(code::BAD_SETTING, chain(&error).to_string(), "correct --ledger or SYNCLINE_LEDGER")
+        })
+    }
+
+    /// The ledger, made if it is not there.
+    pub(super) async fn ledger(&self) -> Result<Ledger, Problem> {
+        let url = self.ledger_url()?;
+        Ledger::open(&url).await.map_err(|error| cannot_open(&error, &url))
+    }
+
+    /// The ledger, for commands that only look: a file that does not exist is not made.
+    pub(super) async fn existing_ledger(&self) -> Result<Ledger, Problem> {
+        let url = self.ledger_url()?;
+        match &url {
+            LedgerUrl::Sqlite(path) if !path.exists() => Err(Problem::new(
+                code::LEDGER,
+                format!("there is none at {}", path.display()),
+                "go to the folder where you ran, or name the ledger with --ledger",
+            )),
+            LedgerUrl::Sqlite(_) | LedgerUrl::Mysql(_) => self.ledger().await,
+        }
+    }
+
+    /// The run meant by an id, the beginning of one, or `latest`.
+    pub(super) async fn find_run(&self, ledger: &Ledger, text: &str) -> Result<Run, Problem> {
+        let found = ledger.find_run(text).await.map_err(|error| match error.kind {
+            ErrorKind::Unsupported => Problem::new(code::RUN_UNKNOWN, chain(&error).to_string(), "syncline runs"),
+            _ => ledger_problem(&error),
+        })?;
+        found.ok_or_else(|| {
+            let where_ = ledger.address();
+            Problem::new(code::RUN_UNKNOWN, format!("`{text}` in {where_}"), "syncline runs")
+        })
+    }
+
+    /// Reads and checks a spec; says what is unwise about it.
+    pub(super) fn load_spec(&self, path: &Path) -> Result<LoadedSpec, Problem> {
+        let loaded = self.load_spec_quietly(path)?;
+        for warning in &loaded.warnings {
+            self.screen.warn(warning);
+        }
+        Ok(loaded)
+    }
+
+    /// As [`Self::load_spec`], for commands that connect: what the passwords refer to must be there.
+    pub(super) fn ready_spec(&self, path: &Path) -> Result<LoadedSpec, Problem> {
+        let loaded = self.load_spec(path)?;
+        for connection in [&loaded.spec.source, &loaded.spec.target] {
+            service::resolve_password(connection).map_err(|error| Problem::from(&error))?;
+        }
+        Ok(loaded)
+    }
+
+    pub(super) fn load_spec_quietly(&self, path: &Path) -> Result<LoadedSpec, Problem> {
+        service::load_spec(path).map_err(|error| Problem::of_spec(&error, self.screen.colors_err()))
+    }
+}
+
+/// An operation of the ledger that failed.
+pub(super) fn ledger_problem(error: &ledger::Error) -> Problem {
+    Problem::new(code::LEDGER, chain(error).to_string(), "syncline doctor")
+}
+
+fn cannot_open(error: &ledger::Error, url: &LedgerUrl) -> Problem {
+    let problem = Problem::new(code::LEDGER, format!("{url}: {}", chain(error)), "check --ledger or SYNCLINE_LEDGER");
+    match error.kind {
+        ErrorKind::Permission | ErrorKind::Authentication | ErrorKind::ReadOnly => Problem { exit: 6, ..problem },
+        _ => problem,
+    }
+}
+
+/// What the planner refused.
+pub(super) fn plan_problem(error: &PlanError) -> Problem {
+    Problem { next: error.next.clone(), ..Problem::of_kind(error.kind, error.what.clone()) }
+}
+
+/// What a database refused.
+pub(super) fn connector_problem(error: &connectors::Error) -> Problem {
+    Problem::of_kind(error.kind, error.to_string())
+}
+
+/// A file or stream that could not be written.
+pub(super) fn output_problem(path: &Path, error: &std::io::Error) -> Problem {
+    Problem::new(code::OUTPUT, format!("{}: {error}", path.display()), format!("ls -ld {}", path.display()))
+}

@@ -1,0 +1,155 @@
+//! `syncline plan`: what a run would do. The dry run: reads catalogs and a few rows, writes nothing.
+
+use std::path::PathBuf;
+
+use connectors::config::Role;
+use coordinator::PlannedRun;
+use coordinator::planner::cut;
+use model::{ColumnPlan, MergePolicy, RunKind, RunSpec, TablePlan};
+use serde_json::json;
+
+use super::context::{Context, connector_problem, plan_problem};
+use super::grid::{Column, Grid};
+use super::human::{count, counted};
+use super::screen::{Ink, Screen};
+use super::{DONE, Outcome, tables};
+use crate::compose;
+
+/// Tables whose columns are listed unasked.
+const DETAILED_MAX: usize = 30;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The spec file
+    spec: PathBuf,
+    /// Only these tables; may hold *
+    #[arg(long, value_name = "GLOB")]
+    table: Option<String>,
+}
+
+pub(super) async fn run(context: &Context, args: &Args) -> Outcome {
+    let loaded = context.ready_spec(&args.spec)?;
+    let connections = compose::connections(&[&loaded.spec], 1);
+    let spec = match &args.table {
+        Some(glob) => tables::narrowed(&loaded.spec, glob, &connections).await?,
+        None => loaded.spec,
+    };
+    let mut planned = coordinator::plan_run(&spec, RunKind::Copy, &connections).await.map_err(|e| plan_problem(&e))?;
+    let source = connections.get(&spec.source, Role::Source).map_err(|e| connector_problem(&e))?;
+    for table in &mut planned.tables {
+        let size = cut::first_size(&*source, &table.plan, &spec.chunk).await.map_err(|e| connector_problem(&e))?;
+        table.plan.rows_per_chunk = size;
+    }
+    let screen = &context.screen;
+    if screen.json {
+        for table in &planned.tables {
+            screen.event("table-plan", &json!({ "rows_estimate": table.rows_estimate, "plan": table.plan }));
+        }
+        return Ok(DONE);
+    }
+    screen.print(headline(screen, &spec, &planned));
+    screen.print("");
+    overview(&planned).print(screen);
+    if planned.tables.len() <= DETAILED_MAX || args.table.is_some() {
+        for table in &planned.tables {
+            details(screen, &table.plan);
+        }
+    } else {
+        screen.print(format!("\ncolumns and notes of a table: syncline plan {} --table NAME", args.spec.display()));
+    }
+    screen.say(format!("\n{} syncline run {}", screen.ink_err(Ink::Name, "next:"), args.spec.display()));
+    Ok(DONE)
+}
+
+fn headline(screen: &Screen, spec: &RunSpec, planned: &PlannedRun) -> String {
+    format!(
+        "plan {}: {} ({}) → {} ({}); nothing was written",
+        screen.ink(Ink::Strong, &spec.name),
+        spec.source.address(),
+        planned.source.version,
+        spec.target.address(),
+        planned.target.version
+    )
+}
+
+fn overview(planned: &PlannedRun) -> Grid {
+    let mut grid = Grid::new(&[
+        Column::text("table"),
+        Column::text("target"),
+        Column::number("rows"),
+        Column::number("chunk rows"),
+        Column::text("mode"),
+        Column::text("key"),
+        Column::number("wave"),
+        Column::number("losses"),
+        Column::number("notes"),
+    ]);
+    let mut rows = 0;
+    for table in &planned.tables {
+        let plan = &table.plan;
+        rows += table.rows_estimate.unwrap_or(0);
+        let losses = plan.columns.iter().filter(|column| column.loss.is_some()).count();
+        let key = plan.source_key();
+        let made = if plan.create_target { "new" } else if plan.fresh { "empty" } else { "exists" };
+        let target = &plan.target.table.name;
+        let plain = |text: String| (text, None);
+        grid.inked_row([
+            plain(plan.source.table.to_string()),
+            plain(if *target == plan.source.table.name { made.to_owned() } else { format!("{target} ({made})") }),
+            plain(table.rows_estimate.map_or_else(|| "?".to_owned(), |rows| format!("~{}", count(rows)))),
+            plain(count(plan.rows_per_chunk)),
+            plain(mode(&plan.policy)),
+            if key.is_empty() { ("none".to_owned(), Some(Ink::Warn)) } else { plain(key.join(", ")) },
+            plain(plan.wave.to_string()),
+            (losses.to_string(), (losses > 0).then_some(Ink::Warn)),
+            plain(plan.notes.len().to_string()),
+        ]);
+    }
+    grid.rule();
+    let tables = counted(planned.tables.len() as u64, "table");
+    grid.row([&tables, "", &format!("~{}", count(rows)), "", "", "", "", "", ""]);
+    grid
+}
+
+fn mode(policy: &MergePolicy) -> String {
+    match policy {
+        MergePolicy::InsertOnly | MergePolicy::Mirror => policy.name().to_owned(),
+        MergePolicy::NewestWins { column } => format!("merge, newest {column}"),
+        MergePolicy::KeepTarget | MergePolicy::SourceWins => format!("merge, {}", policy.name()),
+    }
+}
+
+fn details(screen: &Screen, plan: &TablePlan) {
+    let name = screen.ink(Ink::Strong, plan.source.table.to_string());
+    screen.print(format!("\n{name} → {}", plan.target.table));
+    let mut grid = Grid::new(&[
+        Column::text("  column"),
+        Column::text("source"),
+        Column::text("target"),
+        Column::text("null"),
+        Column::text("loss").or_drop(),
+    ]);
+    for (at, column) in plan.columns.iter().enumerate() {
+        let mark = if plan.key.contains(&at) { "*" } else { " " };
+        let plain = |text: String| (text, None);
+        grid.inked_row([
+            plain(format!("{mark} {}", column_name(column))),
+            plain(column.source.native.clone()),
+            plain(column.target.native.clone()),
+            plain(if column.target.nullable { "null".to_owned() } else { String::new() }),
+            (column.loss.as_ref().map_or_else(String::new, |loss| format!("! {loss}")), Some(Ink::Warn)),
+        ]);
+    }
+    grid.print(screen);
+    for note in &plan.notes {
+        screen.print(format!("  note: {note}"));
+    }
+}
+
+fn column_name(column: &ColumnPlan) -> String {
+    if column.source.name == column.target.name {
+        column.source.name.clone()
+    } else {
+        format!("{} → {}", column.source.name, column.target.name)
+    }
+}

@@ -1,0 +1,173 @@
+//! `syncline run`: copies and verifies the tables of a spec, coordinator and workers in one process.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ledger::{Ledger, Run};
+use model::{RunKind, RunSpec, RunState};
+use service::Problem;
+use service::problem::code;
+
+use super::context::{Context, ledger_problem, plan_problem};
+use super::execute::{announce, execute};
+use super::{DONE, Outcome};
+use crate::compose::{self, Embedded};
+use crate::fleet::queue_problem;
+
+/// Runs looked through for one of the same spec.
+pub(super) const RUNS_LOOKED_AT: u32 = 200;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The spec file
+    spec: PathBuf,
+    /// Go on with an interrupted, failed or cancelled run: the last one of this spec, or the one named
+    #[arg(long, value_name = "RUN", num_args = 0..=1, default_missing_value = "")]
+    resume: Option<String>,
+    /// Chunks at work at once
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+    workers: u16,
+    /// Hand the run to a `serve` that shares the ledger, print its id and return
+    #[arg(long, conflicts_with = "resume")]
+    detach: bool,
+    /// How long a chunk stays with a process that does not say that it lives
+    #[arg(long, value_name = "TIME", default_value = "30s", hide = true, value_parser = lease)]
+    lease: Duration,
+}
+
+/// `500ms`, `30s`, `2m`; from half a second to an hour.
+pub(super) fn lease(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match &text[digits.len()..] {
+        "ms" => Duration::from_millis(1),
+        "s" => Duration::from_secs(1),
+        "m" => Duration::from_secs(60),
+        _ => return Err("a time is a number with ms, s or m: 30s".to_owned()),
+    };
+    let number: u32 = digits.parse().map_err(|_| "a time is a whole number with a unit: 30s".to_owned())?;
+    let time = unit.saturating_mul(number);
+    let fits = (Duration::from_millis(500)..=Duration::from_secs(3600)).contains(&time);
+    if fits { Ok(time) } else { Err("a lease lasts from 500ms to 60m".to_owned()) }
+}
+
+pub(super) async fn run(context: &Context, args: Args) -> Outcome {
+    let loaded = context.ready_spec(&args.spec)?;
+    if args.detach {
+        return detach(context, &loaded.spec).await;
+    }
+    let workers = usize::from(args.workers);
+    let connections = compose::connections(&[&loaded.spec], workers);
+    if args.resume.is_none() {
+        // What cannot work fails here, before even a ledger is made.
+        coordinator::plan_run(&loaded.spec, RunKind::Copy, &connections).await.map_err(|e| plan_problem(&e))?;
+    }
+    let ledger = context.ledger().await?;
+    let embedded = Embedded::new(ledger.clone(), connections, workers, args.lease).await.map_err(|e| queue_problem(&e))?;
+    let run = match &args.resume {
+        Some(which) => resume(context, &embedded, &loaded.spec, which).await?,
+        None => {
+            end_interrupted(context, &ledger, &loaded.spec).await?;
+            ledger.create_run(RunKind::Copy, &loaded.spec).await.map_err(|e| ledger_problem(&e))?
+        }
+    };
+    execute(context, embedded, run.id, Some(&args.spec)).await
+}
+
+/// Stores a run for a `serve` to find.
+async fn detach(context: &Context, spec: &RunSpec) -> Outcome {
+    let refuse = |detail: &str, next: &str| Err(Problem::new(code::BAD_SETTING, detail, next));
+    if !context.ledger_url()?.is_shared() {
+        return refuse(
+            "--detach hands the run to `syncline serve`, and only a shared ledger reaches it",
+            "name it with --ledger mysql://user@host/database",
+        );
+    }
+    if spec.source.has_inline_secret() || spec.target.has_inline_secret() {
+        return refuse(
+            "a password stands in the spec; the ledger does not keep it, so no worker would know it",
+            "write password: ${env:NAME}, and set NAME for `serve` and `worker`",
+        );
+    }
+    let connections = compose::connections(&[spec], 1);
+    coordinator::plan_run(spec, RunKind::Copy, &connections).await.map_err(|e| plan_problem(&e))?;
+    let ledger = context.ledger().await?;
+    let workers = ledger.workers().await.map_err(|e| ledger_problem(&e))?;
+    let now = ledger.now_ms().await.map_err(|e| ledger_problem(&e))?;
+    let run = ledger.create_run(RunKind::Copy, spec).await.map_err(|e| ledger_problem(&e))?;
+    if !compose::is_attended(run.id, true, &workers, now) {
+        context.screen.warn("no worker is alive: the run waits for `syncline serve` and `syncline worker`");
+    }
+    if context.screen.json {
+        context.screen.event("run-submitted", &serde_json::json!({ "run": run.id, "spec": spec.name }));
+    } else {
+        context.screen.print(run.id.to_string());
+    }
+    Ok(DONE)
+}
+
+/// The run to go on with, set going again.
+async fn resume(context: &Context, embedded: &Embedded, spec: &RunSpec, which: &str) -> Result<Run, Problem> {
+    let ledger = &embedded.coordinator.ledger;
+    let run = if which.is_empty() {
+        latest_copy(ledger, spec).await?.ok_or_else(|| {
+            Problem::new(code::RUN_UNKNOWN, format!("`{}` was never run", spec.name), "run it without --resume")
+        })?
+    } else {
+        context.find_run(ledger, which).await?
+    };
+    let refuse = |detail: String, next: String| Err(Problem::new(code::RUN_STATE, detail, next));
+    if run.spec.name != spec.name || run.kind != RunKind::Copy {
+        return refuse(format!("{} is a {} run of `{}`", run.id, run.kind, run.spec.name), "syncline runs".to_owned());
+    }
+    if matches!(run.state, RunState::Done | RunState::DoneWithQuarantine) {
+        let next = match run.state {
+            RunState::DoneWithQuarantine => {
+                format!("run it without --resume; or syncline retry {}, for chunks in quarantine", run.id)
+            }
+            _ => "run it without --resume, for a new run".to_owned(),
+        };
+        return refuse(format!("{} is {}", run.id, run.state), next);
+    }
+    if *run.spec != spec.without_secrets() {
+        context.screen.warn("the spec has changed since; the run goes on with the one it was started with");
+    }
+    refuse_attended(context, ledger, &run).await?;
+    coordinator::plan_run(&run.spec, run.kind, &embedded.coordinator.connections).await.map_err(|e| plan_problem(&e))?;
+    if !ledger.resume_run(run.id).await.map_err(|e| ledger_problem(&e))? {
+        return refuse(format!("{} cannot be resumed", run.id), format!("syncline status {}", run.id));
+    }
+    announce(context, &format!("going on with {}", run.id));
+    Ok(run)
+}
+
+async fn latest_copy(ledger: &Ledger, spec: &RunSpec) -> Result<Option<Run>, Problem> {
+    let runs = ledger.runs(RUNS_LOOKED_AT).await.map_err(|e| ledger_problem(&e))?;
+    Ok(runs.into_iter().find(|run| run.spec.name == spec.name && run.kind == RunKind::Copy))
+}
+
+/// Refuses a run that another process works on. What a dead one left behind is taken from it, so that nobody waits
+/// for its leases.
+async fn refuse_attended(context: &Context, ledger: &Ledger, run: &Run) -> Result<(), Problem> {
+    let is_shared = context.ledger_url()?.is_shared();
+    let workers = ledger.workers().await.map_err(|e| ledger_problem(&e))?;
+    let now = ledger.now_ms().await.map_err(|e| ledger_problem(&e))?;
+    if run.state == RunState::Running && compose::is_attended(run.id, is_shared, &workers, now) {
+        let detail = format!("another process works on {}", run.id);
+        return Err(Problem::new(code::RUN_STATE, detail, format!("syncline status {} --watch", run.id)));
+    }
+    for dead in compose::dead_attendants(run.id, &workers, now) {
+        ledger.bury_worker(&dead).await.map_err(|e| ledger_problem(&e))?;
+    }
+    Ok(())
+}
+
+/// A new run takes the place of one that was interrupted: two would write the same tables.
+async fn end_interrupted(context: &Context, ledger: &Ledger, spec: &RunSpec) -> Result<(), Problem> {
+    let runs = ledger.active_runs().await.map_err(|e| ledger_problem(&e))?;
+    for earlier in runs.iter().filter(|run| run.spec.name == spec.name && run.kind == RunKind::Copy) {
+        refuse_attended(context, ledger, earlier).await?;
+        ledger.finish_run(earlier.id, RunState::Cancelled, None).await.map_err(|e| ledger_problem(&e))?;
+        announce(context, &format!("{} was interrupted; this is a new run (--resume would go on with it)", earlier.id));
+    }
+    Ok(())
+}

@@ -1,0 +1,16 @@
+//! The binary `syncline`: parses, dispatches, and turns what came of it into an exit code.
+//!
+//! [`compose`] puts ledger, queue, coordinator and workers together, [`fleet`] what many machines share; `cli` has a file per subcommand and is the only
+//! module that prints. Nothing else lives here.
+
+mod cli;
+mod compose;
+mod fleet;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // One TLS provider for every driver; only a second call could fail, and there is none.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    ExitCode::from(cli::main())
+}
