@@ -44,11 +44,11 @@ deny: cargo-deny
 
 test: build-deps servers oracle cargo-nextest ## all tests, on real servers that it installs and starts
 	@$(WITH_SERVERS) .venv/bin/python -m unittest discover tests/oracle
-	@$(WITH_SERVERS) cargo nextest run --workspace --locked
+	@$(WITH_SERVERS) cargo nextest run --workspace --locked --features failpoints
 
 test-all: build-deps servers oracle cargo-nextest ## also the tests that take minutes
 	@$(WITH_SERVERS) .venv/bin/python -m unittest discover tests/oracle
-	@$(WITH_SERVERS) cargo nextest run --workspace --locked --run-ignored all
+	@$(WITH_SERVERS) cargo nextest run --workspace --locked --features failpoints --run-ignored all
 
 bench: build-deps servers ## how fast it is, next to other tools, on this machine
 	@$(WITH_SERVERS) cargo run --release --locked --package syncline-harness --bin bench

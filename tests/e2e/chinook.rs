@@ -1,0 +1,98 @@
+//! Chinook, all eleven tables with their foreign keys, between engines.
+
+use harness::database::Database;
+use harness::{Server, oracle};
+
+use crate::syncline;
+
+const TABLES: [&str; 11] = [
+    "Album",
+    "Artist",
+    "Customer",
+    "Employee",
+    "Genre",
+    "Invoice",
+    "InvoiceLine",
+    "MediaType",
+    "Playlist",
+    "PlaylistTrack",
+    "Track",
+];
+
+const SPEC: &str = "tables:\n  - from: \"*\"";
+
+fn script(name: &str) -> String {
+    let text = std::fs::read_to_string(oracle::root().join("tests/data/chinook").join(name)).unwrap();
+    let text = text.trim_start_matches('\u{feff}');
+    // The script makes and selects a database of its own; every test has another.
+    text.lines()
+        .filter(|line| {
+            !["DROP DATABASE", "CREATE DATABASE", "USE "]
+                .iter()
+                .any(|start| line.starts_with(start))
+        })
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+async fn copies_whole(source: Server, file: &str, target: Server) {
+    if source.is_absent() || target.is_absent() {
+        return;
+    }
+    let (from, to) = (Database::fresh(source).await, Database::fresh(target).await);
+    from.exec(&script(file)).await;
+    let syncline = syncline();
+    let spec = syncline.spec(&from, &to, SPEC);
+
+    let _ = syncline.run(&["run", &spec]).expect(0);
+    oracle::assert_equal(&from, &to, &TABLES);
+
+    let again = syncline.run(&["run", &spec, "--json"]).expect(0).json();
+    let counts = &again["record"]["counts"];
+    assert_eq!(counts["inserted"], 0, "{again:#}");
+    assert_eq!(counts["updated"], 0, "{again:#}");
+    assert_eq!(counts["unchanged"], counts["read"], "{again:#}");
+    let _ = syncline.run(&["verify", &spec]).expect(0);
+}
+
+#[tokio::test]
+async fn sqlite_to_mysql() {
+    copies_whole(Server::Sqlite, "Chinook_Sqlite.sql", Server::Mysql).await;
+}
+
+#[tokio::test]
+async fn sqlite_to_mariadb() {
+    copies_whole(Server::Sqlite, "Chinook_Sqlite.sql", Server::Mariadb).await;
+}
+
+#[tokio::test]
+async fn mysql_to_sqlite() {
+    copies_whole(Server::Mysql, "Chinook_MySql.sql", Server::Sqlite).await;
+}
+
+#[tokio::test]
+async fn mariadb_to_sqlite() {
+    copies_whole(Server::Mariadb, "Chinook_MySql.sql", Server::Sqlite).await;
+}
+
+#[tokio::test]
+async fn mysql_to_mariadb_keeps_foreign_keys_and_indexes() {
+    if Server::Mysql.is_absent() {
+        return;
+    }
+    let (from, to) = (
+        Database::fresh(Server::Mysql).await,
+        Database::fresh(Server::Mariadb).await,
+    );
+    from.exec(&script("Chinook_MySql.sql")).await;
+    let syncline = syncline();
+    let spec = syncline.spec(&from, &to, SPEC);
+    let _ = syncline.run(&["run", &spec]).expect(0);
+    oracle::assert_equal(&from, &to, &TABLES);
+    for catalog in [
+        "SELECT count(*) FROM information_schema.referential_constraints WHERE constraint_schema = DATABASE()",
+        "SELECT count(DISTINCT table_name, index_name) FROM information_schema.statistics WHERE table_schema = DATABASE()",
+    ] {
+        assert_eq!(from.number(catalog).await, to.number(catalog).await, "{catalog}");
+    }
+}

@@ -1,0 +1,17 @@
+//! End to end: the real binary, real servers, and an oracle that shares no code with the product.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod chinook;
+mod crash;
+mod keys;
+mod modes;
+mod quarantine;
+mod scaled;
+mod values;
+
+use harness::Syncline;
+
+fn syncline() -> Syncline {
+    Syncline::new(env!("CARGO_BIN_EXE_syncline"))
+}

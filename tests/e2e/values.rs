@@ -1,0 +1,212 @@
+//! Values × engines: exact or quarantined, never silently changed. Each row holds one trap, so that the rows that arrive
+//! must equal their source and all others must be in quarantine.
+
+use harness::database::Database;
+use harness::{Server, oracle};
+
+use crate::syncline;
+
+/// Column types and the values to put there, as MySQL literals.
+const COLUMNS: [(&str, &str, &[&str]); 20] = [
+    ("i8", "TINYINT", &["-128", "127", "0"]),
+    (
+        "u64",
+        "BIGINT UNSIGNED",
+        &["18446744073709551615", "9223372036854775808", "0"],
+    ),
+    ("i64", "BIGINT", &["-9223372036854775808", "9223372036854775807"]),
+    (
+        "money",
+        "DECIMAL(65,30)",
+        &[
+            "0.000000000000000000000000000001",
+            "-99999999999999999999999999999999999.999999999999999999999999999999",
+        ],
+    ),
+    ("cents", "DECIMAL(12,2)", &["-0.01", "9999999999.99", "1.10"]),
+    ("f32", "FLOAT", &["0.1", "16777217", "1e-38", "-0.0"]),
+    (
+        "f64",
+        "DOUBLE",
+        &[
+            "0.1",
+            "1.7976931348623157e308",
+            "2.2250738585072014e-308",
+            "-0e0",
+            "9007199254740993",
+        ],
+    ),
+    (
+        "d",
+        "DATE",
+        &["'0000-00-00'", "'2024-00-15'", "'9999-12-31'", "'0001-01-01'"],
+    ),
+    (
+        "t",
+        "TIME(6)",
+        &["'838:59:59.000000'", "'-838:59:59'", "'00:00:00.000001'"],
+    ),
+    (
+        "dt",
+        "DATETIME(6)",
+        &[
+            "'0000-00-00 00:00:00'",
+            "'9999-12-31 23:59:59.999999'",
+            "'2024-03-31 02:30:00'",
+        ],
+    ),
+    (
+        "ts",
+        "TIMESTAMP(6) NULL",
+        &["'1970-01-01 00:00:01'", "'2038-01-19 03:14:07.999999'", "NULL"],
+    ),
+    ("y", "YEAR", &["1901", "2155", "0"]),
+    (
+        "txt",
+        "VARCHAR(200)",
+        &[
+            "''",
+            "'trailing  '",
+            "'😀 e\\u0301 é'",
+            "'a\\nb\\r\\nc\\td'",
+            "'quote\\' \\\" back\\\\'",
+            "'nul\\0byte'",
+            "NULL",
+        ],
+    ),
+    ("ch", "CHAR(10)", &["'pad'", "''", "' lead'"]),
+    ("latin", "VARCHAR(20) CHARACTER SET latin1", &["'café'", "'€'"]),
+    ("long_text", "LONGTEXT", &["REPEAT('é😀', 50000)", "''"]),
+    ("b", "BINARY(4)", &["x'00ff00ff'", "'a'"]),
+    ("vb", "VARBINARY(20)", &["x''", "x'00'", "x'ff27225c0a'"]),
+    (
+        "js",
+        "JSON",
+        &[
+            "'{\"b\": 1.0, \"a\": [null, true, \"\\\\u00e9\"]}'",
+            "'[]'",
+            "'18446744073709551615'",
+            "'1e400'",
+        ],
+    ),
+    (
+        "bits",
+        "BIT(64)",
+        &[
+            "b'1111111111111111111111111111111111111111111111111111111111111111'",
+            "b'0'",
+        ],
+    ),
+];
+
+async fn matrix(source: Server, target: Server) {
+    if source.is_absent() || target.is_absent() {
+        return;
+    }
+    let (from, to) = (Database::fresh(source).await, Database::fresh(target).await);
+    let columns: Vec<String> = COLUMNS
+        .iter()
+        .map(|(name, native, _)| format!("{name} {native}"))
+        .collect();
+    from.exec(&format!(
+        "CREATE TABLE v (id INT PRIMARY KEY, {}) CHARACTER SET utf8mb4",
+        columns.join(", ")
+    ))
+    .await;
+    let mut id = 0;
+    for (name, _, values) in COLUMNS {
+        for value in values {
+            id += 1;
+            let sql = format!(
+                "SET SESSION sql_mode = 'STRICT_ALL_TABLES'; INSERT INTO v (id, {name}) VALUES ({id}, {value})"
+            );
+            // A value that this server itself refuses is no case.
+            if !from.try_exec(&sql).await {
+                id -= 1;
+            }
+        }
+    }
+    let syncline = syncline();
+    let spec = syncline.spec(&from, &to, "tables:\n  - from: v");
+    let done = syncline.run(&["run", &spec, "--json"]);
+    assert!(matches!(done.code, Some(0 | 3)), "{}{}", done.stdout, done.stderr);
+    let record = done.json();
+    let counts = &record["record"]["counts"];
+    let (read, inserted, quarantined) = (
+        counts["read"].as_i64().unwrap(),
+        counts["inserted"].as_i64().unwrap(),
+        counts["quarantined"].as_i64().unwrap(),
+    );
+    assert_eq!(read, id, "{record:#}");
+    assert_eq!(inserted + quarantined, read, "{record:#}");
+    assert!(
+        inserted > read * 9 / 10,
+        "nearly all values are exact: {}",
+        syncline.run(&["quarantine", "list", "latest"]).stdout
+    );
+    assert_eq!(to.number("SELECT count(*) FROM v").await, inserted);
+
+    // Rows in quarantine are taken out of the source; all that is left must be equal.
+    let listed = syncline
+        .run(&["quarantine", "list", "latest", "--json"])
+        .expect(0)
+        .stdout;
+    for row in listed.lines().filter(|l| l.contains("\"key\"")) {
+        let row: serde_json::Value = serde_json::from_str(row).unwrap();
+        let key = row["key"][0].to_string();
+        let key: String = key.chars().filter(char::is_ascii_digit).collect();
+        from.exec(&format!("DELETE FROM v WHERE id = {key}")).await;
+    }
+    assert_eq!(from.number("SELECT count(*) FROM v").await, inserted);
+    oracle::assert_equal(&from, &to, &["v"]);
+}
+
+#[tokio::test]
+async fn mysql_to_mariadb() {
+    matrix(Server::Mysql, Server::Mariadb).await;
+}
+
+#[tokio::test]
+async fn mariadb_to_mysql() {
+    matrix(Server::Mariadb, Server::Mysql).await;
+}
+
+#[tokio::test]
+async fn mysql_to_sqlite() {
+    matrix(Server::Mysql, Server::Sqlite).await;
+}
+
+#[tokio::test]
+async fn mariadb_to_sqlite() {
+    matrix(Server::Mariadb, Server::Sqlite).await;
+}
+
+/// Values only SQLite lets into a column of the wrong kind.
+#[tokio::test]
+async fn dirty_sqlite_values_are_exact_or_quarantined() {
+    for target in [Server::Mariadb, Server::Mysql, Server::Sqlite] {
+        if target.is_absent() {
+            continue;
+        }
+        let (from, to) = (
+            Database::fresh(Server::Sqlite).await,
+            Database::fresh(target).await,
+        );
+        from.exec(
+            "CREATE TABLE v (id INTEGER PRIMARY KEY, n INTEGER, d DECIMAL(10,2), t VARCHAR(10), at DATETIME);
+             INSERT INTO v VALUES (1, 'abc', 1, 'ok', NULL), (2, 1, 1.005, 'ok', NULL), (3, 1, 1, x'ff61', NULL),
+               (4, 1, 1, CAST(x'ff61' AS TEXT), NULL), (5, 1, 1, 'longer than ten', NULL), (6, 1, 1, 'ok', 'tomorrow'),
+               (7, 9223372036854775807, 99999999.99, '', '2024-02-29 12:00:00.5'), (8, NULL, -0.01, 'a' || char(0) || 'b', '2024-02-29');",
+        )
+        .await;
+        let syncline = syncline();
+        let spec = syncline.spec(&from, &to, "tables:\n  - from: v");
+        let record = syncline.run(&["run", &spec, "--json"]).expect(3).json();
+        assert_eq!(
+            record["record"]["counts"]["quarantined"], 6,
+            "{target:?}: {record:#}"
+        );
+        from.exec("DELETE FROM v WHERE id <= 6").await;
+        oracle::assert_equal(&from, &to, &["v"]);
+    }
+}

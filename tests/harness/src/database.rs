@@ -1,0 +1,281 @@
+//! A database of its own for every test, on a real server or in a file, gone when dropped.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use sqlx::{AssertSqlSafe, Connection as _, MySqlConnection, Row as _, SqliteConnection};
+
+/// Which server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Server {
+    Sqlite,
+    Mysql,
+    Mariadb,
+}
+
+impl Server {
+    /// The server's address from the environment, as `mysql://user:password@host:port`.
+    ///
+    /// # Panics
+    /// The variable is unset: tests do not pass by not running.
+    #[must_use]
+    pub fn url(self) -> String {
+        let name = match self {
+            Self::Sqlite => return "sqlite:".to_owned(),
+            Self::Mysql => "SYNCLINE_TEST_MYSQL_URL",
+            Self::Mariadb => "SYNCLINE_TEST_MARIADB_URL",
+        };
+        std::env::var(name)
+            .unwrap_or_else(|_| {
+                panic!("{name} is not set: run `make servers`, then `eval \"$(tests/servers.sh env)\"`")
+            })
+            .trim_end_matches('/')
+            .to_owned()
+    }
+
+    /// Whether this machine has it. Only MySQL may be absent (its packages may not be downloadable), and only where
+    /// that is said out loud.
+    #[must_use]
+    pub fn is_absent(self) -> bool {
+        self == Self::Mysql
+            && std::env::var("SYNCLINE_TEST_MYSQL_URL").is_err()
+            && std::env::var("SYNCLINE_TEST_ALLOW_NO_MYSQL").is_ok()
+    }
+}
+
+/// A fresh, empty database.
+#[derive(Debug)]
+pub struct Database {
+    pub server: Server,
+    /// With the password, for the oracle and for direct statements.
+    pub url: String,
+    /// Database name, or the file's path.
+    pub name: String,
+    _dir: Option<tempfile::TempDir>,
+}
+
+impl Database {
+    /// Makes one.
+    ///
+    /// # Panics
+    /// The server cannot be reached.
+    pub async fn fresh(server: Server) -> Self {
+        if server == Server::Sqlite {
+            let dir = tempfile::tempdir().expect("a temporary folder");
+            let name = dir.path().join("data.db").display().to_string();
+            return Self {
+                server,
+                url: format!("sqlite:{name}"),
+                name,
+                _dir: Some(dir),
+            };
+        }
+        let name = unique_name();
+        let base = server.url();
+        let mut admin = MySqlConnection::connect(&base)
+            .await
+            .expect("the test server answers");
+        sqlx::raw_sql(AssertSqlSafe(format!(
+            "CREATE DATABASE {name} CHARACTER SET utf8mb4"
+        )))
+        .execute(&mut admin)
+        .await
+        .expect("a database can be made");
+        Self {
+            server,
+            url: format!("{base}/{name}"),
+            name,
+            _dir: None,
+        }
+    }
+
+    /// Runs statements, separated by semicolons.
+    ///
+    /// # Panics
+    /// One of them fails.
+    pub async fn exec(&self, sql: &str) {
+        let done = match self.server {
+            Server::Sqlite => {
+                let mut db = self.sqlite().await;
+                sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
+                    .execute(&mut db)
+                    .await
+                    .map(|_| ())
+            }
+            Server::Mysql | Server::Mariadb => {
+                let mut db = self.mysql().await;
+                sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
+                    .execute(&mut db)
+                    .await
+                    .map(|_| ())
+            }
+        };
+        let shown: String = sql.chars().take(200).collect();
+        done.unwrap_or_else(|error| panic!("{error}: {shown}"));
+    }
+
+    /// Runs statements; whether all went well.
+    pub async fn try_exec(&self, sql: &str) -> bool {
+        match self.server {
+            Server::Sqlite => {
+                let mut db = self.sqlite().await;
+                sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
+                    .execute(&mut db)
+                    .await
+                    .is_ok()
+            }
+            Server::Mysql | Server::Mariadb => {
+                let mut db = self.mysql().await;
+                sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
+                    .execute(&mut db)
+                    .await
+                    .is_ok()
+            }
+        }
+    }
+
+    /// The first column of the first row as text; `None` for NULL.
+    ///
+    /// # Panics
+    /// The query fails or finds nothing.
+    pub async fn text(&self, sql: &str) -> Option<String> {
+        let sql = AssertSqlSafe(sql.to_owned());
+        match self.server {
+            Server::Sqlite => {
+                let mut db = self.sqlite().await;
+                let row = sqlx::raw_sql(sql).fetch_one(&mut db).await.expect("a row");
+                row.get_unchecked::<Option<String>, _>(0)
+            }
+            Server::Mysql | Server::Mariadb => {
+                let mut db = self.mysql().await;
+                let row = sqlx::raw_sql(sql).fetch_one(&mut db).await.expect("a row");
+                row.get_unchecked::<Option<Vec<u8>>, _>(0)
+                    .map(|b| String::from_utf8_lossy(&b).into_owned())
+            }
+        }
+    }
+
+    /// The first column of the first row as a number.
+    ///
+    /// # Panics
+    /// As [`Database::text`], or it is no number.
+    pub async fn number(&self, sql: &str) -> i64 {
+        self.text(sql)
+            .await
+            .and_then(|t| t.parse().ok())
+            .expect("a number")
+    }
+
+    /// The connection as a spec has it, in YAML flow style. The password is a reference to an environment variable
+    /// that [`crate::Syncline`] sets.
+    ///
+    /// # Panics
+    /// The server's address is not of the expected form.
+    #[must_use]
+    pub fn spec(&self) -> String {
+        if self.server == Server::Sqlite {
+            return format!("{{ engine: sqlite, path: \"{}\" }}", self.name);
+        }
+        let address = Address::of(&self.url);
+        format!(
+            "{{ engine: mysql, host: {}, port: {}, user: {}, password: \"${{env:{}}}\", database: {} }}",
+            address.host,
+            address.port,
+            address.user,
+            self.server.password_variable(),
+            self.name
+        )
+    }
+
+    async fn mysql(&self) -> MySqlConnection {
+        MySqlConnection::connect(&self.url)
+            .await
+            .expect("the test server answers")
+    }
+
+    async fn sqlite(&self) -> SqliteConnection {
+        SqliteConnection::connect(&format!("sqlite:{}?mode=rwc", self.name))
+            .await
+            .expect("the file opens")
+    }
+}
+
+impl Server {
+    /// The environment variable that holds the server's password for specs.
+    #[must_use]
+    pub const fn password_variable(self) -> &'static str {
+        match self {
+            Self::Sqlite => "SYNCLINE_TEST_NO_PASSWORD",
+            Self::Mysql => "SYNCLINE_TEST_MYSQL_PASSWORD",
+            Self::Mariadb => "SYNCLINE_TEST_MARIADB_PASSWORD",
+        }
+    }
+
+    /// Its password.
+    #[must_use]
+    pub fn password(self) -> String {
+        Address::of(&self.url()).password
+    }
+}
+
+struct Address {
+    user: String,
+    password: String,
+    host: String,
+    port: String,
+}
+
+impl Address {
+    fn of(url: &str) -> Self {
+        let parts = || {
+            let rest = url.strip_prefix("mysql://")?;
+            let (login, place) = rest.rsplit_once('@')?;
+            let (user, password) = login.split_once(':')?;
+            let (host, port) = place.split('/').next()?.split_once(':')?;
+            Some(Self {
+                user: user.into(),
+                password: password.into(),
+                host: host.into(),
+                port: port.into(),
+            })
+        };
+        parts().expect("a URL of the form mysql://user:password@host:port/database")
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        if self.server == Server::Sqlite {
+            return;
+        }
+        let (base, name) = (self.server.url(), self.name.clone());
+        // A runtime of its own: the test's may be the one that is dropping us.
+        let dropping = std::thread::spawn(move || {
+            let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+                return;
+            };
+            runtime.block_on(async {
+                if let Ok(mut admin) = MySqlConnection::connect(&base).await {
+                    let _ = sqlx::raw_sql(AssertSqlSafe(format!("DROP DATABASE IF EXISTS {name}")))
+                        .execute(&mut admin)
+                        .await;
+                }
+            });
+        });
+        let _ = dropping.join();
+    }
+}
+
+fn unique_name() -> String {
+    static MADE: AtomicU32 = AtomicU32::new(0);
+    #[allow(clippy::disallowed_methods, reason = "a name no other test run has used")]
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| d.as_nanos());
+    format!(
+        "st_{:x}_{}_{}",
+        now,
+        std::process::id(),
+        MADE.fetch_add(1, Ordering::SeqCst)
+    )
+}

@@ -1,0 +1,13 @@
+//! Real servers, fresh databases, seeded data and the real binary, for tests and benches.
+//!
+//! Nothing here uses the product's code: what it says about a database is an independent opinion.
+
+pub mod data;
+pub mod database;
+pub mod oracle;
+pub mod syncline;
+pub mod wait;
+
+pub use database::{Database, Server};
+pub use syncline::{Finished, Syncline};
+pub use wait::wait_until;

@@ -1,0 +1,214 @@
+//! The real binary, with a folder and a ledger of its own.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+
+use crate::{Database, Server};
+
+/// A place to run the binary in.
+#[derive(Debug)]
+pub struct Syncline {
+    binary: PathBuf,
+    pub dir: tempfile::TempDir,
+    variables: Vec<(String, String)>,
+}
+
+/// What a run of the binary came to.
+#[derive(Debug)]
+pub struct Finished {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Finished {
+    /// Asserts the exit code.
+    ///
+    /// # Panics
+    /// It is another one; the message shows all that was printed.
+    #[must_use]
+    pub fn expect(self, code: i32) -> Self {
+        assert_eq!(
+            self.code,
+            Some(code),
+            "stdout:\n{}\nstderr:\n{}",
+            self.stdout,
+            self.stderr
+        );
+        self
+    }
+
+    /// The last JSON line of standard output.
+    ///
+    /// # Panics
+    /// There is none.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        let line = self
+            .stdout
+            .lines()
+            .rev()
+            .find(|l| l.starts_with('{'))
+            .expect("a line of JSON");
+        serde_json::from_str(line).expect("valid JSON")
+    }
+}
+
+impl From<Output> for Finished {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+impl Syncline {
+    /// `binary` is `env!("CARGO_BIN_EXE_syncline")` in tests of the root package.
+    ///
+    /// # Panics
+    /// No temporary folder can be made.
+    #[must_use]
+    pub fn new(binary: impl Into<PathBuf>) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let mut variables = vec![(
+            "SYNCLINE_LEDGER".to_owned(),
+            format!("sqlite:{}", dir.path().join("ledger.db").display()),
+        )];
+        for server in [Server::Mysql, Server::Mariadb] {
+            let set = match server {
+                Server::Mysql => std::env::var("SYNCLINE_TEST_MYSQL_URL").is_ok(),
+                _ => std::env::var("SYNCLINE_TEST_MARIADB_URL").is_ok(),
+            };
+            if set {
+                variables.push((server.password_variable().to_owned(), server.password()));
+            }
+        }
+        Self {
+            binary: binary.into(),
+            dir,
+            variables,
+        }
+    }
+
+    /// Sets an environment variable for everything that is run from here.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.variables.retain(|(n, _)| n != name);
+        self.variables.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// Writes `spec.yaml`: source, target and the rest as given (`tables:` and `defaults:` at least).
+    ///
+    /// # Panics
+    /// The file cannot be written.
+    #[must_use]
+    pub fn spec(&self, source: &Database, target: &Database, rest: &str) -> String {
+        let path = self.dir.path().join("spec.yaml");
+        let text = format!(
+            "version: 1\nname: test\nsource: {}\ntarget: {}\n{rest}\n",
+            source.spec(),
+            target.spec()
+        );
+        std::fs::write(&path, text).expect("the spec can be written");
+        path.display().to_string()
+    }
+
+    /// The command, ready to run.
+    #[must_use]
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(&self.binary);
+        command
+            .args(args)
+            .current_dir(self.dir.path())
+            .stdin(Stdio::null());
+        command.envs(self.variables.iter().map(|(n, v)| (n, v)));
+        command
+    }
+
+    /// Runs to the end.
+    ///
+    /// # Panics
+    /// The binary cannot be started.
+    #[must_use]
+    pub fn run(&self, args: &[&str]) -> Finished {
+        self.command(args).output().expect("the binary starts").into()
+    }
+
+    /// Runs with extra environment variables.
+    ///
+    /// # Panics
+    /// The binary cannot be started.
+    #[must_use]
+    pub fn run_with(&self, variables: &[(&str, &str)], args: &[&str]) -> Finished {
+        self.command(args)
+            .envs(variables.iter().copied())
+            .output()
+            .expect("the binary starts")
+            .into()
+    }
+
+    /// Starts in the background, output to `<name>.log` in the folder.
+    ///
+    /// # Panics
+    /// The binary cannot be started.
+    #[must_use]
+    pub fn start(&self, name: &str, args: &[&str]) -> Background {
+        let log = std::fs::File::create(self.dir.path().join(format!("{name}.log"))).expect("a log file");
+        let child = self
+            .command(args)
+            .stdout(log.try_clone().expect("a second handle"))
+            .stderr(log)
+            .spawn()
+            .expect("the binary starts");
+        Background {
+            child,
+            log: self.dir.path().join(format!("{name}.log")),
+        }
+    }
+}
+
+/// A process in the background; killed when dropped.
+#[derive(Debug)]
+pub struct Background {
+    pub child: Child,
+    log: PathBuf,
+}
+
+impl Background {
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Asks it to end with SIGTERM and returns its exit code.
+    ///
+    /// # Panics
+    /// It cannot be signalled.
+    pub fn terminate(&mut self) -> Option<i32> {
+        let pid = self.child.id().to_string();
+        let done = Command::new("kill")
+            .args(["-TERM", &pid])
+            .status()
+            .expect("kill runs");
+        assert!(done.success(), "the process is there");
+        self.child.wait().ok().and_then(|status| status.code())
+    }
+
+    /// What it printed so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
