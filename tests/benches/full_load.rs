@@ -71,7 +71,13 @@ fn dump_and_load(source: &Database, target: &Database) -> Measured {
     let started = Instant::now();
     let mut dump = Command::new(tools.join("mysqldump"))
         .args(["--host", &from.host, "--port", &from.port, "--user", &from.user, "--set-gtid-purged=OFF"])
-        .args(["--single-transaction", "--quick", "--no-tablespaces", "--default-character-set=utf8mb4", &source.name])
+        .args([
+            "--single-transaction",
+            "--quick",
+            "--no-tablespaces",
+            "--default-character-set=utf8mb4",
+            &source.name,
+        ])
         .arg("customers")
         .env("MYSQL_PWD", &from.password)
         .stdout(Stdio::piped())
@@ -113,7 +119,9 @@ fn watch(mut child: Child) -> (Duration, u64) {
     loop {
         let place = format!("/proc/{}", child.id());
         if let Ok(status) = std::fs::read_to_string(format!("{place}/status")) {
-            let kib = status.lines().find_map(|l| l.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.trim().parse().ok());
+            let kib = status
+                .lines()
+                .find_map(|l| l.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.trim().parse().ok());
             peak = kib.unwrap_or(peak);
         }
         if let Ok(stat) = std::fs::read_to_string(format!("{place}/stat")) {

@@ -54,7 +54,10 @@ fn source_that_does_not_exist() {
 #[test]
 fn read_only_target() {
     let sandbox = Sandbox::with_numbers(5, 100);
-    sandbox.sql("target.db", "CREATE TABLE numbers (id INTEGER PRIMARY KEY, name TEXT NOT NULL, amount DECIMAL(10,2))");
+    sandbox.sql(
+        "target.db",
+        "CREATE TABLE numbers (id INTEGER PRIMARY KEY, name TEXT NOT NULL, amount DECIMAL(10,2))",
+    );
     let target = sandbox.path("target.db");
     std::fs::set_permissions(&target, std::fs::Permissions::from_mode(0o444)).expect("sets the mode");
     if std::fs::OpenOptions::new().append(true).open(&target).is_ok() {
@@ -136,10 +139,14 @@ fn target_that_grants_no_writes() {
         return;
     };
     let sandbox = Sandbox::with_numbers(5, 100);
-    let (name, admin) = (format!("cli_{}", std::process::id()), format!("mysql://{user}:{password}@{host}:{port}/"));
-    crate::sandbox::mysql(&admin, &format!(
-        "CREATE DATABASE {name}; CREATE USER {name} IDENTIFIED BY 'reader-pw'; GRANT SELECT ON {name}.* TO {name}"
-    ));
+    let (name, admin) =
+        (format!("cli_{}", std::process::id()), format!("mysql://{user}:{password}@{host}:{port}/"));
+    crate::sandbox::mysql(
+        &admin,
+        &format!(
+            "CREATE DATABASE {name}; CREATE USER {name} IDENTIFIED BY 'reader-pw'; GRANT SELECT ON {name}.* TO {name}"
+        ),
+    );
     sandbox.write("spec.yaml", &format!(
         "version: 1\nname: shop\nsource: {{ engine: sqlite, path: source.db }}\n\
          target: {{ engine: mysql, host: {host}, port: {port}, database: {name}, user: {name}, password: reader-pw }}\n\
@@ -175,7 +182,11 @@ fn wrong_password() {
          target: {{ engine: mysql, host: {host}, port: {port}, database: mysql, user: {user}, password: \"${{env:TEST_PW}}\" }}\n\
          tables: [{{ from: numbers }}]\n"
     ));
-    let ended = sandbox.command(&["run", "spec.yaml"]).env("TEST_PW", format!("{password}-not")).output().expect("starts");
+    let ended = sandbox
+        .command(&["run", "spec.yaml"])
+        .env("TEST_PW", format!("{password}-not"))
+        .output()
+        .expect("starts");
     let ended = crate::sandbox::Ended::of(&ended, &sandbox.path(""));
     assert_eq!(ended.code, 6, "{}", ended.stderr);
     assert!(!ended.stderr.contains(&password), "{}", ended.stderr);

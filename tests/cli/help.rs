@@ -5,8 +5,26 @@ use std::time::{Duration, Instant};
 use crate::sandbox::{Sandbox, settled};
 
 const COMMANDS: [&str; 21] = [
-    "init", "check", "doctor", "plan", "run", "verify", "diff", "status", "runs", "show", "quarantine",
-    "quarantine list", "quarantine export", "retry", "cancel", "serve", "worker", "demo", "completions", "explain",
+    "init",
+    "check",
+    "doctor",
+    "plan",
+    "run",
+    "verify",
+    "diff",
+    "status",
+    "runs",
+    "show",
+    "quarantine",
+    "quarantine list",
+    "quarantine export",
+    "retry",
+    "cancel",
+    "serve",
+    "worker",
+    "demo",
+    "completions",
+    "explain",
     "config schema",
 ];
 

@@ -20,7 +20,11 @@ fn wait_for_rows(sandbox: &Sandbox) {
     while Instant::now() < deadline {
         if sandbox.path("syncline.db").exists() {
             let status = sandbox.run(&["status", "--json"]);
-            let read = status.stdout.lines().next().and_then(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+            let read = status
+                .stdout
+                .lines()
+                .next()
+                .and_then(|line| serde_json::from_str::<serde_json::Value>(line).ok());
             if read.is_some_and(|event| event["record"]["counts"]["read"].as_u64().unwrap_or(0) > 5_000) {
                 return;
             }
@@ -30,7 +34,8 @@ fn wait_for_rows(sandbox: &Sandbox) {
 }
 
 fn signal(child: &Child, name: &str) {
-    let sent = std::process::Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status();
+    let sent =
+        std::process::Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status();
     assert!(sent.expect("kill is there").success());
 }
 

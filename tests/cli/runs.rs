@@ -8,7 +8,10 @@ use crate::sandbox::{Sandbox, settled};
 fn chinook_is_copied_verified_and_unchanged_the_second_time() {
     let sandbox = Sandbox::with_chinook();
     settled(|| {
-        insta::assert_snapshot!("chinook-plan", sandbox.ends(0, &["plan", "spec.yaml", "--table", "*Line"]).shown());
+        insta::assert_snapshot!(
+            "chinook-plan",
+            sandbox.ends(0, &["plan", "spec.yaml", "--table", "*Line"]).shown()
+        );
         insta::assert_snapshot!("chinook-run", sandbox.ends(0, &["run", "spec.yaml"]).stdout);
         insta::assert_snapshot!("chinook-again", sandbox.ends(0, &["run", "spec.yaml"]).stdout);
         insta::assert_snapshot!("chinook-verify", sandbox.ends(0, &["verify", "spec.yaml"]).stdout);
@@ -21,15 +24,23 @@ fn differences_are_counted_named_and_shown_on_request() {
     let sandbox = Sandbox::with_numbers(100, 30);
     sandbox.ends(0, &["run", "spec.yaml"]);
     sandbox.ends(0, &["diff", "spec.yaml", "--table", "numbers"]);
-    sandbox.sql("target.db", "UPDATE numbers SET name = 'bent', amount = 0 WHERE id = 7; DELETE FROM numbers WHERE id = 50;
-        INSERT INTO numbers VALUES (1000, 'alien', 1)");
+    sandbox.sql(
+        "target.db",
+        "UPDATE numbers SET name = 'bent', amount = 0 WHERE id = 7; DELETE FROM numbers WHERE id = 50;
+        INSERT INTO numbers VALUES (1000, 'alien', 1)",
+    );
     settled(|| {
         insta::assert_snapshot!("verify-differs", sandbox.ends(3, &["verify", "spec.yaml"]).stdout);
-        insta::assert_snapshot!("diff", sandbox.ends(3, &["diff", "spec.yaml", "--table", "numbers"]).shown());
+        insta::assert_snapshot!(
+            "diff",
+            sandbox.ends(3, &["diff", "spec.yaml", "--table", "numbers"]).shown()
+        );
         let shown = sandbox.ends(3, &["diff", "spec.yaml", "--table", "numbers", "--values"]).stdout;
         insta::assert_snapshot!("diff-values", shown);
     });
-    assert!(sandbox.ends(3, &["diff", "spec.yaml", "--table", "numbers", "--key", "7"]).stdout.contains("name"));
+    assert!(
+        sandbox.ends(3, &["diff", "spec.yaml", "--table", "numbers", "--key", "7"]).stdout.contains("name")
+    );
     sandbox.ends(0, &["diff", "spec.yaml", "--table", "numbers", "--key", "8"]);
     sandbox.ends(4, &["diff", "spec.yaml", "--table", "numbers", "--key", "x"]);
 }
@@ -42,14 +53,20 @@ fn rows_that_do_not_fit_are_quarantined_listed_and_exported() {
     sandbox.spec("tables: [{ from: t, on_lossy_type: quarantine }]");
     settled(|| {
         insta::assert_snapshot!("quarantine-run", sandbox.ends(3, &["run", "spec.yaml"]).stdout);
-        insta::assert_snapshot!("quarantine-list", sandbox.ends(0, &["quarantine", "list", "latest"]).shown());
+        insta::assert_snapshot!(
+            "quarantine-list",
+            sandbox.ends(0, &["quarantine", "list", "latest"]).shown()
+        );
     });
     sandbox.ends(0, &["quarantine", "export", "latest", "--out", "rows.jsonl"]);
     let line = std::fs::read_to_string(sandbox.path("rows.jsonl")).expect("is there");
     let row: serde_json::Value = serde_json::from_str(line.trim()).expect("one object");
-    assert_eq!((&row["table"], &row["column"], &row["kind"]), (&"t".into(), &"name".into(), &"too-long".into()));
+    assert_eq!(
+        (&row["table"], &row["column"], &row["kind"]),
+        (&"t".into(), &"name".into(), &"too-long".into())
+    );
     assert!(!line.contains("far too long"), "values stay where they are");
-    sandbox.ends(1, &["quarantine", "export", "latest", "--out", "rows.jsonl"]);
+    sandbox.ends(7, &["quarantine", "export", "latest", "--out", "rows.jsonl"]);
 }
 
 #[test]
@@ -61,7 +78,9 @@ fn events_tell_the_run_and_end_with_its_record() {
     let record = &events.last().expect("some")["record"];
     assert_eq!(record["state"], "done");
     assert_eq!(record["counts"]["read"], record["counts"]["inserted"]);
-    for command in [&["status", "--json"][..], &["runs", "--json"], &["show", "latest", "--table", "Track", "--json"]] {
+    for command in
+        [&["status", "--json"][..], &["runs", "--json"], &["show", "latest", "--table", "Track", "--json"]]
+    {
         assert!(!sandbox.ends(0, command).events().is_empty(), "{command:?}");
     }
     assert!(sandbox.ends(0, &["plan", "spec.yaml", "--json"]).events().len() == 11);

@@ -41,7 +41,8 @@ impl Sandbox {
             CREATE TABLE numbers (id INTEGER PRIMARY KEY, name TEXT NOT NULL, amount DECIMAL(10,2));
             INSERT INTO numbers WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows})
             SELECT i, 'number ' || i, i / 4.0 FROM n"));
-        sandbox.spec(&format!("defaults: {{ chunk: {{ rows_max: {chunk} }} }}\ntables: [{{ from: numbers }}]"));
+        sandbox
+            .spec(&format!("defaults: {{ chunk: {{ rows_max: {chunk} }} }}\ntables: [{{ from: numbers }}]"));
         sandbox
     }
 
@@ -63,7 +64,8 @@ impl Sandbox {
     pub(crate) fn sql(&self, name: &str, sql: &str) {
         let path = self.path(name);
         on_runtime(async {
-            let options = SqliteConnectOptions::new().filename(path).create_if_missing(true).foreign_keys(false);
+            let options =
+                SqliteConnectOptions::new().filename(path).create_if_missing(true).foreign_keys(false);
             let mut db = SqliteConnection::connect_with(&options).await.expect("connects");
             sqlx::raw_sql("PRAGMA synchronous = OFF; BEGIN").execute(&mut db).await.expect("begins");
             sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned())).execute(&mut db).await.expect("runs");
@@ -131,7 +133,12 @@ impl Ended {
 
     /// Both streams and the code, as a snapshot shows them.
     pub(crate) fn shown(&self) -> String {
-        format!("exit {}\n--- stdout\n{}\n--- stderr\n{}", self.code, self.stdout.trim_end(), self.stderr.trim_end())
+        format!(
+            "exit {}\n--- stdout\n{}\n--- stderr\n{}",
+            self.code,
+            self.stdout.trim_end(),
+            self.stderr.trim_end()
+        )
     }
 }
 

@@ -16,10 +16,7 @@ async fn survives(point: &str, target: Server) {
     if target.is_absent() {
         return;
     }
-    let (from, to) = (
-        Database::fresh(Server::Sqlite).await,
-        Database::fresh(target).await,
-    );
+    let (from, to) = (Database::fresh(Server::Sqlite).await, Database::fresh(target).await);
     from.exec(data::CUSTOMERS_SQLITE).await;
     for batch in data::customers(ROWS, 7, false) {
         from.exec(&batch).await;
@@ -29,30 +26,18 @@ async fn survives(point: &str, target: Server) {
 
     // The third time the point is passed: some chunks are done, some are under way.
     let at = format!("{point}:3");
-    let died = syncline.run_with(
-        &[("SYNCLINE_CRASH_AT", &at)],
-        &["run", &spec, "--workers", "2", "--lease", "1s"],
-    );
-    assert_eq!(
-        died.code, None,
-        "killed by a signal at {point}: {}{}",
-        died.stdout, died.stderr
-    );
+    let died =
+        syncline.run_with(&[("SYNCLINE_CRASH_AT", &at)], &["run", &spec, "--workers", "2", "--lease", "1s"]);
+    assert_eq!(died.code, None, "killed by a signal at {point}: {}{}", died.stdout, died.stderr);
 
-    let record = syncline
-        .run(&["run", &spec, "--resume", "--lease", "1s", "--json"])
-        .expect(0)
-        .json();
+    let record = syncline.run(&["run", &spec, "--resume", "--lease", "1s", "--json"]).expect(0).json();
     oracle::assert_equal(&from, &to, &["customers"]);
     let counts = &record["record"]["counts"];
     assert_eq!(counts["read"], ROWS, "{record:#}");
     assert_eq!(counts["inserted"], ROWS, "{record:#}");
     assert_eq!(counts["matching"], ROWS, "{record:#}");
     assert_eq!(counts["quarantined"], 0, "{record:#}");
-    assert_eq!(
-        record["record"]["source_digest"],
-        record["record"]["target_digest"]
-    );
+    assert_eq!(record["record"]["source_digest"], record["record"]["target_digest"]);
 }
 
 macro_rules! crash_points {

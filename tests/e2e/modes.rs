@@ -8,10 +8,7 @@ use crate::syncline;
 const PEOPLE: &str = "CREATE TABLE p (id INTEGER PRIMARY KEY, name VARCHAR(40), at DATETIME)";
 
 async fn pair(source: &str, target: &str) -> (Database, Database) {
-    let (from, to) = (
-        Database::fresh(Server::Sqlite).await,
-        Database::fresh(Server::Sqlite).await,
-    );
+    let (from, to) = (Database::fresh(Server::Sqlite).await, Database::fresh(Server::Sqlite).await);
     from.exec(&format!("{PEOPLE}; {source}")).await;
     to.exec(&format!("{PEOPLE}; {target}")).await;
     (from, to)
@@ -25,9 +22,7 @@ const TARGET: &str =
     (3, 'newer', '2024-01-09 00:00:00'), (9, 'own', '2024-01-01 00:00:00')";
 
 async fn names(db: &Database) -> String {
-    db.text("SELECT group_concat(id || name) FROM (SELECT * FROM p ORDER BY id)")
-        .await
-        .unwrap_or_default()
+    db.text("SELECT group_concat(id || name) FROM (SELECT * FROM p ORDER BY id)").await.unwrap_or_default()
 }
 
 #[tokio::test]
@@ -37,11 +32,7 @@ async fn each_mode_and_policy_keeps_its_word() {
         ("policy: keep-target", 0, "1same,2target,3newer,4new,9own"),
         ("policy: { newest: at }", 0, "1same,2source,3newer,4new,9own"),
         ("mode: insert-only", 3, "1same,2target,3newer,4new,9own"),
-        (
-            "mode: mirror, guard: { max_delete: 50% }",
-            0,
-            "1same,2source,3older,4new",
-        ),
+        ("mode: mirror, guard: { max_delete: 50% }", 0, "1same,2source,3older,4new"),
         // One of five is more than the guard's ten percent.
         ("mode: mirror", 8, "1same,2source,3older,4new,9own"),
     ] {
@@ -64,10 +55,7 @@ async fn an_emptied_source_never_empties_the_target() {
 
 #[tokio::test]
 async fn parents_come_before_children_and_cycles_are_checked_at_the_end() {
-    let (from, to) = (
-        Database::fresh(Server::Mariadb).await,
-        Database::fresh(Server::Mariadb).await,
-    );
+    let (from, to) = (Database::fresh(Server::Mariadb).await, Database::fresh(Server::Mariadb).await);
     let tables = "
         CREATE TABLE z_parent (id INT PRIMARY KEY, boss INT, FOREIGN KEY (boss) REFERENCES z_parent (id));
         CREATE TABLE child (id INT PRIMARY KEY, parent INT NOT NULL, FOREIGN KEY (parent) REFERENCES z_parent (id));
@@ -87,12 +75,7 @@ async fn parents_come_before_children_and_cycles_are_checked_at_the_end() {
     oracle::assert_equal(&from, &to, &["z_parent", "child", "a", "b"]);
 
     // An orphan that only a cycle lets through is found at the end and said.
-    from.exec("SET foreign_key_checks = 0; UPDATE z_parent SET boss = 99 WHERE id = 2")
-        .await;
+    from.exec("SET foreign_key_checks = 0; UPDATE z_parent SET boss = 99 WHERE id = 2").await;
     let done = syncline.run(&["run", &spec]).expect(3);
-    assert!(
-        done.stdout.contains("z_parent") && done.stdout.contains("foreign key"),
-        "{}",
-        done.stdout
-    );
+    assert!(done.stdout.contains("z_parent") && done.stdout.contains("foreign key"), "{}", done.stdout);
 }

@@ -7,10 +7,7 @@ use crate::syncline;
 
 #[tokio::test]
 async fn one_poison_row_among_100_000_is_quarantined_with_key_and_reason() {
-    let (from, to) = (
-        Database::fresh(Server::Sqlite).await,
-        Database::fresh(Server::Mariadb).await,
-    );
+    let (from, to) = (Database::fresh(Server::Sqlite).await, Database::fresh(Server::Mariadb).await);
     from.exec(
         "CREATE TABLE t (id INTEGER PRIMARY KEY, amount DECIMAL(10,2), name VARCHAR(40));
          WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000)
@@ -29,29 +26,16 @@ async fn one_poison_row_among_100_000_is_quarantined_with_key_and_reason() {
     assert_eq!(to.number("SELECT count(*) FROM t").await, 99_999);
     assert_eq!(to.number("SELECT count(*) FROM t WHERE id = 77777").await, 0);
 
-    let listed = syncline
-        .run(&["quarantine", "list", "latest", "--json"])
-        .expect(0);
-    assert!(
-        listed.stdout.contains("77777") && listed.stdout.contains("amount"),
-        "{}",
-        listed.stdout
-    );
+    let listed = syncline.run(&["quarantine", "list", "latest", "--json"]).expect(0);
+    assert!(listed.stdout.contains("77777") && listed.stdout.contains("amount"), "{}", listed.stdout);
     assert!(listed.stdout.contains("conversion"), "{}", listed.stdout);
-    assert!(
-        !listed.stdout.contains("twelve"),
-        "a value was shown: {}",
-        listed.stdout
-    );
+    assert!(!listed.stdout.contains("twelve"), "a value was shown: {}", listed.stdout);
 }
 
 /// The target refuses rows that convert well: unique constraints, checks, foreign keys, character sets.
 #[tokio::test]
 async fn rows_the_target_refuses_are_found_by_bisection() {
-    let (from, to) = (
-        Database::fresh(Server::Sqlite).await,
-        Database::fresh(Server::Mariadb).await,
-    );
+    let (from, to) = (Database::fresh(Server::Sqlite).await, Database::fresh(Server::Mariadb).await);
     from.exec(
         "CREATE TABLE t (id INTEGER PRIMARY KEY, email VARCHAR(40), qty INTEGER, label VARCHAR(20));
          WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000)
@@ -71,10 +55,7 @@ async fn rows_the_target_refuses_are_found_by_bisection() {
     let record = syncline.run(&["run", &spec, "--json"]).expect(3).json();
     assert_eq!(record["record"]["counts"]["quarantined"], 3, "{record:#}");
     assert_eq!(record["record"]["counts"]["inserted"], 2_997);
-    let listed = syncline
-        .run(&["quarantine", "list", "latest", "--json"])
-        .expect(0)
-        .stdout;
+    let listed = syncline.run(&["quarantine", "list", "latest", "--json"]).expect(0).stdout;
     for kind in ["duplicate-key", "check", "encoding"] {
         assert!(listed.contains(kind), "{kind}: {listed}");
     }

@@ -9,11 +9,7 @@ use crate::syncline;
 /// Column types and the values to put there, as MySQL literals.
 const COLUMNS: [(&str, &str, &[&str]); 20] = [
     ("i8", "TINYINT", &["-128", "127", "0"]),
-    (
-        "u64",
-        "BIGINT UNSIGNED",
-        &["18446744073709551615", "9223372036854775808", "0"],
-    ),
+    ("u64", "BIGINT UNSIGNED", &["18446744073709551615", "9223372036854775808", "0"]),
     ("i64", "BIGINT", &["-9223372036854775808", "9223372036854775807"]),
     (
         "money",
@@ -28,38 +24,16 @@ const COLUMNS: [(&str, &str, &[&str]); 20] = [
     (
         "f64",
         "DOUBLE",
-        &[
-            "0.1",
-            "1.7976931348623157e308",
-            "2.2250738585072014e-308",
-            "-0e0",
-            "9007199254740993",
-        ],
+        &["0.1", "1.7976931348623157e308", "2.2250738585072014e-308", "-0e0", "9007199254740993"],
     ),
-    (
-        "d",
-        "DATE",
-        &["'0000-00-00'", "'2024-00-15'", "'9999-12-31'", "'0001-01-01'"],
-    ),
-    (
-        "t",
-        "TIME(6)",
-        &["'838:59:59.000000'", "'-838:59:59'", "'00:00:00.000001'"],
-    ),
+    ("d", "DATE", &["'0000-00-00'", "'2024-00-15'", "'9999-12-31'", "'0001-01-01'"]),
+    ("t", "TIME(6)", &["'838:59:59.000000'", "'-838:59:59'", "'00:00:00.000001'"]),
     (
         "dt",
         "DATETIME(6)",
-        &[
-            "'0000-00-00 00:00:00'",
-            "'9999-12-31 23:59:59.999999'",
-            "'2024-03-31 02:30:00'",
-        ],
+        &["'0000-00-00 00:00:00'", "'9999-12-31 23:59:59.999999'", "'2024-03-31 02:30:00'"],
     ),
-    (
-        "ts",
-        "TIMESTAMP(6) NULL",
-        &["'1970-01-01 00:00:01'", "'2038-01-19 03:14:07.999999'", "NULL"],
-    ),
+    ("ts", "TIMESTAMP(6) NULL", &["'1970-01-01 00:00:01'", "'2038-01-19 03:14:07.999999'", "NULL"]),
     ("y", "YEAR", &["1901", "2155", "0"]),
     (
         "txt",
@@ -82,21 +56,9 @@ const COLUMNS: [(&str, &str, &[&str]); 20] = [
     (
         "js",
         "JSON",
-        &[
-            "'{\"b\": 1.0, \"a\": [null, true, \"\\\\u00e9\"]}'",
-            "'[]'",
-            "'18446744073709551615'",
-            "'1e400'",
-        ],
+        &["'{\"b\": 1.0, \"a\": [null, true, \"\\\\u00e9\"]}'", "'[]'", "'18446744073709551615'", "'1e400'"],
     ),
-    (
-        "bits",
-        "BIT(64)",
-        &[
-            "b'1111111111111111111111111111111111111111111111111111111111111111'",
-            "b'0'",
-        ],
-    ),
+    ("bits", "BIT(64)", &["b'1111111111111111111111111111111111111111111111111111111111111111'", "b'0'"]),
 ];
 
 async fn matrix(source: Server, target: Server) {
@@ -104,15 +66,9 @@ async fn matrix(source: Server, target: Server) {
         return;
     }
     let (from, to) = (Database::fresh(source).await, Database::fresh(target).await);
-    let columns: Vec<String> = COLUMNS
-        .iter()
-        .map(|(name, native, _)| format!("{name} {native}"))
-        .collect();
-    from.exec(&format!(
-        "CREATE TABLE v (id INT PRIMARY KEY, {}) CHARACTER SET utf8mb4",
-        columns.join(", ")
-    ))
-    .await;
+    let columns: Vec<String> = COLUMNS.iter().map(|(name, native, _)| format!("{name} {native}")).collect();
+    from.exec(&format!("CREATE TABLE v (id INT PRIMARY KEY, {}) CHARACTER SET utf8mb4", columns.join(", ")))
+        .await;
     let mut id = 0;
     for (name, _, values) in COLUMNS {
         for value in values {
@@ -147,10 +103,7 @@ async fn matrix(source: Server, target: Server) {
     assert_eq!(to.number("SELECT count(*) FROM v").await, inserted);
 
     // Rows in quarantine are taken out of the source; all that is left must be equal.
-    let listed = syncline
-        .run(&["quarantine", "list", "latest", "--json"])
-        .expect(0)
-        .stdout;
+    let listed = syncline.run(&["quarantine", "list", "latest", "--json"]).expect(0).stdout;
     for row in listed.lines().filter(|l| l.contains("\"key\"")) {
         let row: serde_json::Value = serde_json::from_str(row).unwrap();
         let key = row["key"][0].to_string();
@@ -188,10 +141,7 @@ async fn dirty_sqlite_values_are_exact_or_quarantined() {
         if target.is_absent() {
             continue;
         }
-        let (from, to) = (
-            Database::fresh(Server::Sqlite).await,
-            Database::fresh(target).await,
-        );
+        let (from, to) = (Database::fresh(Server::Sqlite).await, Database::fresh(target).await);
         from.exec(
             "CREATE TABLE v (id INTEGER PRIMARY KEY, n INTEGER, d DECIMAL(10,2), t VARCHAR(10), at DATETIME);
              INSERT INTO v VALUES (1, 'abc', 1, 'ok', NULL), (2, 1, 1.005, 'ok', NULL), (3, 1, 1, x'ff61', NULL),
@@ -202,10 +152,7 @@ async fn dirty_sqlite_values_are_exact_or_quarantined() {
         let syncline = syncline();
         let spec = syncline.spec(&from, &to, "tables:\n  - from: v");
         let record = syncline.run(&["run", &spec, "--json"]).expect(3).json();
-        assert_eq!(
-            record["record"]["counts"]["quarantined"], 6,
-            "{target:?}: {record:#}"
-        );
+        assert_eq!(record["record"]["counts"]["quarantined"], 6, "{target:?}: {record:#}");
         from.exec("DELETE FROM v WHERE id <= 6").await;
         oracle::assert_equal(&from, &to, &["v"]);
     }

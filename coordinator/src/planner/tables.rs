@@ -56,6 +56,7 @@ pub async fn plan_run(
         tables.push(plan_table(kind, &source, &target, &table, &spec_table).await?);
     }
     order(&mut tables);
+    leave_out_strangers(&mut tables, &*target).await?;
     Ok(PlannedRun { tables, source: servers.0, target: servers.1 })
 }
 
@@ -289,6 +290,25 @@ fn notes(source: &TableSchema, existing: Option<&TableSchema>, columns: &[Column
         }
     }
     notes
+}
+
+/// A foreign key to a table that is neither copied nor at the target cannot be made there.
+async fn leave_out_strangers(tables: &mut [PlannedTable], target: &dyn Target) -> Result<(), PlanError> {
+    let copied: BTreeSet<String> = tables.iter().map(|t| t.plan.target.table.name.clone()).collect();
+    for table in tables.iter_mut().filter(|t| t.plan.create_target) {
+        for foreign in std::mem::take(&mut table.plan.target.foreign_keys) {
+            if copied.contains(&foreign.parent.name) || target.describe(&foreign.parent).await?.is_some() {
+                table.plan.target.foreign_keys.push(foreign);
+            } else {
+                let (name, parent) = (&foreign.name, &foreign.parent);
+                table
+                    .plan
+                    .notes
+                    .push(format!("{name} is left out: {parent} is neither copied nor at the target"));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Puts tables into waves by foreign keys of either side, and renames references to the targets' names.

@@ -1,5 +1,6 @@
 //! Closes passes, tables and runs.
 
+use connectors::WITHOUT_PARENT;
 use connectors::config::Role;
 use ledger::{Run, TableRow};
 use model::run::ChunkTally;
@@ -150,7 +151,7 @@ async fn finish_run(coordinator: &Coordinator, run: &Run, tables: &[TableRow]) -
                 && record.counts.quarantined == 0
                 && record.counts.different + record.counts.missing == 0
                 && (run.kind == RunKind::Copy || record.counts.extra == 0)
-                && !record.tables.iter().any(|t| t.notes.iter().any(|n| n.starts_with("foreign key")));
+                && !record.tables.iter().any(|t| t.notes.iter().any(|n| n.contains(WITHOUT_PARENT)));
             (if is_clean { RunState::Done } else { RunState::DoneWithQuarantine }, None)
         }
     };

@@ -22,13 +22,7 @@ pub struct Error {
 impl Error {
     #[must_use]
     pub fn new(kind: ErrorKind, engine: Engine, operation: impl Into<String>) -> Self {
-        Self {
-            kind,
-            engine,
-            operation: operation.into(),
-            code: None,
-            object: None,
-        }
+        Self { kind, engine, operation: operation.into(), code: None, object: None }
     }
 
     #[must_use]

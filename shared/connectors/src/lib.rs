@@ -35,6 +35,9 @@ pub const BATCH_ROWS_MAX: usize = 1_000;
 /// Bytes after which a batch is full, whatever its rows: memory stays flat for any row width.
 pub const BATCH_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
+/// In a note of [`Target::check_foreign_keys`], what tells rows that break a foreign key from other remarks.
+pub const WITHOUT_PARENT: &str = "without a parent in";
+
 /// The part of a table that one read covers.
 #[derive(Debug, Clone)]
 pub struct Slice {
@@ -143,8 +146,8 @@ pub trait Target: Source {
     async fn build_indexes(&self, plan: &TablePlan) -> Result<Vec<String>>;
 
     /// Adds the foreign keys of a table this run made (where the engine can) and counts rows that break any
-    /// foreign key of the table. Returns one note per broken or missing constraint. Called again, it adds only
-    /// what is missing.
+    /// foreign key of the table. Returns one note per broken or missing constraint; one that counts broken rows
+    /// holds [`WITHOUT_PARENT`]. Called again, it adds only what is missing.
     async fn check_foreign_keys(&self, plan: &TablePlan) -> Result<Vec<String>>;
 
     /// Forgets the fences of a finished run, so that they do not pile up. Receipts go with them.
@@ -184,8 +187,8 @@ pub fn open(config: &ConnectionConfig) -> Result<Arc<dyn Target>> {
     match config.spec.engine {
         Engine::Sqlite => Ok(Arc::new(sqlite::Sqlite::open(config)?)),
         Engine::Mysql => Ok(Arc::new(mysql::Mysql::open(config)?)),
-        Engine::Memory => Ok(Arc::new(memory::Memory::named(
-            config.spec.database.as_deref().unwrap_or_default(),
-        ))),
+        Engine::Memory => {
+            Ok(Arc::new(memory::Memory::named(config.spec.database.as_deref().unwrap_or_default())))
+        }
     }
 }

@@ -27,9 +27,7 @@ pub struct Connections {
 
 impl fmt::Debug for Connections {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connections")
-            .field("connections_max", &self.connections_max)
-            .finish_non_exhaustive()
+        f.debug_struct("Connections").field("connections_max", &self.connections_max).finish_non_exhaustive()
     }
 }
 
@@ -37,12 +35,7 @@ impl Connections {
     /// `connections_max` bounds each pool, `deadline` each wait for an answer.
     #[must_use]
     pub fn new(resolve: ResolveSecret, connections_max: u32, deadline: Duration) -> Self {
-        Self {
-            resolve,
-            connections_max,
-            deadline,
-            open: Arc::default(),
-        }
+        Self { resolve, connections_max, deadline, open: Arc::default() }
     }
 
     /// The database of `spec`, connected lazily; the same pool for the same spec and role.
@@ -50,11 +43,7 @@ impl Connections {
     /// # Errors
     /// `Authentication` if the secret's reference cannot be resolved, else as [`open`].
     pub fn get(&self, spec: &ConnectionSpec, role: Role) -> Result<Arc<dyn Target>> {
-        let name = format!(
-            "{role:?} {} {}",
-            spec.address(),
-            spec.user.as_deref().unwrap_or("")
-        );
+        let name = format!("{role:?} {} {}", spec.address(), spec.user.as_deref().unwrap_or(""));
         let mut pools = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = pools.get(&name) {
             return Ok(found.clone());

@@ -40,13 +40,8 @@ fn spec(engine: Engine) -> ConnectionSpec {
 
 fn open(spec: &ConnectionSpec, password: Option<&str>, role: Role) -> Arc<dyn Target> {
     let password = password.map(|p| SecretString::from(p.to_owned()));
-    let config = ConnectionConfig {
-        spec: spec.clone(),
-        password,
-        role,
-        connections_max: 6,
-        deadline: DEADLINE,
-    };
+    let config =
+        ConnectionConfig { spec: spec.clone(), password, role, connections_max: 6, deadline: DEADLINE };
     connectors::open(&config).expect("opened")
 }
 
@@ -57,10 +52,7 @@ fn fresh_name() -> String {
 struct InMemory(ConnectionSpec);
 
 async fn in_memory() -> Option<Box<dyn Lab>> {
-    Some(Box::new(InMemory(ConnectionSpec {
-        database: Some(fresh_name()),
-        ..spec(Engine::Memory)
-    })))
+    Some(Box::new(InMemory(ConnectionSpec { database: Some(fresh_name()), ..spec(Engine::Memory) })))
 }
 
 #[async_trait]
@@ -89,20 +81,10 @@ struct InAFile {
 async fn in_a_file() -> Option<Box<dyn Lab>> {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("lab.db").to_string_lossy().into_owned();
-    let spec = ConnectionSpec {
-        path: Some(path.clone()),
-        ..spec(Engine::Sqlite)
-    };
+    let spec = ConnectionSpec { path: Some(path.clone()), ..spec(Engine::Sqlite) };
     // The file is made by the product, in the journal mode it wants.
-    open(&spec, None, Role::Target)
-        .server()
-        .await
-        .expect("the file is made");
-    Some(Box::new(InAFile {
-        spec,
-        url: format!("sqlite://{path}"),
-        _folder: folder,
-    }))
+    open(&spec, None, Role::Target).server().await.expect("the file is made");
+    Some(Box::new(InAFile { spec, url: format!("sqlite://{path}"), _folder: folder }))
 }
 
 #[async_trait]
@@ -113,10 +95,7 @@ impl Lab for InAFile {
 
     async fn native_sql(&self, sql: &str) -> bool {
         let mut connection = SqliteConnection::connect(&self.url).await.expect("connected");
-        connection
-            .execute(AssertSqlSafe(sql.to_owned()))
-            .await
-            .expect("native SQL runs");
+        connection.execute(AssertSqlSafe(sql.to_owned())).await.expect("native SQL runs");
         connection.close().await.expect("closed");
         true
     }
@@ -155,14 +134,7 @@ async fn on_a_server(variable: &str, excused: bool) -> Option<Box<dyn Lab>> {
     let (spec, password) =
         address(&url).unwrap_or_else(|| panic!("{variable} is not mysql://user:password@host:port/"));
     let database = fresh_name();
-    let lab = OnAServer {
-        spec: ConnectionSpec {
-            database: Some(database.clone()),
-            ..spec
-        },
-        password,
-        url,
-    };
+    let lab = OnAServer { spec: ConnectionSpec { database: Some(database.clone()), ..spec }, password, url };
     lab.on_server(&format!("CREATE DATABASE {database}")).await;
     Some(Box::new(lab))
 }
@@ -187,13 +159,9 @@ impl OnAServer {
     }
 
     async fn on_server(&self, sql: &str) {
-        let mut connection = MySqlConnection::connect(&self.url)
-            .await
-            .expect("the server answers; see `make servers`");
-        connection
-            .execute(AssertSqlSafe(sql.to_owned()))
-            .await
-            .expect("native SQL runs");
+        let mut connection =
+            MySqlConnection::connect(&self.url).await.expect("the server answers; see `make servers`");
+        connection.execute(AssertSqlSafe(sql.to_owned())).await.expect("native SQL runs");
         connection.close().await.expect("closed");
     }
 }
@@ -210,10 +178,7 @@ impl Lab for OnAServer {
             .execute(AssertSqlSafe(format!("USE {}", self.database())))
             .await
             .expect("the database is there");
-        connection
-            .execute(AssertSqlSafe(sql.to_owned()))
-            .await
-            .expect("native SQL runs");
+        connection.execute(AssertSqlSafe(sql.to_owned())).await.expect("native SQL runs");
         connection.close().await.expect("closed");
         true
     }
@@ -223,7 +188,6 @@ impl Lab for OnAServer {
     }
 
     async fn finish(&self) {
-        self.on_server(&format!("DROP DATABASE {}", self.database()))
-            .await;
+        self.on_server(&format!("DROP DATABASE {}", self.database())).await;
     }
 }

@@ -47,11 +47,7 @@ impl<K, V> Default for Bounded<K, V> {
 
 impl<K: Eq + Hash, V> Bounded<K, V> {
     fn get(&self, key: &K) -> Option<Arc<V>> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(key)
-            .cloned()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
     }
 
     fn put(&self, key: K, value: V, max: usize) -> Arc<V> {

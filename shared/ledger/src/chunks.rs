@@ -50,10 +50,7 @@ impl Ledger {
         pass: Pass,
         chunks: &[(u64, KeyRange)],
     ) -> Result<usize> {
-        retrying("add chunks", BULK_DEADLINE, || {
-            self.add_chunks_once(run, table, pass, chunks)
-        })
-        .await
+        retrying("add chunks", BULK_DEADLINE, || self.add_chunks_once(run, table, pass, chunks)).await
     }
 
     async fn add_chunks_once(
@@ -119,11 +116,7 @@ impl Ledger {
 
     async fn is_running(&self, tx: &mut Write, run: RunId) -> std::result::Result<bool, Cause> {
         let row = sqlx::query("SELECT state FROM syncline_run WHERE id = ?").bind(run.to_string());
-        let state = row
-            .fetch_optional(tx.conn())
-            .await?
-            .map(|row| row.named("state"))
-            .transpose()?;
+        let state = row.fetch_optional(tx.conn()).await?.map(|row| row.named("state")).transpose()?;
         Ok(state == Some(RunState::Running))
     }
 
@@ -135,19 +128,15 @@ impl Ledger {
         pass: Pass,
     ) -> std::result::Result<Option<(u64, Option<model::Key>)>, Cause> {
         let row = last_query(run, table, pass).fetch_optional(tx.conn()).await?;
-        row.map(|row| Ok((row.count("ordinal")?, row.opt_json("upper_key")?)))
-            .transpose()
+        row.map(|row| Ok((row.count("ordinal")?, row.opt_json("upper_key")?))).transpose()
     }
 
     /// The last chunk of the chain: its ordinal and range. A planner goes on at its upper end; `None` there means
     /// that the chain is closed.
     pub async fn last_chunk(&self, run: RunId, table: u32, pass: Pass) -> Result<Option<(u64, KeyRange)>> {
         self.read("read the last chunk", || async move {
-            let row = last_query(run, table, pass)
-                .fetch_optional(&self.shared.pool)
-                .await?;
-            row.map(|row| Ok((row.count("ordinal")?, range_of(&row)?)))
-                .transpose()
+            let row = last_query(run, table, pass).fetch_optional(&self.shared.pool).await?;
+            row.map(|row| Ok((row.count("ordinal")?, range_of(&row)?))).transpose()
         })
         .await
     }
@@ -165,10 +154,7 @@ impl Ledger {
         if tables.is_empty() || limit == 0 {
             return Ok(Vec::new());
         }
-        self.write("take due chunks", || {
-            self.take_due_once(run, tables, limit, requeue_after)
-        })
-        .await
+        self.write("take due chunks", || self.take_due_once(run, tables, limit, requeue_after)).await
     }
 
     async fn take_due_once(
@@ -181,10 +167,7 @@ impl Ledger {
         let mut tx = self.begin().await?;
         // The lock on the run makes dispatchers wait for each other.
         let sql = self.sql("SELECT state, cancel_requested FROM syncline_run WHERE id = ? {lock}");
-        let row = sqlx::query(sql)
-            .bind(run.to_string())
-            .fetch_optional(tx.conn())
-            .await?;
+        let row = sqlx::query(sql).bind(run.to_string()).fetch_optional(tx.conn()).await?;
         let Some(row) = row else { return Ok(Vec::new()) };
         if row.named::<RunState>("state")? != RunState::Running || row.int("cancel_requested")? != 0 {
             return Ok(Vec::new());
@@ -227,17 +210,11 @@ impl Ledger {
              ORDER BY tbl, pass, ordinal LIMIT ?",
             marks(tables.len())
         );
-        let mut select = sqlx::query(self.sql(&sql))
-            .persistent(false)
-            .bind(run.to_string());
+        let mut select = sqlx::query(self.sql(&sql)).persistent(false).bind(run.to_string());
         for table in tables {
             select = select.bind(i64::from(*table));
         }
-        let rows = select
-            .bind(millis(requeue_after))
-            .bind(limit)
-            .fetch_all(tx.conn())
-            .await?;
+        let rows = select.bind(millis(requeue_after)).bind(limit).fetch_all(tx.conn()).await?;
         rows.iter()
             .map(|row| {
                 let attempt = Attempt(row.small("attempt")?);
@@ -289,10 +266,7 @@ impl Ledger {
         let mut passes = std::collections::BTreeMap::<u32, Pass>::new();
         for row in select.fetch_all(tx.conn()).await? {
             let pass: Pass = row.named("pass")?;
-            passes
-                .entry(row.small("tbl")?)
-                .and_modify(|first| *first = pass.min(*first))
-                .or_insert(pass);
+            passes.entry(row.small("tbl")?).and_modify(|first| *first = pass.min(*first)).or_insert(pass);
         }
         let mut retried = 0;
         for (table, pass) in &passes {
@@ -302,13 +276,8 @@ impl Ledger {
             let sql = "UPDATE syncline_run SET state = 'running', cause = NULL, ended_ms = NULL WHERE id = ? \
                 AND state IN ('failed', 'done', 'done-with-quarantine')";
             sqlx::query(sql).bind(run.to_string()).execute(tx.conn()).await?;
-            let place = Place {
-                run,
-                table,
-                chunk: None,
-            };
-            self.put_event(&mut tx, place, "chunks-retried", &json!({ "chunks": retried }))
-                .await?;
+            let place = Place { run, table, chunk: None };
+            self.put_event(&mut tx, place, "chunks-retried", &json!({ "chunks": retried })).await?;
         }
         tx.commit().await?;
         Ok(retried)
@@ -371,17 +340,11 @@ fn last_query(
 ) -> sqlx::query::Query<'static, sqlx::Any, sqlx::any::AnyArguments> {
     let sql = "SELECT ordinal, lower_key, upper_key FROM syncline_chunk WHERE run = ? AND tbl = ? AND pass = ? \
         ORDER BY ordinal DESC LIMIT 1";
-    sqlx::query(sql)
-        .bind(run.to_string())
-        .bind(i64::from(table))
-        .bind(pass.name())
+    sqlx::query(sql).bind(run.to_string()).bind(i64::from(table)).bind(pass.name())
 }
 
 pub(crate) fn range_of(row: &AnyRow) -> std::result::Result<KeyRange, Cause> {
-    Ok(KeyRange {
-        lower: row.opt_json("lower_key")?,
-        upper: row.opt_json("upper_key")?,
-    })
+    Ok(KeyRange { lower: row.opt_json("lower_key")?, upper: row.opt_json("upper_key")? })
 }
 
 pub(crate) fn chunk_of(row: &AnyRow) -> std::result::Result<Chunk, Cause> {

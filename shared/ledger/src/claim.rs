@@ -58,13 +58,7 @@ impl Ledger {
         worker: &WorkerId,
         lease: Duration,
     ) -> Result<Option<Claimed>> {
-        let ask = Ask {
-            chunk,
-            seen,
-            worker,
-            lease,
-            token: Uuid::new_v4(),
-        };
+        let ask = Ask { chunk, seen, worker, lease, token: Uuid::new_v4() };
         self.write("claim a chunk", || self.claim_once(ask)).await
     }
 
@@ -105,11 +99,7 @@ impl Ledger {
             return Ok(None);
         }
         tx.commit().await?;
-        let chunk = Chunk {
-            state: ChunkState::Running,
-            attempt: next,
-            ..chunk
-        };
+        let chunk = Chunk { state: ChunkState::Running, attempt: next, ..chunk };
         self.claimed(chunk, tries.saturating_add(1)).await.map(Some)
     }
 
@@ -124,12 +114,8 @@ impl Ledger {
              FROM syncline_chunk WHERE id = ? {{lock}}",
             chunks::COLUMNS
         );
-        let row = sqlx::query(self.sql(&sql))
-            .bind(chunk.to_string())
-            .fetch_optional(tx.conn())
-            .await?;
-        row.map(|row| chunks::chunk_of(&row).map(|chunk| (row, chunk)))
-            .transpose()
+        let row = sqlx::query(self.sql(&sql)).bind(chunk.to_string()).fetch_optional(tx.conn()).await?;
+        row.map(|row| chunks::chunk_of(&row).map(|chunk| (row, chunk))).transpose()
     }
 
     /// Whether the chunk's run and table are at work.
@@ -137,9 +123,7 @@ impl Ledger {
         let sql = "SELECT r.state AS run_state, r.cancel_requested AS cancel_requested, t.state AS table_state, \
             t.plan_version AS plan_version FROM syncline_run r JOIN syncline_table t ON t.run = r.id \
             WHERE r.id = ? AND t.ordinal = ?";
-        let row = sqlx::query(sql)
-            .bind(chunk.run.to_string())
-            .bind(i64::from(chunk.table));
+        let row = sqlx::query(sql).bind(chunk.run.to_string()).bind(i64::from(chunk.table));
         let Some(row) = row.fetch_optional(tx.conn()).await? else {
             return Ok(false);
         };
@@ -171,37 +155,23 @@ impl Ledger {
             return Ok(false);
         }
         let sql = "INSERT INTO syncline_attempt (chunk, attempt, worker, claimed_ms) VALUES (?, ?, ?, {now})";
-        let insert = sqlx::query(self.sql(sql))
-            .bind(ask.chunk.to_string())
-            .bind(i64::from(next.0));
+        let insert = sqlx::query(self.sql(sql)).bind(ask.chunk.to_string()).bind(i64::from(next.0));
         insert.bind(ask.worker.0.as_str()).execute(tx.conn()).await?;
         Ok(true)
     }
 
     async fn claimed(&self, chunk: Chunk, tries: u32) -> std::result::Result<Claimed, Cause> {
-        let run = self
-            .run_once(chunk.run)
-            .await?
-            .ok_or(Cause::Unreadable { column: "run" })?;
-        let table = self
-            .table_once(chunk.run, chunk.table)
-            .await?
-            .ok_or(Cause::Unreadable { column: "tbl" })?;
+        let run = self.run_once(chunk.run).await?.ok_or(Cause::Unreadable { column: "run" })?;
+        let table =
+            self.table_once(chunk.run, chunk.table).await?.ok_or(Cause::Unreadable { column: "tbl" })?;
         let plan = table.plan.clone().ok_or(Cause::Unreadable { column: "plan" })?;
-        Ok(Claimed {
-            chunk,
-            tries,
-            table,
-            plan,
-            run,
-        })
+        Ok(Claimed { chunk, tries, table, plan, run })
     }
 
     /// Renews the lease of a running attempt, even one that has just expired if nobody has taken the chunk. `Lost`
     /// changes nothing.
     pub async fn beat(&self, chunk: ChunkId, attempt: Attempt, lease: Duration) -> Result<Beat> {
-        self.write("renew a lease", || self.beat_once(chunk, attempt, lease))
-            .await
+        self.write("renew a lease", || self.beat_once(chunk, attempt, lease)).await
     }
 
     async fn beat_once(
@@ -212,19 +182,14 @@ impl Ledger {
     ) -> std::result::Result<Beat, Cause> {
         let mut tx = self.begin().await?;
         let sql = "UPDATE syncline_chunk SET lease_until = {now} + ? WHERE id = ? AND attempt = ? AND state = 'running'";
-        let ours = sqlx::query(self.sql(sql))
-            .bind(millis(lease))
-            .bind(chunk.to_string())
-            .bind(i64::from(attempt.0));
+        let ours =
+            sqlx::query(self.sql(sql)).bind(millis(lease)).bind(chunk.to_string()).bind(i64::from(attempt.0));
         if ours.execute(tx.conn()).await?.rows_affected() == 0 {
             return Ok(Beat::Lost);
         }
         let sql = "SELECT r.state AS state, r.cancel_requested AS cancel_requested FROM syncline_run r \
             JOIN syncline_chunk c ON c.run = r.id WHERE c.id = ?";
-        let row = sqlx::query(sql)
-            .bind(chunk.to_string())
-            .fetch_one(tx.conn())
-            .await?;
+        let row = sqlx::query(sql).bind(chunk.to_string()).fetch_one(tx.conn()).await?;
         tx.commit().await?;
         let cancel =
             row.int("cancel_requested")? != 0 || row.named::<RunState>("state")? != RunState::Running;

@@ -46,33 +46,20 @@ impl Ledger {
         let mut conn = pool.acquire().await?;
         if dialect == Dialect::Sqlite {
             // Kept in the file. Needs the file for itself for an instant: a refusal is retried by our caller.
-            sqlx::query("PRAGMA journal_mode = WAL")
-                .fetch_optional(&mut *conn)
-                .await?;
+            sqlx::query("PRAGMA journal_mode = WAL").fetch_optional(&mut *conn).await?;
         }
         migrate(&mut conn, dialect).await?;
         let install = install(&mut conn, dialect).await?;
         drop(conn);
         let gate = (dialect == Dialect::Sqlite).then(Arc::default);
-        let shared = Shared {
-            pool,
-            dialect,
-            gate,
-            install,
-            cache: Cache::default(),
-            address: url.to_string(),
-        };
-        Ok(Self {
-            shared: Arc::new(shared),
-        })
+        let shared =
+            Shared { pool, dialect, gate, install, cache: Cache::default(), address: url.to_string() };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// Closes the connections of all clones; later calls fail. A second call does nothing.
     pub async fn close(&self) {
-        if tokio::time::timeout(CLOSE_DEADLINE, self.shared.pool.close())
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(CLOSE_DEADLINE, self.shared.pool.close()).await.is_err() {
             tracing::warn!("ledger connections did not close in time");
         }
     }
@@ -83,10 +70,7 @@ impl Ledger {
     }
 
     async fn now_once(&self) -> std::result::Result<i64, Cause> {
-        sqlx::query(self.sql("SELECT {now} AS now_ms"))
-            .fetch_one(&self.shared.pool)
-            .await?
-            .int("now_ms")
+        sqlx::query(self.sql("SELECT {now} AS now_ms")).fetch_one(&self.shared.pool).await?.int("now_ms")
     }
 }
 
@@ -97,10 +81,7 @@ async fn pool(dialect: Dialect, options: AnyConnectOptions) -> std::result::Resu
         .after_connect(move |conn, _| {
             Box::pin(async move {
                 for statement in dialect.session() {
-                    sqlx::query(*statement)
-                        .persistent(false)
-                        .fetch_optional(&mut *conn)
-                        .await?;
+                    sqlx::query(*statement).persistent(false).fetch_optional(&mut *conn).await?;
                 }
                 Ok(())
             })
@@ -123,10 +104,7 @@ async fn answers(conn: &mut AnyConnection) -> std::result::Result<bool, sqlx::Er
 async fn make_file(path: &Path) -> std::io::Result<PathBuf> {
     let path = std::path::absolute(path)?;
     let no_name = || std::io::Error::new(std::io::ErrorKind::InvalidInput, "the path names no file");
-    let (folder, name) = (
-        path.parent().ok_or_else(no_name)?,
-        path.file_name().ok_or_else(no_name)?,
-    );
+    let (folder, name) = (path.parent().ok_or_else(no_name)?, path.file_name().ok_or_else(no_name)?);
     tokio::fs::create_dir_all(folder).await?;
     let path = tokio::fs::canonicalize(folder).await?.join(name);
     let mut options = tokio::fs::OpenOptions::new();
@@ -139,9 +117,7 @@ async fn make_file(path: &Path) -> std::io::Result<PathBuf> {
 
 /// The driver's address of a file; every byte that could mean something in a URL is escaped.
 fn sqlite_address(path: &Path) -> std::result::Result<String, Cause> {
-    let text = path
-        .to_str()
-        .ok_or(Cause::Address("is a path that is not UTF-8"))?;
+    let text = path.to_str().ok_or(Cause::Address("is a path that is not UTF-8"))?;
     let mut escaped = String::with_capacity(text.len() + 16);
     for byte in text.bytes() {
         match byte {
@@ -162,10 +138,7 @@ async fn install(conn: &mut AnyConnection, dialect: Dialect) -> std::result::Res
     }
     // No row is put twice: the name is the primary key, and the loser of a race reads the winner's.
     let put = dialect.sql("INSERT INTO syncline_meta (name, txt) VALUES ('install', ?)");
-    let put = sqlx::query(put)
-        .bind(InstallId::generate().to_string())
-        .execute(&mut *conn)
-        .await;
+    let put = sqlx::query(put).bind(InstallId::generate().to_string()).execute(&mut *conn).await;
     match put {
         Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {}
         Err(error) => return Err(error.into()),

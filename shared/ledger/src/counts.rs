@@ -110,11 +110,7 @@ mod tests {
 
     impl Fields for Sums {
         fn opt_int(&self, column: &'static str) -> Result<Option<i64>, Cause> {
-            Ok(self
-                .0
-                .iter()
-                .find(|(name, _)| *name == column)
-                .map(|(_, value)| *value))
+            Ok(self.0.iter().find(|(name, _)| *name == column).map(|(_, value)| *value))
         }
         fn opt_text(&self, column: &'static str) -> Result<Option<String>, Cause> {
             Err(Cause::Unreadable { column })

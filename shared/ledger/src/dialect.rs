@@ -16,9 +16,7 @@ impl Dialect {
     ///
     /// Statements are literals of this crate and counts of `?`; every value is bound.
     pub(crate) fn sql(self, statement: &str) -> AssertSqlSafe<String> {
-        let filled = statement
-            .replace("{now}", self.now())
-            .replace("{lock}", self.lock());
+        let filled = statement.replace("{now}", self.now()).replace("{lock}", self.lock());
         AssertSqlSafe(filled.replace("{by_state}", self.by_state()))
     }
 
@@ -76,11 +74,9 @@ impl Dialect {
         match self {
             // FULL: a commit is on disk before it is answered. With NORMAL a power cut could take back a claim or
             // a settled chunk; the attempt number, our fence, would then be given out twice.
-            Self::Sqlite => &[
-                "PRAGMA busy_timeout = 10000",
-                "PRAGMA foreign_keys = ON",
-                "PRAGMA synchronous = FULL",
-            ],
+            Self::Sqlite => {
+                &["PRAGMA busy_timeout = 10000", "PRAGMA foreign_keys = ON", "PRAGMA synchronous = FULL"]
+            }
             // A lock wait must end before the deadline of the operation does.
             Self::Mysql => &[
                 "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",

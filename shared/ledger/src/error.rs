@@ -41,11 +41,7 @@ pub(crate) enum Cause {
 
 impl Cause {
     pub(crate) fn during(self, operation: &'static str) -> Error {
-        Error {
-            operation,
-            kind: self.kind(),
-            source: Box::new(self),
-        }
+        Error { operation, kind: self.kind(), source: Box::new(self) }
     }
 
     pub(crate) fn kind(&self) -> ErrorKind {
@@ -162,9 +158,6 @@ mod tests {
     #[test]
     fn the_text_of_an_error_names_the_operation_only() {
         let error = Cause::Driver(sqlx::Error::Protocol("hunter2".to_owned())).during("settle a chunk");
-        assert_eq!(
-            error.to_string(),
-            "the ledger could not settle a chunk (connection-lost)"
-        );
+        assert_eq!(error.to_string(), "the ledger could not settle a chunk (connection-lost)");
     }
 }

@@ -33,27 +33,15 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) const fn run(run: RunId) -> Self {
-        Self {
-            run,
-            table: None,
-            chunk: None,
-        }
+        Self { run, table: None, chunk: None }
     }
 
     pub(crate) const fn table(run: RunId, table: u32) -> Self {
-        Self {
-            run,
-            table: Some(table),
-            chunk: None,
-        }
+        Self { run, table: Some(table), chunk: None }
     }
 
     pub(crate) const fn chunk(run: RunId, table: u32, chunk: ChunkId) -> Self {
-        Self {
-            run,
-            table: Some(table),
-            chunk: Some(chunk),
-        }
+        Self { run, table: Some(table), chunk: Some(chunk) }
     }
 }
 
@@ -82,15 +70,8 @@ impl Ledger {
         self.read("list events", || async move {
             let sql = "SELECT seq, run, tbl, chunk, kind, detail, at_ms FROM syncline_event \
                 WHERE run = ? AND seq > ? ORDER BY seq LIMIT ?";
-            let rows = sqlx::query(sql)
-                .bind(run.to_string())
-                .bind(stored(after_seq))
-                .bind(i64::from(limit));
-            rows.fetch_all(&self.shared.pool)
-                .await?
-                .iter()
-                .map(event)
-                .collect()
+            let rows = sqlx::query(sql).bind(run.to_string()).bind(stored(after_seq)).bind(i64::from(limit));
+            rows.fetch_all(&self.shared.pool).await?.iter().map(event).collect()
         })
         .await
     }

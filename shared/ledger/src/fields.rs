@@ -24,10 +24,7 @@ pub(crate) trait Fields {
 
     fn opt_count(&self, column: &'static str) -> Result<Option<u64>, Cause> {
         let value = self.opt_int(column)?;
-        value
-            .map(u64::try_from)
-            .transpose()
-            .map_err(|_| Cause::Unreadable { column })
+        value.map(u64::try_from).transpose().map_err(|_| Cause::Unreadable { column })
     }
 
     fn small(&self, column: &'static str) -> Result<u32, Cause> {
@@ -40,16 +37,12 @@ pub(crate) trait Fields {
 
     /// A text that names a thing: an id, a state.
     fn named<T: std::str::FromStr>(&self, column: &'static str) -> Result<T, Cause> {
-        self.text(column)?
-            .parse()
-            .map_err(|_| Cause::Unreadable { column })
+        self.text(column)?.parse().map_err(|_| Cause::Unreadable { column })
     }
 
     fn opt_named<T: std::str::FromStr>(&self, column: &'static str) -> Result<Option<T>, Cause> {
         let text = self.opt_text(column)?;
-        text.map(|text| text.parse())
-            .transpose()
-            .map_err(|_| Cause::Unreadable { column })
+        text.map(|text| text.parse()).transpose().map_err(|_| Cause::Unreadable { column })
     }
 
     fn opt_json<T: DeserializeOwned>(&self, column: &'static str) -> Result<Option<T>, Cause> {

@@ -94,8 +94,6 @@ impl Ledger {
 
 impl fmt::Debug for Ledger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ledger")
-            .field("address", &self.shared.address)
-            .finish_non_exhaustive()
+        f.debug_struct("Ledger").field("address", &self.shared.address).finish_non_exhaustive()
     }
 }

@@ -56,10 +56,8 @@ pub(crate) async fn migrate(conn: &mut AnyConnection, dialect: Dialect) -> Resul
 
 /// The version found, 0 for an empty database; an error if it is newer than this program.
 async fn version(conn: &mut AnyConnection, dialect: Dialect) -> Result<i64, Cause> {
-    let count = sqlx::query(dialect.count_tables())
-        .bind("syncline_schema_version")
-        .fetch_one(&mut *conn)
-        .await?;
+    let count =
+        sqlx::query(dialect.count_tables()).bind("syncline_schema_version").fetch_one(&mut *conn).await?;
     if count.int("n")? == 0 {
         return Ok(0);
     }
@@ -68,10 +66,7 @@ async fn version(conn: &mut AnyConnection, dialect: Dialect) -> Result<i64, Caus
         .await?;
     let found = row.int("n")?;
     if found > known(dialect) {
-        return Err(Cause::Newer {
-            found,
-            known: known(dialect),
-        });
+        return Err(Cause::Newer { found, known: known(dialect) });
     }
     Ok(found)
 }
@@ -84,10 +79,7 @@ async fn apply(conn: &mut AnyConnection, dialect: Dialect) -> Result<(), Cause> 
             continue;
         }
         for statement in statements(file) {
-            sqlx::query(dialect.sql(&statement))
-                .persistent(false)
-                .execute(&mut *conn)
-                .await?;
+            sqlx::query(dialect.sql(&statement)).persistent(false).execute(&mut *conn).await?;
         }
         let done = dialect.sql("INSERT INTO syncline_schema_version (version, applied_ms) VALUES (?, {now})");
         sqlx::query(done).bind(number).execute(&mut *conn).await?;
@@ -98,16 +90,9 @@ async fn apply(conn: &mut AnyConnection, dialect: Dialect) -> Result<(), Cause> 
 
 /// The statements of a file: comments left out, cut at semicolons.
 fn statements(file: &str) -> Vec<String> {
-    let code: Vec<&str> = file
-        .lines()
-        .filter(|line| !line.trim_start().starts_with("--"))
-        .collect();
+    let code: Vec<&str> = file.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
     let code = code.join("\n");
-    code.split(';')
-        .map(str::trim)
-        .filter(|statement| !statement.is_empty())
-        .map(str::to_owned)
-        .collect()
+    code.split(';').map(str::trim).filter(|statement| !statement.is_empty()).map(str::to_owned).collect()
 }
 
 #[cfg(test)]

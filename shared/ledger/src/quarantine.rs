@@ -66,10 +66,7 @@ impl Ledger {
         after_seq: u64,
         limit: u32,
     ) -> Result<Vec<QuarantineView>> {
-        self.read("list quarantined rows", || {
-            self.quarantined_once(run, table, after_seq, limit)
-        })
-        .await
+        self.read("list quarantined rows", || self.quarantined_once(run, table, after_seq, limit)).await
     }
 
     async fn quarantined_once(
@@ -86,9 +83,7 @@ impl Ledger {
              JOIN syncline_table t ON t.run = q.run AND t.ordinal = q.tbl JOIN syncline_chunk c ON c.id = q.chunk \
              WHERE q.run = ? AND q.seq > ? {only} ORDER BY q.seq LIMIT ?"
         );
-        let mut select = sqlx::query(self.sql(&sql))
-            .bind(run.to_string())
-            .bind(stored(after_seq));
+        let mut select = sqlx::query(self.sql(&sql)).bind(run.to_string()).bind(stored(after_seq));
         if let Some(table) = table {
             select = select.bind(i64::from(table));
         }

@@ -33,12 +33,7 @@ pub(crate) struct Expired {
 impl Expired {
     pub(crate) fn of(row: &AnyRow, chunk: &Chunk) -> std::result::Result<Self, Cause> {
         let (tries, deaths) = (row.small("tries")?, row.small("deaths")?);
-        Ok(Self {
-            chunk: chunk.clone(),
-            tries,
-            deaths,
-            worker: row.opt_text("worker")?,
-        })
+        Ok(Self { chunk: chunk.clone(), tries, deaths, worker: row.opt_text("worker")? })
     }
 }
 
@@ -74,13 +69,8 @@ impl Ledger {
              ORDER BY id LIMIT ?",
             chunks::COLUMNS
         );
-        let rows = sqlx::query(self.sql(&sql))
-            .bind(BLOCK)
-            .fetch_all(&self.shared.pool)
-            .await?;
-        rows.iter()
-            .map(|row| Expired::of(row, &chunks::chunk_of(row)?))
-            .collect()
+        let rows = sqlx::query(self.sql(&sql)).bind(BLOCK).fetch_all(&self.shared.pool).await?;
+        rows.iter().map(|row| Expired::of(row, &chunks::chunk_of(row)?)).collect()
     }
 
     async fn reap_alone(&self, expired: &Expired) -> std::result::Result<Option<ChunkState>, Cause> {
@@ -96,19 +86,10 @@ impl Ledger {
         tx: &mut Write,
         expired: &Expired,
     ) -> std::result::Result<Option<ChunkState>, Cause> {
-        let Expired {
-            chunk,
-            tries,
-            deaths,
-            worker,
-        } = expired;
+        let Expired { chunk, tries, deaths, worker } = expired;
         let deaths = deaths.saturating_add(1);
         let is_over = deaths >= WORKER_DEATHS_MAX || *tries >= ATTEMPTS_MAX;
-        let state = if is_over {
-            ChunkState::Quarantined
-        } else {
-            ChunkState::Ready
-        };
+        let state = if is_over { ChunkState::Quarantined } else { ChunkState::Ready };
         let failure = death(deaths, *tries);
         let sql = "UPDATE syncline_chunk SET state = ?, deaths = ?, failure = ?, lease_until = NULL, due_ms = {now}, \
             queued_ms = NULL, ended_ms = {now} \
@@ -124,26 +105,15 @@ impl Ledger {
         if taken.rows_affected() == 0 {
             return Ok(None);
         }
-        self.close_attempt(tx, chunk.id, chunk.attempt, AttemptOutcome::Lost, Some(&failure))
-            .await?;
+        self.close_attempt(tx, chunk.id, chunk.attempt, AttemptOutcome::Lost, Some(&failure)).await?;
         let detail = json!({ "attempt": chunk.attempt, "worker": worker, "state": state, "deaths": deaths });
-        self.put_event(
-            tx,
-            Place::chunk(chunk.run, chunk.table, chunk.id),
-            "chunk-lost",
-            &detail,
-        )
-        .await?;
+        self.put_event(tx, Place::chunk(chunk.run, chunk.table, chunk.id), "chunk-lost", &detail).await?;
         Ok(Some(state))
     }
 }
 
 fn death(deaths: u32, tries: u32) -> Failure {
-    let workers = if deaths == 1 {
-        "1 worker"
-    } else {
-        &format!("{deaths} workers")
-    };
+    let workers = if deaths == 1 { "1 worker" } else { &format!("{deaths} workers") };
     let message = if deaths < WORKER_DEATHS_MAX && tries >= ATTEMPTS_MAX {
         format!("{workers} died on this chunk and its {tries} attempts are used up")
     } else {

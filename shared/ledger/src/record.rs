@@ -55,18 +55,9 @@ impl Ledger {
         let mut snapshot = self.begin_snapshot().await?;
         let mut tx = snapshot.start().await?;
         let sql = "SELECT id, turn, kind, state, cause, created_ms, ended_ms, {now} AS now_ms FROM syncline_run WHERE id = ?";
-        let row = sqlx::query(self.sql(sql))
-            .bind(id.to_string())
-            .fetch_one(&mut *tx)
-            .await?;
-        let sql = format!(
-            "SELECT {} FROM syncline_table WHERE run = ? ORDER BY ordinal",
-            tables::COLUMNS
-        );
-        let rows = sqlx::query(self.sql(&sql))
-            .bind(id.to_string())
-            .fetch_all(&mut *tx)
-            .await?;
+        let row = sqlx::query(self.sql(sql)).bind(id.to_string()).fetch_one(&mut *tx).await?;
+        let sql = format!("SELECT {} FROM syncline_table WHERE run = ? ORDER BY ordinal", tables::COLUMNS);
+        let rows = sqlx::query(self.sql(&sql)).bind(id.to_string()).fetch_all(&mut *tx).await?;
         let tallies = self.tallies(&mut tx, id).await?;
         tx.rollback().await?;
 
@@ -119,16 +110,11 @@ impl Ledger {
              CAST(COALESCE(SUM(CASE WHEN tries > 1 THEN tries - 1 ELSE 0 END), 0) AS SIGNED) AS retries, {columns} \
              FROM syncline_chunk WHERE run = ? GROUP BY state, tbl, pass"
         );
-        let rows = sqlx::query(self.sql(&sql))
-            .bind(run.to_string())
-            .fetch_all(conn)
-            .await?;
+        let rows = sqlx::query(self.sql(&sql)).bind(run.to_string()).fetch_all(conn).await?;
         let mut tallies = BTreeMap::<(u32, Pass), PassTally>::new();
         for row in &rows {
             let (table, pass): (u32, Pass) = (row.small("tbl")?, row.named("pass")?);
-            let tally = tallies
-                .entry((table, pass))
-                .or_insert_with(|| PassTally::empty(table, pass));
+            let tally = tallies.entry((table, pass)).or_insert_with(|| PassTally::empty(table, pass));
             tally.add(row)?;
         }
         Ok(tallies.into_values().collect())
@@ -201,11 +187,7 @@ fn progress(table: TableRow, kind: RunKind, tallies: &[PassTally]) -> TableProgr
     for tally in tallies {
         add_tally(&mut progress.chunks, &tally.chunks);
         progress.retries += tally.retries;
-        progress.counts += if tally.pass == main {
-            tally.counts
-        } else {
-            only_of(tally.pass, &tally.counts)
-        };
+        progress.counts += if tally.pass == main { tally.counts } else { only_of(tally.pass, &tally.counts) };
         if tally.pass == main {
             progress.source_digest = tally.source_digest;
             progress.target_digest = tally.target_digest;
@@ -225,20 +207,11 @@ fn only_of(pass: Pass, counts: &Counts) -> Counts {
     let none = Counts::default();
     match pass {
         Pass::Copy => none,
-        Pass::Verify => Counts {
-            matching: counts.matching,
-            different: counts.different,
-            missing: counts.missing,
-            ..none
-        },
-        Pass::Sweep => Counts {
-            extra: counts.extra,
-            ..none
-        },
-        Pass::Delete => Counts {
-            deleted: counts.deleted,
-            ..none
-        },
+        Pass::Verify => {
+            Counts { matching: counts.matching, different: counts.different, missing: counts.missing, ..none }
+        }
+        Pass::Sweep => Counts { extra: counts.extra, ..none },
+        Pass::Delete => Counts { deleted: counts.deleted, ..none },
     }
 }
 

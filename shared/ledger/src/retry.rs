@@ -60,16 +60,11 @@ where
         }
         Err(Cause::Deadline(deadline))
     };
-    let done = tokio::time::timeout(deadline, tries)
-        .await
-        .unwrap_or(Err(Cause::Deadline(deadline)));
+    let done = tokio::time::timeout(deadline, tries).await.unwrap_or(Err(Cause::Deadline(deadline)));
     done.map_err(|cause| cause.during(operation))
 }
 
-#[allow(
-    clippy::wildcard_enum_match_arm,
-    reason = "what is not named here is not worth a second try"
-)]
+#[allow(clippy::wildcard_enum_match_arm, reason = "what is not named here is not worth a second try")]
 const fn tries_max(kind: ErrorKind) -> u32 {
     match kind {
         ErrorKind::Deadlock | ErrorKind::LockWait => CONTENTION_TRIES,

@@ -38,8 +38,7 @@ impl Ledger {
         let id = RunId::generate();
         let snapshot = spec.without_secrets();
         let snapshot = &snapshot;
-        self.write("create a run", || self.create_once(id, kind, snapshot))
-            .await
+        self.write("create a run", || self.create_once(id, kind, snapshot)).await
     }
 
     pub(crate) async fn create_once(
@@ -63,13 +62,8 @@ impl Ledger {
             .bind(RunState::Running.name())
             .execute(tx.conn())
             .await?;
-        self.put_event(
-            &mut tx,
-            Place::run(id),
-            "run-created",
-            &json!({ "turn": turn, "kind": kind }),
-        )
-        .await?;
+        self.put_event(&mut tx, Place::run(id), "run-created", &json!({ "turn": turn, "kind": kind }))
+            .await?;
         tx.commit().await?;
         self.run_once(id).await?.ok_or(Cause::Unreadable { column: "id" })
     }
@@ -80,10 +74,7 @@ impl Ledger {
     }
 
     pub(crate) async fn run_once(&self, id: RunId) -> std::result::Result<Option<Run>, Cause> {
-        Ok(self
-            .select_runs("WHERE id = ?", Some(id.to_string()), 1)
-            .await?
-            .pop())
+        Ok(self.select_runs("WHERE id = ?", Some(id.to_string()), 1).await?.pop())
     }
 
     /// The latest runs, newest first, at most `limit`.
@@ -125,11 +116,7 @@ impl Ledger {
         let (low, high) = (low.as_str(), high.as_str());
         self.read(FIND, || async move {
             let sql = "SELECT id FROM syncline_run WHERE id >= ? AND id < ? ORDER BY id LIMIT 2";
-            let found = sqlx::query(sql)
-                .bind(low)
-                .bind(high)
-                .fetch_all(&self.shared.pool)
-                .await?;
+            let found = sqlx::query(sql).bind(low).bind(high).fetch_all(&self.shared.pool).await?;
             match found.as_slice() {
                 [] => Ok(None),
                 [one] => self.run_once(one.named("id")?).await,
@@ -143,8 +130,7 @@ impl Ledger {
     /// chunks still open: nothing changes then.
     pub async fn finish_run(&self, id: RunId, state: RunState, cause: Option<Failure>) -> Result<bool> {
         let cause = cause.as_ref();
-        self.write("finish a run", || self.finish_once(id, state, cause))
-            .await
+        self.write("finish a run", || self.finish_once(id, state, cause)).await
     }
 
     async fn finish_once(
@@ -176,10 +162,7 @@ impl Ledger {
     ) -> std::result::Result<Option<RunState>, Cause> {
         let row =
             sqlx::query(self.sql("SELECT state FROM syncline_run WHERE id = ? {lock}")).bind(id.to_string());
-        row.fetch_optional(tx.conn())
-            .await?
-            .map(|row| row.named("state"))
-            .transpose()
+        row.fetch_optional(tx.conn()).await?.map(|row| row.named("state")).transpose()
     }
 
     /// Whether a table or a chunk of the run still has work.
@@ -188,12 +171,7 @@ impl Ledger {
             "SELECT 1 AS n FROM syncline_table WHERE run = ? AND state NOT IN ('done', 'failed', 'held') LIMIT 1",
             "SELECT 1 AS n FROM syncline_chunk WHERE run = ? AND state IN ('ready', 'running') LIMIT 1",
         ] {
-            if sqlx::query(sql)
-                .bind(id.to_string())
-                .fetch_optional(tx.conn())
-                .await?
-                .is_some()
-            {
+            if sqlx::query(sql).bind(id.to_string()).fetch_optional(tx.conn()).await?.is_some() {
                 return Ok(true);
             }
         }
@@ -210,10 +188,7 @@ impl Ledger {
     ) -> std::result::Result<(), Cause> {
         let sql = "UPDATE syncline_run SET state = ?, cause = ?, ended_ms = {now} WHERE id = ? AND state = 'running'";
         let stored = cause.map(|cause| fields::json(cause, "cause")).transpose()?;
-        let ended = sqlx::query(self.sql(sql))
-            .bind(end.name())
-            .bind(stored)
-            .bind(id.to_string());
+        let ended = sqlx::query(self.sql(sql)).bind(end.name()).bind(stored).bind(id.to_string());
         if ended.execute(tx.conn()).await?.rows_affected() > 0 {
             let detail = json!({ "state": end, "cause": cause });
             self.put_event(tx, Place::run(id), "run-ended", &detail).await?;
@@ -230,15 +205,9 @@ impl Ledger {
     async fn cancel_once(&self, id: RunId) -> std::result::Result<bool, Cause> {
         let mut tx = self.begin().await?;
         let sql = "UPDATE syncline_run SET cancel_requested = 1 WHERE id = ? AND state = 'running' AND cancel_requested = 0";
-        let asked = sqlx::query(sql)
-            .bind(id.to_string())
-            .execute(tx.conn())
-            .await?
-            .rows_affected()
-            > 0;
+        let asked = sqlx::query(sql).bind(id.to_string()).execute(tx.conn()).await?.rows_affected() > 0;
         if asked {
-            self.put_event(&mut tx, Place::run(id), "run-cancel-requested", &json!({}))
-                .await?;
+            self.put_event(&mut tx, Place::run(id), "run-cancel-requested", &json!({})).await?;
         }
         let running = self.run_state(&mut tx, id).await? == Some(RunState::Running);
         tx.commit().await?;
@@ -248,10 +217,7 @@ impl Ledger {
     /// Stops a run because every chunk would fail alike: `running` → `failed`. Its ready chunks stay ready for
     /// [`Ledger::resume_run`]; running ones learn it by their next beat. `false` if the run is not running.
     pub async fn halt_run(&self, id: RunId, cause: &Failure) -> Result<bool> {
-        self.write("halt a run", || {
-            self.finish_once(id, RunState::Failed, Some(cause))
-        })
-        .await
+        self.write("halt a run", || self.finish_once(id, RunState::Failed, Some(cause))).await
     }
 
     /// Sets a failed or cancelled run going again: cancelled chunks become ready, failed tables return to the state
@@ -265,10 +231,7 @@ impl Ledger {
         let mut tx = self.begin().await?;
         let run = id.to_string();
         let sql = self.sql("SELECT state, cancel_requested FROM syncline_run WHERE id = ? {lock}");
-        let row = sqlx::query(sql)
-            .bind(run.as_str())
-            .fetch_optional(tx.conn())
-            .await?;
+        let row = sqlx::query(sql).bind(run.as_str()).fetch_optional(tx.conn()).await?;
         let Some(row) = row else { return Ok(false) };
         let state: RunState = row.named("state")?;
         if matches!(state, RunState::Done | RunState::DoneWithQuarantine) {
@@ -289,8 +252,7 @@ impl Ledger {
             AND queued_ms IS NOT NULL";
         sqlx::query(sql).bind(run.as_str()).execute(tx.conn()).await?;
         if state != RunState::Running {
-            self.put_event(&mut tx, Place::run(id), "run-resumed", &json!({}))
-                .await?;
+            self.put_event(&mut tx, Place::run(id), "run-resumed", &json!({})).await?;
         }
         tx.commit().await?;
         Ok(true)

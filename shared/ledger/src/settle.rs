@@ -49,26 +49,15 @@ impl Verdict<'_> {
                 event: "chunk-done",
             },
             ChunkOutcome::Failed(failure) => {
-                let again = matches!(
-                    failure.kind.disposition(),
-                    Disposition::Retry | Disposition::Shrink
-                );
+                let again = matches!(failure.kind.disposition(), Disposition::Retry | Disposition::Shrink);
                 let again = again && tries < ATTEMPTS_MAX;
                 Verdict {
                     state: if again { ready } else { gone },
-                    outcome: if again {
-                        AttemptOutcome::Failed
-                    } else {
-                        AttemptOutcome::Quarantined
-                    },
+                    outcome: if again { AttemptOutcome::Failed } else { AttemptOutcome::Quarantined },
                     delay_ms: millis(retry_delay),
                     refund: 0,
                     failure: Some(failure),
-                    event: if again {
-                        "chunk-failed"
-                    } else {
-                        "chunk-quarantined"
-                    },
+                    event: if again { "chunk-failed" } else { "chunk-quarantined" },
                 }
             }
             ChunkOutcome::Halted(failure) => Verdict {
@@ -105,10 +94,7 @@ impl Ledger {
         outcome: &ChunkOutcome,
         retry_delay: Duration,
     ) -> Result<Settled> {
-        self.write("settle a chunk", || {
-            self.settle_once(chunk, attempt, outcome, retry_delay)
-        })
-        .await
+        self.write("settle a chunk", || self.settle_once(chunk, attempt, outcome, retry_delay)).await
     }
 
     async fn settle_once(
@@ -127,18 +113,13 @@ impl Ledger {
         }
         if chunk.state != ChunkState::Running {
             let settled = self.was_settled(&mut tx, &chunk).await?;
-            return Ok(if settled {
-                Settled::Yes(chunk.state)
-            } else {
-                Settled::Stale
-            });
+            return Ok(if settled { Settled::Yes(chunk.state) } else { Settled::Stale });
         }
         let verdict = Verdict::of(outcome, row.small("tries")?, retry_delay);
         if !self.put_verdict(&mut tx, &chunk, &verdict).await? {
             return Ok(Settled::Stale);
         }
-        self.close_attempt(&mut tx, chunk.id, attempt, verdict.outcome, verdict.failure)
-            .await?;
+        self.close_attempt(&mut tx, chunk.id, attempt, verdict.outcome, verdict.failure).await?;
         if let ChunkOutcome::Done(report) = outcome {
             self.put_report(&mut tx, &chunk, report).await?;
             self.put_quarantined(&mut tx, &chunk, &report.quarantined).await?;
@@ -149,8 +130,7 @@ impl Ledger {
         }
         self.put_settle_event(&mut tx, &chunk, &verdict, outcome).await?;
         if let ChunkOutcome::Halted(failure) = outcome {
-            self.end_run(&mut tx, chunk.run, RunState::Failed, Some(failure))
-                .await?;
+            self.end_run(&mut tx, chunk.run, RunState::Failed, Some(failure)).await?;
         }
         tx.commit().await?;
         Ok(Settled::Yes(verdict.state))
@@ -159,9 +139,7 @@ impl Ledger {
     /// Whether the chunk's current attempt was settled, not lost.
     async fn was_settled(&self, tx: &mut Write, chunk: &Chunk) -> std::result::Result<bool, Cause> {
         let sql = "SELECT outcome FROM syncline_attempt WHERE chunk = ? AND attempt = ?";
-        let row = sqlx::query(sql)
-            .bind(chunk.id.to_string())
-            .bind(i64::from(chunk.attempt.0));
+        let row = sqlx::query(sql).bind(chunk.id.to_string()).bind(i64::from(chunk.attempt.0));
         let outcome = row
             .fetch_optional(tx.conn())
             .await?
@@ -183,12 +161,7 @@ impl Ledger {
             .bind(verdict.state.name())
             .bind(verdict.refund)
             .bind(verdict.delay_ms)
-            .bind(
-                verdict
-                    .failure
-                    .map(|failure| fields::json(failure, "failure"))
-                    .transpose()?,
-            )
+            .bind(verdict.failure.map(|failure| fields::json(failure, "failure")).transpose()?)
             .bind(chunk.id.to_string())
             .bind(i64::from(chunk.attempt.0))
             .execute(tx.conn())
@@ -208,11 +181,7 @@ impl Ledger {
             WHERE chunk = ? AND attempt = ? AND ended_ms IS NULL";
         let close = sqlx::query(self.sql(sql))
             .bind(outcome.name())
-            .bind(
-                failure
-                    .map(|failure| fields::json(failure, "failure"))
-                    .transpose()?,
-            )
+            .bind(failure.map(|failure| fields::json(failure, "failure")).transpose()?)
             .bind(chunk.to_string())
             .bind(i64::from(attempt.0));
         close.execute(tx.conn()).await?;
@@ -226,15 +195,9 @@ impl Ledger {
         chunk: &Chunk,
         report: &Report,
     ) -> std::result::Result<(), Cause> {
-        let columns: Vec<&str> = COUNTS
-            .into_iter()
-            .chain(SOURCE_DIGEST)
-            .chain(TARGET_DIGEST)
-            .collect();
-        let sql = format!(
-            "UPDATE syncline_chunk SET {} = ?, read_ms = ? WHERE id = ?",
-            columns.join(" = ?, ")
-        );
+        let columns: Vec<&str> = COUNTS.into_iter().chain(SOURCE_DIGEST).chain(TARGET_DIGEST).collect();
+        let sql =
+            format!("UPDATE syncline_chunk SET {} = ?, read_ms = ? WHERE id = ?", columns.join(" = ?, "));
         let mut put = sqlx::query(self.sql(&sql));
         for count in stored_counts(&report.counts) {
             put = put.bind(count);
@@ -245,10 +208,7 @@ impl Ledger {
         for part in stored_digest(report.target_digest.as_ref()) {
             put = put.bind(part);
         }
-        put.bind(stored(report.read_ms))
-            .bind(chunk.id.to_string())
-            .execute(tx.conn())
-            .await?;
+        put.bind(stored(report.read_ms)).bind(chunk.id.to_string()).execute(tx.conn()).await?;
         Ok(())
     }
 
@@ -259,9 +219,7 @@ impl Ledger {
         verdict: &Verdict<'_>,
         outcome: &ChunkOutcome,
     ) -> std::result::Result<(), Cause> {
-        let Counts {
-            read, quarantined, ..
-        } = match outcome {
+        let Counts { read, quarantined, .. } = match outcome {
             ChunkOutcome::Done(report) => report.counts,
             ChunkOutcome::Failed(_) | ChunkOutcome::Halted(_) | ChunkOutcome::Yielded => Counts::default(),
         };

@@ -61,8 +61,7 @@ const ROWS_PER_INSERT: usize = 200;
 impl Ledger {
     /// Adds tables in state `pending`. Tables whose ordinal the run already has are left as they are.
     pub async fn add_tables(&self, run: RunId, tables: &[NewTable]) -> Result<()> {
-        self.write("add tables", || self.add_tables_once(run, tables))
-            .await
+        self.write("add tables", || self.add_tables_once(run, tables)).await
     }
 
     async fn add_tables_once(&self, run: RunId, tables: &[NewTable]) -> std::result::Result<(), Cause> {
@@ -79,10 +78,7 @@ impl Ledger {
             .map(|row| row.small("ordinal"))
             .collect::<std::result::Result<_, _>>()?;
         let have: std::collections::HashSet<u32> = have.into_iter().collect();
-        let missing: Vec<&NewTable> = tables
-            .iter()
-            .filter(|table| !have.contains(&table.ordinal))
-            .collect();
+        let missing: Vec<&NewTable> = tables.iter().filter(|table| !have.contains(&table.ordinal)).collect();
         for block in missing.chunks(ROWS_PER_INSERT) {
             let values = vec!["(?, ?, ?, ?, ?, 'pending', 'copy', ?)"; block.len()].join(", ");
             let sql = format!(
@@ -107,14 +103,8 @@ impl Ledger {
     pub async fn tables(&self, run: RunId) -> Result<Vec<TableRow>> {
         self.read("list tables", || async move {
             let sql = format!("SELECT {COLUMNS} FROM syncline_table WHERE run = ? ORDER BY ordinal");
-            let rows = sqlx::query(self.sql(&sql))
-                .bind(run.to_string())
-                .fetch_all(&self.shared.pool)
-                .await?;
-            let tables = rows
-                .iter()
-                .map(table_of)
-                .collect::<std::result::Result<Vec<_>, _>>()?;
+            let rows = sqlx::query(self.sql(&sql)).bind(run.to_string()).fetch_all(&self.shared.pool).await?;
+            let tables = rows.iter().map(table_of).collect::<std::result::Result<Vec<_>, _>>()?;
             self.with_plans(run, tables).await
         })
         .await
@@ -131,9 +121,7 @@ impl Ledger {
         ordinal: u32,
     ) -> std::result::Result<Option<TableRow>, Cause> {
         let sql = format!("SELECT {COLUMNS} FROM syncline_table WHERE run = ? AND ordinal = ?");
-        let row = sqlx::query(self.sql(&sql))
-            .bind(run.to_string())
-            .bind(i64::from(ordinal));
+        let row = sqlx::query(self.sql(&sql)).bind(run.to_string()).bind(i64::from(ordinal));
         match row.fetch_optional(&self.shared.pool).await? {
             Some(row) => Ok(self.with_plans(run, vec![table_of(&row)?]).await?.pop()),
             None => Ok(None),
@@ -159,18 +147,14 @@ impl Ledger {
                 "SELECT ordinal, plan_version, plan FROM syncline_table WHERE run = ? AND ordinal IN ({})",
                 marks(block.len())
             );
-            let mut read = sqlx::query(self.sql(&sql))
-                .persistent(false)
-                .bind(run.to_string());
+            let mut read = sqlx::query(self.sql(&sql)).persistent(false).bind(run.to_string());
             for ordinal in block {
                 read = read.bind(i64::from(*ordinal));
             }
             for row in read.fetch_all(&self.shared.pool).await? {
                 let ordinal = row.small("ordinal")?;
                 let plan =
-                    self.shared
-                        .cache
-                        .put_plan(run, ordinal, row.int("plan_version")?, row.json("plan")?);
+                    self.shared.cache.put_plan(run, ordinal, row.int("plan_version")?, row.json("plan")?);
                 plans.insert(ordinal, plan);
             }
         }
@@ -191,10 +175,7 @@ impl Ledger {
         first_pass: Pass,
         rows_estimate: Option<u64>,
     ) -> Result<bool> {
-        self.write("store a plan", || {
-            self.set_plan_once(run, ordinal, plan, first_pass, rows_estimate)
-        })
-        .await
+        self.write("store a plan", || self.set_plan_once(run, ordinal, plan, first_pass, rows_estimate)).await
     }
 
     async fn set_plan_once(
@@ -230,8 +211,7 @@ impl Ledger {
             return Ok(false);
         }
         let detail = json!({ "pass": first_pass, "rows_estimate": rows_estimate });
-        self.put_event(&mut tx, Place::table(run, ordinal), "table-planned", &detail)
-            .await?;
+        self.put_event(&mut tx, Place::table(run, ordinal), "table-planned", &detail).await?;
         tx.commit().await?;
         Ok(true)
     }
@@ -246,8 +226,7 @@ impl Ledger {
         from: (TableState, Pass),
         to: (TableState, Pass),
     ) -> Result<bool> {
-        self.write("advance a table", || self.advance_once(run, ordinal, from, to))
-            .await
+        self.write("advance a table", || self.advance_once(run, ordinal, from, to)).await
     }
 
     async fn advance_once(
@@ -278,8 +257,7 @@ impl Ledger {
             return Ok(false);
         }
         let detail = json!({ "state": to.0, "pass": to.1 });
-        self.put_event(&mut tx, Place::table(run, ordinal), "table-advanced", &detail)
-            .await?;
+        self.put_event(&mut tx, Place::table(run, ordinal), "table-advanced", &detail).await?;
         tx.commit().await?;
         Ok(true)
     }
@@ -292,13 +270,9 @@ impl Ledger {
         ordinal: u32,
     ) -> std::result::Result<Option<(TableState, Pass)>, Cause> {
         let sql = self.sql("SELECT state, pass FROM syncline_table WHERE run = ? AND ordinal = ? {lock}");
-        let row = sqlx::query(sql)
-            .bind(run.to_string())
-            .bind(i64::from(ordinal))
-            .fetch_optional(tx.conn())
-            .await?;
-        row.map(|row| Ok((row.named("state")?, row.named("pass")?)))
-            .transpose()
+        let row =
+            sqlx::query(sql).bind(run.to_string()).bind(i64::from(ordinal)).fetch_optional(tx.conn()).await?;
+        row.map(|row| Ok((row.named("state")?, row.named("pass")?))).transpose()
     }
 
     async fn pass_is_open(
@@ -310,10 +284,7 @@ impl Ledger {
     ) -> std::result::Result<bool, Cause> {
         let sql = "SELECT 1 AS n FROM syncline_chunk WHERE run = ? AND tbl = ? AND pass = ? \
             AND state IN ('ready', 'running') LIMIT 1";
-        let open = sqlx::query(sql)
-            .bind(run.to_string())
-            .bind(i64::from(ordinal))
-            .bind(pass.name());
+        let open = sqlx::query(sql).bind(run.to_string()).bind(i64::from(ordinal)).bind(pass.name());
         Ok(open.fetch_optional(tx.conn()).await?.is_some())
     }
 
@@ -326,10 +297,7 @@ impl Ledger {
         state: TableState,
         cause: &Failure,
     ) -> Result<bool> {
-        self.write("fail a table", || {
-            self.fail_table_once(run, ordinal, state, cause)
-        })
-        .await
+        self.write("fail a table", || self.fail_table_once(run, ordinal, state, cause)).await
     }
 
     async fn fail_table_once(
@@ -357,8 +325,7 @@ impl Ledger {
             return Ok(false);
         }
         let detail = json!({ "state": state, "cause": cause });
-        self.put_event(&mut tx, Place::table(run, ordinal), "table-stopped", &detail)
-            .await?;
+        self.put_event(&mut tx, Place::table(run, ordinal), "table-stopped", &detail).await?;
         tx.commit().await?;
         Ok(true)
     }
@@ -386,10 +353,7 @@ impl Ledger {
         self.write("store a row count", || async move {
             let mut tx = self.begin().await?;
             let sql = "UPDATE syncline_table SET target_rows = ? WHERE run = ? AND ordinal = ?";
-            let put = sqlx::query(sql)
-                .bind(stored(rows))
-                .bind(run.to_string())
-                .bind(i64::from(ordinal));
+            let put = sqlx::query(sql).bind(stored(rows)).bind(run.to_string()).bind(i64::from(ordinal));
             put.execute(tx.conn()).await?;
             tx.commit().await
         })
@@ -398,8 +362,7 @@ impl Ledger {
 
     /// Adds a note for people. A text the table already has is not added again; beyond 500 notes none is.
     pub async fn add_note(&self, run: RunId, ordinal: u32, note: &str) -> Result<()> {
-        self.write("add a note", || self.add_note_once(run, ordinal, note))
-            .await
+        self.write("add a note", || self.add_note_once(run, ordinal, note)).await
     }
 
     async fn add_note_once(&self, run: RunId, ordinal: u32, note: &str) -> std::result::Result<(), Cause> {
@@ -428,11 +391,8 @@ impl Ledger {
         ordinal: u32,
     ) -> std::result::Result<Option<Vec<String>>, Cause> {
         let sql = self.sql("SELECT notes FROM syncline_table WHERE run = ? AND ordinal = ? {lock}");
-        let row = sqlx::query(sql)
-            .bind(run.to_string())
-            .bind(i64::from(ordinal))
-            .fetch_optional(tx.conn())
-            .await?;
+        let row =
+            sqlx::query(sql).bind(run.to_string()).bind(i64::from(ordinal)).fetch_optional(tx.conn()).await?;
         row.map(|row| row.json("notes")).transpose()
     }
 }
@@ -453,8 +413,5 @@ pub(crate) fn table_of(row: &AnyRow) -> std::result::Result<Unplanned, Cause> {
         ended_ms: row.opt_int("ended_ms")?,
         total_rows_target: row.opt_count("target_rows")?,
     };
-    Ok(Unplanned {
-        table,
-        plan_version: row.int("plan_version")?,
-    })
+    Ok(Unplanned { table, plan_version: row.int("plan_version")? })
 }

@@ -52,11 +52,7 @@ impl Ledger {
             Some(gate) => Some(gate.clone().lock_owned().await),
             None => None,
         };
-        let tx = self
-            .shared
-            .pool
-            .begin_with(self.shared.dialect.begin_write())
-            .await?;
+        let tx = self.shared.pool.begin_with(self.shared.dialect.begin_write()).await?;
         Ok(Write { tx, _gate: gate })
     }
 

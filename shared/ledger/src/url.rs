@@ -45,9 +45,7 @@ impl FromStr for LedgerUrl {
             None => text,
         };
         if path.is_empty() || path == ":memory:" {
-            return Err(address(
-                "must name a file: several connections and processes share it",
-            ));
+            return Err(address("must name a file: several connections and processes share it"));
         }
         Ok(Self::Sqlite(PathBuf::from(path)))
     }
@@ -57,20 +55,14 @@ impl MysqlUrl {
     fn parse(text: &str) -> Result<Self, &'static str> {
         let options: AnyConnectOptions = text.parse().map_err(|_| "is not a URL")?;
         let mut url = options.database_url;
-        let host = url
-            .host_str()
-            .filter(|host| !host.is_empty())
-            .ok_or("names no host")?
-            .to_owned();
+        let host = url.host_str().filter(|host| !host.is_empty()).ok_or("names no host")?.to_owned();
         let database = url.path().trim_matches('/').to_owned();
         if database.is_empty() {
             return Err("names no database: it ends in `/database`");
         }
         let port = url.port().unwrap_or(3306);
         let user = url.username().to_owned();
-        let has_mode = url
-            .query_pairs()
-            .any(|(name, _)| name == "ssl-mode" || name == "sslmode");
+        let has_mode = url.query_pairs().any(|(name, _)| name == "ssl-mode" || name == "sslmode");
         if !is_loopback(&host) && !has_mode {
             // As for every connection of ours: encrypted and verified unless the address says otherwise.
             url.query_pairs_mut().append_pair("ssl-mode", "VERIFY_IDENTITY");
@@ -128,27 +120,14 @@ mod tests {
             ("sqlite:a/b.db", "sqlite:a/b.db"),
             ("sqlite:///a/b.db", "sqlite:/a/b.db"),
             ("/a/b.db", "sqlite:/a/b.db"),
-            (
-                "mysql://u:hunter2@127.0.0.1:3307/led",
-                "mysql://u@127.0.0.1:3307/led",
-            ),
-            (
-                "mariadb://u:hunter2@localhost/led",
-                "mysql://u@localhost:3306/led",
-            ),
+            ("mysql://u:hunter2@127.0.0.1:3307/led", "mysql://u@127.0.0.1:3307/led"),
+            ("mariadb://u:hunter2@localhost/led", "mysql://u@localhost:3306/led"),
         ] {
             let url: LedgerUrl = text.parse().expect("an address");
             assert_eq!(url.to_string(), shown);
             assert!(!format!("{url:?}").contains("hunter2"));
         }
-        for text in [
-            "",
-            "sqlite:",
-            "sqlite::memory:",
-            "postgres://h/d",
-            "mysql://u:p@h",
-            "mysql:///d",
-        ] {
+        for text in ["", "sqlite:", "sqlite::memory:", "postgres://h/d", "mysql://u:p@h", "mysql:///d"] {
             let error = text.parse::<LedgerUrl>().expect_err(text);
             assert_eq!(error.kind, ErrorKind::Unsupported, "{text}");
         }

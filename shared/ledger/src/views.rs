@@ -62,14 +62,8 @@ pub enum AttemptOutcome {
 }
 
 impl AttemptOutcome {
-    const ALL: [Self; 6] = [
-        Self::Done,
-        Self::Failed,
-        Self::Quarantined,
-        Self::Halted,
-        Self::Yielded,
-        Self::Lost,
-    ];
+    const ALL: [Self; 6] =
+        [Self::Done, Self::Failed, Self::Quarantined, Self::Halted, Self::Yielded, Self::Lost];
 
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -128,17 +122,11 @@ impl Ledger {
         for (is_given, part) in [
             (page.table.is_some(), " AND tbl = ?"),
             (page.state.is_some(), " AND state = ?"),
-            (
-                after.is_some(),
-                " AND (tbl > ? OR (tbl = ? AND (pass > ? OR (pass = ? AND ordinal > ?))))",
-            ),
+            (after.is_some(), " AND (tbl > ? OR (tbl = ? AND (pass > ? OR (pass = ? AND ordinal > ?))))"),
         ] {
             filter.push_str(if is_given { part } else { "" });
         }
-        let sql = format!(
-            "{} WHERE run = ?{filter} ORDER BY tbl, pass, ordinal LIMIT ?",
-            select()
-        );
+        let sql = format!("{} WHERE run = ?{filter} ORDER BY tbl, pass, ordinal LIMIT ?", select());
         let mut query = sqlx::query(self.sql(&sql)).bind(run.to_string());
         if let Some(table) = page.table {
             query = query.bind(i64::from(table));
@@ -147,38 +135,24 @@ impl Ledger {
             query = query.bind(state.name());
         }
         if let Some((table, pass, ordinal)) = after {
-            query = query
-                .bind(table)
-                .bind(table)
-                .bind(pass.clone())
-                .bind(pass)
-                .bind(ordinal);
+            query = query.bind(table).bind(table).bind(pass.clone()).bind(pass).bind(ordinal);
         }
-        query
-            .bind(i64::from(page.limit))
-            .fetch_all(&self.shared.pool)
-            .await?
-            .iter()
-            .map(view_of)
-            .collect()
+        query.bind(i64::from(page.limit)).fetch_all(&self.shared.pool).await?.iter().map(view_of).collect()
     }
 
     async fn place_of(&self, chunk: ChunkId) -> std::result::Result<Option<(i64, String, i64)>, Cause> {
         let row =
             sqlx::query("SELECT tbl, pass, ordinal FROM syncline_chunk WHERE id = ?").bind(chunk.to_string());
         let row = row.fetch_optional(&self.shared.pool).await?;
-        row.map(|row| Ok((row.int("tbl")?, row.text("pass")?, row.int("ordinal")?)))
-            .transpose()
+        row.map(|row| Ok((row.int("tbl")?, row.text("pass")?, row.int("ordinal")?))).transpose()
     }
 
     /// One chunk.
     pub async fn chunk(&self, chunk: ChunkId) -> Result<Option<ChunkView>> {
         self.read("read a chunk", || async move {
             let sql = format!("{} WHERE id = ?", select());
-            let row = sqlx::query(self.sql(&sql))
-                .bind(chunk.to_string())
-                .fetch_optional(&self.shared.pool)
-                .await?;
+            let row =
+                sqlx::query(self.sql(&sql)).bind(chunk.to_string()).fetch_optional(&self.shared.pool).await?;
             row.map(|row| view_of(&row)).transpose()
         })
         .await
@@ -193,18 +167,10 @@ impl Ledger {
         ordinal: u64,
     ) -> Result<Option<ChunkView>> {
         self.read("read a chunk", || async move {
-            let sql = format!(
-                "{} WHERE run = ? AND tbl = ? AND pass = ? AND ordinal = ?",
-                select()
-            );
-            let query = sqlx::query(self.sql(&sql))
-                .bind(run.to_string())
-                .bind(i64::from(table))
-                .bind(pass.name());
-            let row = query
-                .bind(stored(ordinal))
-                .fetch_optional(&self.shared.pool)
-                .await?;
+            let sql = format!("{} WHERE run = ? AND tbl = ? AND pass = ? AND ordinal = ?", select());
+            let query =
+                sqlx::query(self.sql(&sql)).bind(run.to_string()).bind(i64::from(table)).bind(pass.name());
+            let row = query.bind(stored(ordinal)).fetch_optional(&self.shared.pool).await?;
             row.map(|row| view_of(&row)).transpose()
         })
         .await
@@ -215,10 +181,7 @@ impl Ledger {
         self.read("list attempts", || async move {
             let sql = "SELECT attempt, worker, claimed_ms, ended_ms, outcome, failure FROM syncline_attempt \
                 WHERE chunk = ? ORDER BY attempt";
-            let rows = sqlx::query(sql)
-                .bind(chunk.to_string())
-                .fetch_all(&self.shared.pool)
-                .await?;
+            let rows = sqlx::query(sql).bind(chunk.to_string()).fetch_all(&self.shared.pool).await?;
             rows.iter()
                 .map(|row| {
                     Ok(AttemptView {
@@ -237,12 +200,7 @@ impl Ledger {
 }
 
 fn select() -> String {
-    let figures = COUNTS
-        .into_iter()
-        .chain(SOURCE_DIGEST)
-        .chain(TARGET_DIGEST)
-        .collect::<Vec<_>>()
-        .join(", ");
+    let figures = COUNTS.into_iter().chain(SOURCE_DIGEST).chain(TARGET_DIGEST).collect::<Vec<_>>().join(", ");
     format!(
         "SELECT {}, tries, deaths, worker, read_ms, failure, started_ms, ended_ms, due_ms, lease_until, {figures} \
          FROM syncline_chunk",

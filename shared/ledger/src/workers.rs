@@ -27,8 +27,7 @@ const LISTED_MAX: i64 = 1_000;
 impl Ledger {
     /// Enters a worker. A second call of the same worker counts as a sign of life.
     pub async fn register_worker(&self, id: &WorkerId, host: &str, pid: u32, version: &str) -> Result<()> {
-        self.write("register a worker", || self.register_once(id, host, pid, version))
-            .await
+        self.write("register a worker", || self.register_once(id, host, pid, version)).await
     }
 
     async fn register_once(
@@ -40,18 +39,12 @@ impl Ledger {
     ) -> std::result::Result<(), Cause> {
         let mut tx = self.begin().await?;
         let sql = "UPDATE syncline_worker SET seen_ms = {now}, retired_ms = NULL WHERE id = ?";
-        let seen = sqlx::query(self.sql(sql))
-            .bind(id.0.as_str())
-            .execute(tx.conn())
-            .await?;
+        let seen = sqlx::query(self.sql(sql)).bind(id.0.as_str()).execute(tx.conn()).await?;
         if seen.rows_affected() == 0 {
             let sql = "INSERT INTO syncline_worker (id, host, pid, version, started_ms, seen_ms) \
                 VALUES (?, ?, ?, ?, {now}, {now})";
-            let put = sqlx::query(self.sql(sql))
-                .bind(id.0.as_str())
-                .bind(host)
-                .bind(i64::from(pid))
-                .bind(version);
+            let put =
+                sqlx::query(self.sql(sql)).bind(id.0.as_str()).bind(host).bind(i64::from(pid)).bind(version);
             put.execute(tx.conn()).await?;
         }
         tx.commit().await
@@ -99,11 +92,8 @@ impl Ledger {
     async fn touch(&self, id: &WorkerId, operation: &'static str, sql: &'static str) -> Result<bool> {
         self.write(operation, || async move {
             let mut tx = self.begin().await?;
-            let touched = sqlx::query(self.sql(sql))
-                .bind(id.0.as_str())
-                .execute(tx.conn())
-                .await?
-                .rows_affected();
+            let touched =
+                sqlx::query(self.sql(sql)).bind(id.0.as_str()).execute(tx.conn()).await?.rows_affected();
             tx.commit().await?;
             Ok(touched > 0)
         })
@@ -116,10 +106,7 @@ impl Ledger {
             let sql = "SELECT id, host, pid, version, started_ms, seen_ms, retired_ms, (SELECT COUNT(*) FROM \
                 syncline_chunk c WHERE c.state = 'running' AND c.worker = w.id) AS running \
                 FROM syncline_worker w ORDER BY seen_ms DESC, id LIMIT ?";
-            let rows = sqlx::query(sql)
-                .bind(LISTED_MAX)
-                .fetch_all(&self.shared.pool)
-                .await?;
+            let rows = sqlx::query(sql).bind(LISTED_MAX).fetch_all(&self.shared.pool).await?;
             rows.iter()
                 .map(|row| {
                     Ok(WorkerView {

@@ -127,11 +127,7 @@ impl Consumer {
     /// The next job, however long it takes; `None` once told to stop.
     async fn next(&self, bell: &mut dyn Bell) -> Option<(Parcel, Claim)> {
         loop {
-            let fence = format!(
-                "{}/{}",
-                self.owner,
-                self.deliveries.fetch_add(1, Ordering::Relaxed)
-            );
+            let fence = format!("{}/{}", self.owner, self.deliveries.fetch_add(1, Ordering::Relaxed));
             let claiming = self.insist("fetch", || self.store.claim(&fence));
             // A claim under way may have taken a job already: it is given some time, even after a stop.
             let claimed = tokio::select! {
@@ -139,10 +135,7 @@ impl Consumer {
                 () = self.drained() => return None,
             };
             if let Some(parcel) = claimed {
-                let claim = Claim {
-                    id: parcel.id.clone(),
-                    fence,
-                };
+                let claim = Claim { id: parcel.id.clone(), fence };
                 self.in_hand().insert(claim.clone());
                 if self.stop.is_cancelled() {
                     self.give_back(&claim).await;
@@ -160,11 +153,7 @@ impl Consumer {
 
     fn believe(&self, parcel: &Parcel) -> Result<ChunkJob, Rejected> {
         let job = self.key.decode(&parcel.payload)?;
-        if self
-            .install
-            .as_ref()
-            .is_some_and(|install| *install != job.install)
-        {
+        if self.install.as_ref().is_some_and(|install| *install != job.install) {
             return Err(Rejected::WrongInstall);
         }
         // Else one good envelope, copied under many ids, would keep the whole fleet busy.
@@ -183,17 +172,10 @@ impl Consumer {
         let Delivery { job, claim } = delivery;
         let id = job.job_id();
         // The panic hook prints the text; it may quote a value, so it is not repeated here.
-        if AssertUnwindSafe(async move { handler(job).await })
-            .catch_unwind()
-            .await
-            .is_err()
-        {
+        if AssertUnwindSafe(async move { handler(job).await }).catch_unwind().await.is_err() {
             error!(job = %id, "chunk handler panicked");
         }
-        match self
-            .settle(&claim, "acknowledge", || self.store.ack(&claim))
-            .await
-        {
+        match self.settle(&claim, "acknowledge", || self.store.ack(&claim)).await {
             Some(true) => {}
             Some(false) => debug!(job = %id, "job was delivered again meanwhile"),
             None => warn!(job = %id, "job not acknowledged, it will be delivered again"),
@@ -209,16 +191,11 @@ impl Consumer {
             job = ?shown(&parcel.id),
             "job payload not believed, set aside"
         );
-        self.settle(claim, "set aside", || self.store.bury(claim, &letter))
-            .await;
+        self.settle(claim, "set aside", || self.store.bury(claim, &letter)).await;
     }
 
     async fn give_back(&self, claim: &Claim) {
-        if self
-            .settle(claim, "give back", || self.store.release(claim))
-            .await
-            .is_none()
-        {
+        if self.settle(claim, "give back", || self.store.release(claim)).await.is_none() {
             warn!("job not given back, it will be delivered when its claim expires");
         }
     }
@@ -283,10 +260,7 @@ impl Consumer {
                 Ok(lost) => {
                     let mut in_hand = self.in_hand();
                     in_hand.retain(|claim| !lost.contains(claim));
-                    warn!(
-                        jobs = lost.len(),
-                        "jobs in hand were lost or taken over, the ledger decides"
-                    );
+                    warn!(jobs = lost.len(), "jobs in hand were lost or taken over, the ledger decides");
                 }
                 Err(error) => warn!(error = %chain(&error), "jobs in hand not extended"),
             }
@@ -300,9 +274,7 @@ impl Consumer {
     }
 
     fn in_hand(&self) -> MutexGuard<'_, HashSet<Claim>> {
-        self.in_hand
-            .lock()
-            .expect("nothing panics while it holds the lock")
+        self.in_hand.lock().expect("nothing panics while it holds the lock")
     }
 }
 

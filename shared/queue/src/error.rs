@@ -39,11 +39,7 @@ pub enum ErrorKind {
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, operation: &'static str) -> Self {
-        Self {
-            kind,
-            operation,
-            source: None,
-        }
+        Self { kind, operation, source: None }
     }
 
     pub(crate) fn because(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {

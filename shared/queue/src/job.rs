@@ -36,13 +36,7 @@ impl ChunkJob {
         chunk: impl Into<String>,
         attempt_seen: u32,
     ) -> Self {
-        Self {
-            v: VERSION,
-            install: install.into(),
-            run: run.into(),
-            chunk: chunk.into(),
-            attempt_seen,
-        }
+        Self { v: VERSION, install: install.into(), run: run.into(), chunk: chunk.into(), attempt_seen }
     }
 
     /// The id under which it is queued at most once at a time: `{run}-{chunk}-{attempt_seen}`.
@@ -52,14 +46,8 @@ impl ChunkJob {
 
     pub(crate) fn check(&self) -> Result<(), Error> {
         let fit = self.v == VERSION
-            && [&self.install, &self.run, &self.chunk]
-                .into_iter()
-                .all(|id| is_plain_id(id));
-        if fit {
-            Ok(())
-        } else {
-            Err(Error::new(ErrorKind::InvalidJob, "encode a job"))
-        }
+            && [&self.install, &self.run, &self.chunk].into_iter().all(|id| is_plain_id(id));
+        if fit { Ok(()) } else { Err(Error::new(ErrorKind::InvalidJob, "encode a job")) }
     }
 }
 

@@ -61,10 +61,9 @@ impl fmt::Debug for QueueConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::InProcess => f.write_str("InProcess"),
-            Self::Redis { url: _, install } => f
-                .debug_struct("Redis")
-                .field("install", install)
-                .finish_non_exhaustive(),
+            Self::Redis { url: _, install } => {
+                f.debug_struct("Redis").field("install", install).finish_non_exhaustive()
+            }
         }
     }
 }
@@ -133,17 +132,11 @@ impl Queue {
     ) -> Result<Self, Error> {
         let (store, install): (Arc<dyn Store>, _) = match config {
             QueueConfig::InProcess => (Arc::new(Memory::new(timing.visibility)), None),
-            QueueConfig::Redis { url, install } => (
-                Arc::new(Redis::open(&url, &install, timing.visibility).await?),
-                Some(install),
-            ),
+            QueueConfig::Redis { url, install } => {
+                (Arc::new(Redis::open(&url, &install, timing.visibility).await?), Some(install))
+            }
         };
-        Ok(Self {
-            store,
-            key,
-            install,
-            timing,
-        })
+        Ok(Self { store, key, install, timing })
     }
 
     /// Queues jobs and says how many are new. A job that is ready or in flight already, under the same id, stays as it
@@ -153,10 +146,7 @@ impl Queue {
     /// [`ErrorKind::InvalidJob`] (then nothing was queued) for an id of a wrong form or a foreign install; else what
     /// the server said, after a few tries if it was unreachable.
     pub async fn push(&self, jobs: &[ChunkJob]) -> Result<usize, Error> {
-        let parcels: Vec<Parcel> = jobs
-            .iter()
-            .map(|job| self.parcel(job))
-            .collect::<Result<_, _>>()?;
+        let parcels: Vec<Parcel> = jobs.iter().map(|job| self.parcel(job)).collect::<Result<_, _>>()?;
         let mut queued = 0;
         for batch in parcels.chunks(PUSH_BATCH) {
             queued += self.push_batch(batch).await?;
@@ -218,20 +208,10 @@ impl Queue {
 
     fn parcel(&self, job: &ChunkJob) -> Result<Parcel, Error> {
         job.check()?;
-        if self
-            .install
-            .as_ref()
-            .is_some_and(|install| *install != job.install)
-        {
-            return Err(Error::new(
-                ErrorKind::InvalidJob,
-                "queue a job of another install",
-            ));
+        if self.install.as_ref().is_some_and(|install| *install != job.install) {
+            return Err(Error::new(ErrorKind::InvalidJob, "queue a job of another install"));
         }
-        Ok(Parcel {
-            id: job.job_id().into_bytes(),
-            payload: self.key.encode(job),
-        })
+        Ok(Parcel { id: job.job_id().into_bytes(), payload: self.key.encode(job) })
     }
 
     async fn push_batch(&self, batch: &[Parcel]) -> Result<usize, Error> {

@@ -36,27 +36,18 @@ struct Holder {
 
 impl Memory {
     pub(crate) fn new(visibility: Duration) -> Self {
-        Self {
-            visibility,
-            state: Mutex::default(),
-            bell: Arc::default(),
-        }
+        Self { visibility, state: Mutex::default(), bell: Arc::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state
-            .lock()
-            .expect("no method panics while it holds the lock")
+        self.state.lock().expect("no method panics while it holds the lock")
     }
 }
 
 impl State {
     /// Takes the claim away from its holder, if it is still this one.
     fn end(&mut self, claim: &Claim) -> bool {
-        let ours = self
-            .in_flight
-            .get(&claim.id)
-            .is_some_and(|holder| holder.fence == claim.fence);
+        let ours = self.in_flight.get(&claim.id).is_some_and(|holder| holder.fence == claim.fence);
         if ours {
             self.in_flight.remove(&claim.id);
         }
@@ -65,12 +56,7 @@ impl State {
 
     fn return_expired(&mut self, now: Instant) -> usize {
         let late = |(id, holder): (&StoredId, &Holder)| (holder.deadline <= now).then(|| id.clone());
-        let expired: Vec<StoredId> = self
-            .in_flight
-            .iter()
-            .filter_map(late)
-            .take(EXPIRED_BATCH)
-            .collect();
+        let expired: Vec<StoredId> = self.in_flight.iter().filter_map(late).take(EXPIRED_BATCH).collect();
         for id in &expired {
             self.in_flight.remove(id);
             self.ready.push_front(id.clone());
@@ -102,13 +88,9 @@ impl Store for Memory {
         let expired = state.return_expired(now);
         let parcel = state.ready.pop_front().map(|id| {
             let payload = state.jobs.get(&id).cloned().unwrap_or_default();
-            state.in_flight.insert(
-                id.clone(),
-                Holder {
-                    fence: fence.to_owned(),
-                    deadline: now + self.visibility,
-                },
-            );
+            state
+                .in_flight
+                .insert(id.clone(), Holder { fence: fence.to_owned(), deadline: now + self.visibility });
             Parcel { id, payload }
         });
         drop(state);
@@ -180,12 +162,7 @@ impl Store for Memory {
 
     async fn clear_run(&self, run: &str) -> Result<(), Error> {
         let mut state = self.state();
-        let State {
-            ready,
-            jobs,
-            in_flight,
-            dead: _,
-        } = &mut *state;
+        let State { ready, jobs, in_flight, dead: _ } = &mut *state;
         jobs.retain(|_, payload| claimed_run(payload).as_deref() != Some(run));
         ready.retain(|id| jobs.contains_key(id));
         in_flight.retain(|id, _| jobs.contains_key(id));

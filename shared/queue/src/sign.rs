@@ -79,10 +79,7 @@ impl SigningKey {
     /// # Errors
     /// [`ErrorKind::Config`] if the secret is shorter, or the kid is not a plain id.
     pub fn new(kid: impl Into<String>, secret: &[u8]) -> Result<Self, Error> {
-        Ok(Self {
-            current: Key::new(kid.into(), secret)?,
-            accepted: None,
-        })
+        Ok(Self { current: Key::new(kid.into(), secret)?, accepted: None })
     }
 
     /// Also accepts what was signed with this second key; signing stays with the first. A later call replaces it.
@@ -100,17 +97,9 @@ impl SigningKey {
 
     /// A random key that dies with the process: enough for the in-process queue.
     pub fn ephemeral() -> Self {
-        let secret: Vec<u8> = [Uuid::new_v4(), Uuid::new_v4(), Uuid::new_v4()]
-            .iter()
-            .flat_map(|id| *id.as_bytes())
-            .collect();
-        Self {
-            current: Key {
-                kid: "ephemeral".into(),
-                secret: Arc::new(secret.into()),
-            },
-            accepted: None,
-        }
+        let secret: Vec<u8> =
+            [Uuid::new_v4(), Uuid::new_v4(), Uuid::new_v4()].iter().flat_map(|id| *id.as_bytes()).collect();
+        Self { current: Key { kid: "ephemeral".into(), secret: Arc::new(secret.into()) }, accepted: None }
     }
 
     /// The signed envelope as JSON. The same job gives the same bytes.
@@ -136,27 +125,14 @@ impl SigningKey {
         if bytes.len() > PAYLOAD_BYTES_MAX {
             return Err(Rejected::TooLong);
         }
-        let Envelope {
-            v,
-            install,
-            run,
-            chunk,
-            attempt_seen,
-            kid,
-            mac,
-        } = serde_json::from_slice(bytes).map_err(|_| Rejected::Malformed)?;
+        let Envelope { v, install, run, chunk, attempt_seen, kid, mac } =
+            serde_json::from_slice(bytes).map_err(|_| Rejected::Malformed)?;
         if v != VERSION {
             return Err(Rejected::UnknownVersion);
         }
         let mut keys = std::iter::once(&self.current).chain(&self.accepted);
         let key = keys.find(|key| key.kid == kid).ok_or(Rejected::UnknownKey)?;
-        let job = ChunkJob {
-            v,
-            install,
-            run,
-            chunk,
-            attempt_seen,
-        };
+        let job = ChunkJob { v, install, run, chunk, attempt_seen };
         let mac = hex::decode(mac).map_err(|_| Rejected::BadMac)?;
         key.mac(&job).verify_slice(&mac).map_err(|_| Rejected::BadMac)?;
         Ok(job)
@@ -176,22 +152,13 @@ impl fmt::Debug for SigningKey {
 impl Key {
     fn new(kid: String, secret: &[u8]) -> Result<Self, Error> {
         if secret.len() < SECRET_BYTES_MIN {
-            return Err(Error::new(
-                ErrorKind::Config,
-                "use a signing secret of less than 32 bytes",
-            ));
+            return Err(Error::new(ErrorKind::Config, "use a signing secret of less than 32 bytes"));
         }
         // 16 keeps the largest envelope below its limit.
         if kid.len() > 16 || !is_plain_id(&kid) {
-            return Err(Error::new(
-                ErrorKind::Config,
-                "use a signing key with such a name",
-            ));
+            return Err(Error::new(ErrorKind::Config, "use a signing key with such a name"));
         }
-        Ok(Self {
-            kid,
-            secret: Arc::new(secret.to_vec().into()),
-        })
+        Ok(Self { kid, secret: Arc::new(secret.to_vec().into()) })
     }
 
     fn mac(&self, job: &ChunkJob) -> Hmac<Sha256> {
@@ -216,9 +183,7 @@ impl Key {
 
 /// The run a payload says it belongs to; believed by nobody, used to find the keys of a finished run.
 pub(crate) fn claimed_run(payload: &[u8]) -> Option<String> {
-    serde_json::from_slice::<Envelope>(payload)
-        .ok()
-        .map(|envelope| envelope.run)
+    serde_json::from_slice::<Envelope>(payload).ok().map(|envelope| envelope.run)
 }
 
 #[cfg(test)]
@@ -264,10 +229,7 @@ mod tests {
                 let mut bad = good.clone();
                 bad[at] ^= 1 << bit;
                 // Hex digits have two spellings; flipping the case of one leaves the signature as it was.
-                assert!(
-                    key.decode(&bad).is_err() || bad.eq_ignore_ascii_case(&good),
-                    "byte {at} bit {bit}"
-                );
+                assert!(key.decode(&bad).is_err() || bad.eq_ignore_ascii_case(&good), "byte {at} bit {bit}");
             }
         }
     }
@@ -276,20 +238,12 @@ mod tests {
     fn two_keys_are_accepted_while_one_replaces_the_other() {
         let old = SigningKey::new("old", SECRET).unwrap();
         let other = b"fedcba9876543210fedcba9876543210";
-        let both = SigningKey::new("new", other)
-            .unwrap()
-            .and_accept("old", SECRET)
-            .unwrap();
+        let both = SigningKey::new("new", other).unwrap().and_accept("old", SECRET).unwrap();
         let new = SigningKey::new("new", other).unwrap();
         assert_eq!(both.decode(&old.encode(&job())), Ok(job()));
         assert_eq!(new.decode(&both.encode(&job())), Ok(job()));
         assert_eq!(new.decode(&old.encode(&job())), Err(Rejected::UnknownKey));
-        assert!(
-            SigningKey::new("new", other)
-                .unwrap()
-                .and_accept("new", SECRET)
-                .is_err()
-        );
+        assert!(SigningKey::new("new", other).unwrap().and_accept("new", SECRET).is_err());
     }
 
     #[test]

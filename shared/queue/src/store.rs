@@ -107,11 +107,8 @@ pub(crate) fn letter(parcel: &Parcel, rejected: Rejected) -> String {
         reason: String,
         payload: String,
     }
-    let letter = Letter {
-        id: shown(&parcel.id),
-        reason: rejected.to_string(),
-        payload: shown(&parcel.payload),
-    };
+    let letter =
+        Letter { id: shown(&parcel.id), reason: rejected.to_string(), payload: shown(&parcel.payload) };
     serde_json::to_string(&letter).expect("strings always serialize")
 }
 

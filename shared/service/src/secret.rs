@@ -62,9 +62,7 @@ pub(crate) fn expand(text: &str, variables: Variables<'_>) -> Result<String, Sec
                 (Some(value), Some(_)) if !value.is_empty() => expanded.push_str(&value),
                 (_, Some(default)) => expanded.push_str(default),
                 (None, None) => {
-                    return Err(SecretError::VariableMissing {
-                        name: name.to_owned(),
-                    });
+                    return Err(SecretError::VariableMissing { name: name.to_owned() });
                 }
             },
             Piece::File(path) => expanded.push_str(&read(Path::new(path))?),
@@ -111,9 +109,8 @@ fn pieces(text: &str) -> Result<Vec<Piece<'_>>, SecretError> {
 fn parse_reference(reference: &str) -> Result<Piece<'_>, SecretError> {
     match reference.split_once(':') {
         Some(("env", rest)) => {
-            let (name, default) = rest
-                .split_once(":-")
-                .map_or((rest, None), |(name, default)| (name, Some(default)));
+            let (name, default) =
+                rest.split_once(":-").map_or((rest, None), |(name, default)| (name, Some(default)));
             if is_variable_name(name) {
                 Ok(Piece::Variable { name, default })
             } else {
@@ -133,25 +130,17 @@ fn is_variable_name(name: &str) -> bool {
 
 /// The file's text without the line end that editors add.
 fn read(path: &Path) -> Result<String, SecretError> {
-    let unreadable = |source| SecretError::FileUnreadable {
-        path: path.to_owned(),
-        source,
-    };
+    let unreadable = |source| SecretError::FileUnreadable { path: path.to_owned(), source };
     let metadata = fs::metadata(path).map_err(unreadable)?;
     if is_world_readable(&metadata) {
-        return Err(SecretError::FileExposed {
-            path: path.to_owned(),
-        });
+        return Err(SecretError::FileExposed { path: path.to_owned() });
     }
     if metadata.len() > FILE_BYTES_MAX {
-        return Err(SecretError::FileContent {
-            path: path.to_owned(),
-        });
+        return Err(SecretError::FileContent { path: path.to_owned() });
     }
     let bytes = fs::read(path).map_err(unreadable)?;
-    let text = String::from_utf8(bytes).map_err(|_bytes| SecretError::FileContent {
-        path: path.to_owned(),
-    })?;
+    let text =
+        String::from_utf8(bytes).map_err(|_bytes| SecretError::FileContent { path: path.to_owned() })?;
     let text = text.strip_suffix('\n').unwrap_or(&text);
     Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
 }
@@ -190,16 +179,10 @@ mod tests {
     #[test]
     fn variables_are_put_in() {
         assert_eq!(expanded("${env:PW}"), Ok("hunter2".to_owned()));
-        assert_eq!(
-            expanded("a-${env:PW}-${env:NONE:-b}"),
-            Ok("a-hunter2-b".to_owned())
-        );
+        assert_eq!(expanded("a-${env:PW}-${env:NONE:-b}"), Ok("a-hunter2-b".to_owned()));
         assert_eq!(expanded("${env:EMPTY:-x}${env:EMPTY}"), Ok("x".to_owned()));
         assert_eq!(expanded("plain $ text"), Ok("plain $ text".to_owned()));
-        assert_eq!(
-            expanded("${env:NONE}"),
-            Err("variable NONE is not set".to_owned())
-        );
+        assert_eq!(expanded("${env:NONE}"), Err("variable NONE is not set".to_owned()));
     }
 
     #[test]
@@ -210,20 +193,10 @@ mod tests {
 
     #[test]
     fn other_forms_are_refused() {
-        for text in [
-            "${",
-            "${}",
-            "${PW}",
-            "${env:}",
-            "${env:A B}",
-            "${vault:x}",
-            "${file:relative}",
-            "${env:1A}",
-        ] {
-            assert!(
-                matches!(expand(text, &variables), Err(SecretError::Form)),
-                "{text}"
-            );
+        for text in
+            ["${", "${}", "${PW}", "${env:}", "${env:A B}", "${vault:x}", "${file:relative}", "${env:1A}"]
+        {
+            assert!(matches!(expand(text, &variables), Err(SecretError::Form)), "{text}");
         }
     }
 
@@ -232,10 +205,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("pw");
         let reference = format!("${{file:{}}}", path.display());
-        assert!(matches!(
-            resolve(&reference),
-            Err(SecretError::FileUnreadable { .. })
-        ));
+        assert!(matches!(resolve(&reference), Err(SecretError::FileUnreadable { .. })));
 
         fs::write(&path, "hunter2\r\n").expect("writes");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("sets the mode");

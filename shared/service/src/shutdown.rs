@@ -157,9 +157,7 @@ impl Shutdown {
     }
 
     async fn drained(&self, grace: Duration) -> Drained {
-        tokio::time::timeout(grace, self.join())
-            .await
-            .unwrap_or_else(|_elapsed| self.overdue())
+        tokio::time::timeout(grace, self.join()).await.unwrap_or_else(|_elapsed| self.overdue())
     }
 
     fn overdue(&self) -> Drained {
@@ -167,11 +165,7 @@ impl Shutdown {
         let names: Vec<&'static str> = running.values().copied().collect();
         drop(running);
         self.shared.abort.cancel();
-        if names.is_empty() {
-            Drained::Clean
-        } else {
-            Drained::Overdue(names)
-        }
+        if names.is_empty() { Drained::Clean } else { Drained::Overdue(names) }
     }
 }
 
@@ -184,25 +178,14 @@ struct Presence {
 impl Presence {
     fn enter(shared: &Arc<Shared>, name: &'static str) -> Self {
         let id = shared.next_task.fetch_add(1, Ordering::Relaxed);
-        shared
-            .running
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(id, name);
-        Self {
-            shared: Arc::clone(shared),
-            id,
-        }
+        shared.running.lock().unwrap_or_else(PoisonError::into_inner).insert(id, name);
+        Self { shared: Arc::clone(shared), id }
     }
 }
 
 impl Drop for Presence {
     fn drop(&mut self) {
-        self.shared
-            .running
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&self.id);
+        self.shared.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
     }
 }
 
@@ -262,15 +245,10 @@ mod tests {
         shutdown.listen().expect("installs the handlers");
         for (name, token) in [("-TERM", shutdown.stop()), ("-INT", shutdown.abort())] {
             let own = std::process::id().to_string();
-            let sent = tokio::process::Command::new("kill")
-                .args([name, &own])
-                .status()
-                .await
-                .expect("kill runs");
+            let sent =
+                tokio::process::Command::new("kill").args([name, &own]).status().await.expect("kill runs");
             assert!(sent.success());
-            tokio::time::timeout(LONG, token.cancelled())
-                .await
-                .expect("the token is cancelled");
+            tokio::time::timeout(LONG, token.cancelled()).await.expect("the token is cancelled");
         }
         assert_eq!(shutdown.signal(), Some(Signal::Terminate));
     }

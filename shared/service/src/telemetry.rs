@@ -44,9 +44,7 @@ pub enum TelemetryError {
 /// # Errors
 /// If the filter cannot be read, or logging was started before.
 pub fn init(format: LogFormat, fallback: &str) -> Result<(), TelemetryError> {
-    let wanted = std::env::var(LOG_VARIABLE)
-        .ok()
-        .filter(|text| !text.trim().is_empty());
+    let wanted = std::env::var(LOG_VARIABLE).ok().filter(|text| !text.trim().is_empty());
     let filter = filter(wanted.as_deref().unwrap_or(fallback))?;
     let started = match format {
         LogFormat::Human => {
@@ -69,9 +67,7 @@ pub fn init(format: LogFormat, fallback: &str) -> Result<(), TelemetryError> {
 }
 
 fn filter(text: &str) -> Result<EnvFilter, TelemetryError> {
-    EnvFilter::try_new(text).map_err(|error| TelemetryError::Filter {
-        reason: error.to_string(),
-    })
+    EnvFilter::try_new(text).map_err(|error| TelemetryError::Filter { reason: error.to_string() })
 }
 
 /// The error and its sources, outermost first, joined by `: `.

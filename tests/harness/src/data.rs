@@ -52,26 +52,9 @@ pub const ORDERS_MYSQL: &str = "CREATE TABLE orders (
     status VARCHAR(20) NOT NULL, total DECIMAL(14,2) NOT NULL, placed_at DATETIME(6) NOT NULL,
     PRIMARY KEY (tenant_id, region, order_no))";
 
-const FIRST: [&str; 8] = [
-    "Zoë",
-    "José",
-    "Žofia",
-    "李",
-    "Ольга",
-    "O'Brien",
-    "Søren",
-    "Mary Ann",
-];
-const LAST: [&str; 8] = [
-    "Müller",
-    "García",
-    "Nguyễn",
-    "王小明",
-    "Иванов",
-    "D\\'Arcy",
-    "de la \"Cruz\"",
-    "😀 Smith",
-];
+const FIRST: [&str; 8] = ["Zoë", "José", "Žofia", "李", "Ольга", "O'Brien", "Søren", "Mary Ann"];
+const LAST: [&str; 8] =
+    ["Müller", "García", "Nguyễn", "王小明", "Иванов", "D\\'Arcy", "de la \"Cruz\"", "😀 Smith"];
 const CITY: [&str; 6] = ["Zürich", "São Paulo", "東京", "Kraków", "New York", "Αθήνα"];
 const COUNTRY: [&str; 6] = ["CH", "BR", "JP", "PL", "US", "GR"];
 
@@ -85,21 +68,12 @@ fn customer(sql: &mut String, id: u64, dice: &mut Dice, backslash: &str) {
     let birth = if dice.below(10) == 0 {
         "NULL".to_owned()
     } else {
-        format!(
-            "'{}-{:02}-{:02}'",
-            1930 + dice.below(80),
-            1 + dice.below(12),
-            1 + dice.below(28)
-        )
+        format!("'{}-{:02}-{:02}'", 1930 + dice.below(80), 1 + dice.below(12), 1 + dice.below(28))
     };
     let notes = match dice.below(4) {
         0 => "NULL".to_owned(),
         1 => "''".to_owned(),
-        _ => format!(
-            "'{} prefers letters; called {} times.  '",
-            quoted(first),
-            dice.below(100)
-        ),
+        _ => format!("'{} prefers letters; called {} times.  '", quoted(first), dice.below(100)),
     };
     let sign = if dice.below(5) == 0 { "-" } else { "" };
     // Writing to a String cannot fail.
@@ -138,11 +112,7 @@ pub fn customers(rows: u64, seed: u64, mysql: bool) -> impl Iterator<Item = Stri
         let mut sql = String::from("INSERT INTO customers VALUES ");
         let batch = (rows - made).min(1_000);
         for n in 0..batch {
-            id += 1 + if dice.below(50) == 0 {
-                dice.below(100_000)
-            } else {
-                0
-            };
+            id += 1 + if dice.below(50) == 0 { dice.below(100_000) } else { 0 };
             sql.push_str(if n > 0 { ", " } else { "" });
             customer(&mut sql, id, &mut dice, if mysql { "\\\\" } else { "\\" });
         }

@@ -63,30 +63,16 @@ impl Database {
         if server == Server::Sqlite {
             let dir = tempfile::tempdir().expect("a temporary folder");
             let name = dir.path().join("data.db").display().to_string();
-            return Self {
-                server,
-                url: format!("sqlite:{name}"),
-                name,
-                _dir: Some(dir),
-            };
+            return Self { server, url: format!("sqlite:{name}"), name, _dir: Some(dir) };
         }
         let name = unique_name();
         let base = server.url();
-        let mut admin = MySqlConnection::connect(&base)
+        let mut admin = MySqlConnection::connect(&base).await.expect("the test server answers");
+        sqlx::raw_sql(AssertSqlSafe(format!("CREATE DATABASE {name} CHARACTER SET utf8mb4")))
+            .execute(&mut admin)
             .await
-            .expect("the test server answers");
-        sqlx::raw_sql(AssertSqlSafe(format!(
-            "CREATE DATABASE {name} CHARACTER SET utf8mb4"
-        )))
-        .execute(&mut admin)
-        .await
-        .expect("a database can be made");
-        Self {
-            server,
-            url: format!("{base}/{name}"),
-            name,
-            _dir: None,
-        }
+            .expect("a database can be made");
+        Self { server, url: format!("{base}/{name}"), name, _dir: None }
     }
 
     /// Runs statements, separated by semicolons.
@@ -97,17 +83,11 @@ impl Database {
         let done = match self.server {
             Server::Sqlite => {
                 let mut db = self.sqlite().await;
-                sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
-                    .execute(&mut db)
-                    .await
-                    .map(|_| ())
+                sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut db).await.map(|_| ())
             }
             Server::Mysql | Server::Mariadb => {
                 let mut db = self.mysql().await;
-                sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
-                    .execute(&mut db)
-                    .await
-                    .map(|_| ())
+                sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut db).await.map(|_| ())
             }
         };
         let shown: String = sql.chars().take(200).collect();
@@ -119,17 +99,11 @@ impl Database {
         match self.server {
             Server::Sqlite => {
                 let mut db = self.sqlite().await;
-                sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
-                    .execute(&mut db)
-                    .await
-                    .is_ok()
+                sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut db).await.is_ok()
             }
             Server::Mysql | Server::Mariadb => {
                 let mut db = self.mysql().await;
-                sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
-                    .execute(&mut db)
-                    .await
-                    .is_ok()
+                sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut db).await.is_ok()
             }
         }
     }
@@ -149,8 +123,7 @@ impl Database {
             Server::Mysql | Server::Mariadb => {
                 let mut db = self.mysql().await;
                 let row = sqlx::raw_sql(sql).fetch_one(&mut db).await.expect("a row");
-                row.get_unchecked::<Option<Vec<u8>>, _>(0)
-                    .map(|b| String::from_utf8_lossy(&b).into_owned())
+                row.get_unchecked::<Option<Vec<u8>>, _>(0).map(|b| String::from_utf8_lossy(&b).into_owned())
             }
         }
     }
@@ -160,10 +133,7 @@ impl Database {
     /// # Panics
     /// As [`Database::text`], or it is no number.
     pub async fn number(&self, sql: &str) -> i64 {
-        self.text(sql)
-            .await
-            .and_then(|t| t.parse().ok())
-            .expect("a number")
+        self.text(sql).await.and_then(|t| t.parse().ok()).expect("a number")
     }
 
     /// The connection as a spec has it, in YAML flow style. The password is a reference to an environment variable
@@ -188,15 +158,11 @@ impl Database {
     }
 
     async fn mysql(&self) -> MySqlConnection {
-        MySqlConnection::connect(&self.url)
-            .await
-            .expect("the test server answers")
+        MySqlConnection::connect(&self.url).await.expect("the test server answers")
     }
 
     async fn sqlite(&self) -> SqliteConnection {
-        SqliteConnection::connect(&format!("sqlite:{}?mode=rwc", self.name))
-            .await
-            .expect("the file opens")
+        SqliteConnection::connect(&format!("sqlite:{}?mode=rwc", self.name)).await.expect("the file opens")
     }
 }
 
@@ -232,12 +198,7 @@ impl Address {
             let (login, place) = rest.rsplit_once('@')?;
             let (user, password) = login.split_once(':')?;
             let (host, port) = place.split('/').next()?.split_once(':')?;
-            Some(Self {
-                user: user.into(),
-                password: password.into(),
-                host: host.into(),
-                port: port.into(),
-            })
+            Some(Self { user: user.into(), password: password.into(), host: host.into(), port: port.into() })
         };
         parts().expect("a URL of the form mysql://user:password@host:port/database")
     }
@@ -269,13 +230,6 @@ impl Drop for Database {
 fn unique_name() -> String {
     static MADE: AtomicU32 = AtomicU32::new(0);
     #[allow(clippy::disallowed_methods, reason = "a name no other test run has used")]
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |d| d.as_nanos());
-    format!(
-        "st_{:x}_{}_{}",
-        now,
-        std::process::id(),
-        MADE.fetch_add(1, Ordering::SeqCst)
-    )
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos());
+    format!("st_{:x}_{}_{}", now, std::process::id(), MADE.fetch_add(1, Ordering::SeqCst))
 }

@@ -27,10 +27,7 @@ pub fn assert_equal(source: &Database, target: &Database, tables: &[&str]) {
 pub fn compare(source: &Database, target: &Database, tables: &[&str]) -> Vec<Value> {
     let root = root();
     let python = root.join(".venv/bin/python");
-    assert!(
-        python.exists(),
-        "the oracle is not set up: run `make test`, or tests/oracle/setup.sh"
-    );
+    assert!(python.exists(), "the oracle is not set up: run `make test`, or tests/oracle/setup.sh");
     let mut command = Command::new(python);
     command.arg(root.join("tests/oracle/compare.py"));
     command.args(["--source", &source.url, "--target", &target.url]);
@@ -39,15 +36,9 @@ pub fn compare(source: &Database, target: &Database, tables: &[&str]) -> Vec<Val
     }
     let output = command.output().expect("the oracle runs");
     let text = String::from_utf8_lossy(&output.stdout);
-    let reports: Vec<Value> = serde_json::Deserializer::from_str(&text)
-        .into_iter()
-        .collect::<Result<_, _>>()
-        .unwrap_or_default();
-    assert!(
-        !reports.is_empty(),
-        "the oracle said nothing: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let reports: Vec<Value> =
+        serde_json::Deserializer::from_str(&text).into_iter().collect::<Result<_, _>>().unwrap_or_default();
+    assert!(!reports.is_empty(), "the oracle said nothing: {}", String::from_utf8_lossy(&output.stderr));
     reports
 }
 

@@ -30,13 +30,7 @@ impl Finished {
     /// It is another one; the message shows all that was printed.
     #[must_use]
     pub fn expect(self, code: i32) -> Self {
-        assert_eq!(
-            self.code,
-            Some(code),
-            "stdout:\n{}\nstderr:\n{}",
-            self.stdout,
-            self.stderr
-        );
+        assert_eq!(self.code, Some(code), "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
         self
     }
 
@@ -46,12 +40,7 @@ impl Finished {
     /// There is none.
     #[must_use]
     pub fn json(&self) -> Value {
-        let line = self
-            .stdout
-            .lines()
-            .rev()
-            .find(|l| l.starts_with('{'))
-            .expect("a line of JSON");
+        let line = self.stdout.lines().rev().find(|l| l.starts_with('{')).expect("a line of JSON");
         serde_json::from_str(line).expect("valid JSON")
     }
 }
@@ -87,11 +76,7 @@ impl Syncline {
                 variables.push((server.password_variable().to_owned(), server.password()));
             }
         }
-        Self {
-            binary: binary.into(),
-            dir,
-            variables,
-        }
+        Self { binary: binary.into(), dir, variables }
     }
 
     /// Sets an environment variable for everything that is run from here.
@@ -109,11 +94,8 @@ impl Syncline {
     #[must_use]
     pub fn spec(&self, source: &Database, target: &Database, rest: &str) -> String {
         let path = self.dir.path().join("spec.yaml");
-        let text = format!(
-            "version: 1\nname: test\nsource: {}\ntarget: {}\n{rest}\n",
-            source.spec(),
-            target.spec()
-        );
+        let text =
+            format!("version: 1\nname: test\nsource: {}\ntarget: {}\n{rest}\n", source.spec(), target.spec());
         std::fs::write(&path, text).expect("the spec can be written");
         path.display().to_string()
     }
@@ -122,10 +104,7 @@ impl Syncline {
     #[must_use]
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(&self.binary);
-        command
-            .args(args)
-            .current_dir(self.dir.path())
-            .stdin(Stdio::null());
+        command.args(args).current_dir(self.dir.path()).stdin(Stdio::null());
         command.envs(self.variables.iter().map(|(n, v)| (n, v)));
         command
     }
@@ -145,11 +124,7 @@ impl Syncline {
     /// The binary cannot be started.
     #[must_use]
     pub fn run_with(&self, variables: &[(&str, &str)], args: &[&str]) -> Finished {
-        self.command(args)
-            .envs(variables.iter().copied())
-            .output()
-            .expect("the binary starts")
-            .into()
+        self.command(args).envs(variables.iter().copied()).output().expect("the binary starts").into()
     }
 
     /// Starts in the background, output to `<name>.log` in the folder.
@@ -165,10 +140,7 @@ impl Syncline {
             .stderr(log)
             .spawn()
             .expect("the binary starts");
-        Background {
-            child,
-            log: self.dir.path().join(format!("{name}.log")),
-        }
+        Background { child, log: self.dir.path().join(format!("{name}.log")) }
     }
 }
 
@@ -192,10 +164,7 @@ impl Background {
     /// It cannot be signalled.
     pub fn terminate(&mut self) -> Option<i32> {
         let pid = self.child.id().to_string();
-        let done = Command::new("kill")
-            .args(["-TERM", &pid])
-            .status()
-            .expect("kill runs");
+        let done = Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
         assert!(done.success(), "the process is there");
         self.child.wait().ok().and_then(|status| status.code())
     }

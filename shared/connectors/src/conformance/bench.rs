@@ -24,29 +24,15 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 /// The installation of all cases.
 pub(super) const INSTALL: InstallId = InstallId::from_uuid(Uuid::from_u128(0x5ec7));
 
-pub(super) const INT64: LogicalType = LogicalType::Int {
-    bits: 64,
-    unsigned: false,
-};
-pub(super) const INT32: LogicalType = LogicalType::Int {
-    bits: 32,
-    unsigned: false,
-};
+pub(super) const INT64: LogicalType = LogicalType::Int { bits: 64, unsigned: false };
+pub(super) const INT32: LogicalType = LogicalType::Int { bits: 32, unsigned: false };
 
 pub(super) const fn text(max_chars: u64) -> LogicalType {
-    LogicalType::Text {
-        max_chars: Some(max_chars),
-        fixed: false,
-        long: false,
-    }
+    LogicalType::Text { max_chars: Some(max_chars), fixed: false, long: false }
 }
 
 pub(super) const fn bytes(max_bytes: u64) -> LogicalType {
-    LogicalType::Bytes {
-        max_bytes: Some(max_bytes),
-        fixed: false,
-        long: false,
-    }
+    LogicalType::Bytes { max_bytes: Some(max_bytes), fixed: false, long: false }
 }
 
 /// A column that may be NULL.
@@ -90,18 +76,10 @@ pub(super) fn plan_for(target: &dyn Target, source: TableSchema) -> TablePlan {
         .iter()
         .map(|column| {
             let made = target.column_for(column);
-            ColumnPlan {
-                source: column.clone(),
-                canonical: made.logical.clone(),
-                target: made,
-                loss: None,
-            }
+            ColumnPlan { source: column.clone(), canonical: made.logical.clone(), target: made, loss: None }
         })
         .collect();
-    let made = TableSchema {
-        columns: columns.iter().map(|c| c.target.clone()).collect(),
-        ..source.clone()
-    };
+    let made = TableSchema { columns: columns.iter().map(|c| c.target.clone()).collect(), ..source.clone() };
     plan_of(source, made, columns, true)
 }
 
@@ -126,13 +104,7 @@ fn plan_of(
     columns: Vec<ColumnPlan>,
     create_target: bool,
 ) -> TablePlan {
-    let named = |name: &String| {
-        source
-            .columns
-            .iter()
-            .position(|c| c.name == *name)
-            .expect("a key column")
-    };
+    let named = |name: &String| source.columns.iter().position(|c| c.name == *name).expect("a key column");
     let key = source.key().unwrap_or_default().iter().map(named).collect();
     TablePlan {
         v: 1,
@@ -153,22 +125,9 @@ fn plan_of(
 }
 
 pub(super) fn receipt(attempt: u32, inserted: u64) -> Receipt {
-    let counts = Counts {
-        read: inserted,
-        inserted,
-        ..Counts::default()
-    };
-    let source_digest = ChunkDigest {
-        rows: inserted,
-        sum: 42,
-    };
-    Receipt {
-        v: 1,
-        attempt: Attempt(attempt),
-        counts,
-        source_digest,
-        quarantined: Vec::new(),
-    }
+    let counts = Counts { read: inserted, inserted, ..Counts::default() };
+    let source_digest = ChunkDigest { rows: inserted, sum: 42 };
+    Receipt { v: 1, attempt: Attempt(attempt), counts, source_digest, quarantined: Vec::new() }
 }
 
 /// Asserts that an operation was refused, and for which kind of reason.
@@ -205,11 +164,7 @@ impl Bench {
 
     /// Takes a table that native SQL has made.
     pub(super) async fn adopt(lab: &dyn Lab, name: &str) -> Self {
-        let there = lab
-            .open(Role::Target)
-            .describe(&TableRef::named(name))
-            .await
-            .expect("described");
+        let there = lab.open(Role::Target).describe(&TableRef::named(name)).await.expect("described");
         Self::prepare(lab, plan_as_is(&there.expect("the table is there"))).await
     }
 
@@ -217,32 +172,15 @@ impl Bench {
         let target = lab.open(Role::Target);
         target.prepare(&plan, INSTALL, Turn(1)).await.expect("prepared");
         let source = lab.open(Role::Source);
-        let described = source
-            .describe(&plan.target.table)
-            .await
-            .expect("described")
-            .expect("the table was made");
+        let described =
+            source.describe(&plan.target.table).await.expect("described").expect("the table was made");
         let in_plan_order = plan
             .columns
             .iter()
-            .map(|c| {
-                described
-                    .column(&c.target.name)
-                    .expect("each column was made")
-                    .clone()
-            })
+            .map(|c| described.column(&c.target.name).expect("each column was made").clone())
             .collect();
-        let schema = TableSchema {
-            columns: in_plan_order,
-            ..described
-        };
-        Self {
-            target,
-            source,
-            plan: Arc::new(plan),
-            schema,
-            run: RunId::generate(),
-        }
+        let schema = TableSchema { columns: in_plan_order, ..described };
+        Self { target, source, plan: Arc::new(plan), schema, run: RunId::generate() }
     }
 
     pub(super) fn fence(&self, attempt: u32) -> Fence {
@@ -257,10 +195,7 @@ impl Bench {
 
     /// A write transaction on a chunk of its own.
     pub(super) async fn begin(&self) -> Box<dyn ChunkWrite> {
-        self.target
-            .begin(&self.plan, &self.fence(1))
-            .await
-            .expect("begun")
+        self.target.begin(&self.plan, &self.fence(1)).await.expect("begun")
     }
 
     /// Inserts and commits, in batches as a worker would.
@@ -275,10 +210,7 @@ impl Bench {
             }
         }
         write.insert(&batch.rows).await.expect("inserted");
-        write
-            .commit(&receipt(1, rows.len() as u64))
-            .await
-            .expect("committed");
+        write.commit(&receipt(1, rows.len() as u64)).await.expect("committed");
     }
 
     /// The row as the target's columns keep it, if they can.
@@ -339,26 +271,11 @@ impl Bench {
         let slice = self.slice(rows);
         let batches: Vec<RowBatch> = self.source.read(&slice).try_collect().await.expect("read");
         for batch in &batches {
-            assert!(
-                batch.undecodable.is_empty(),
-                "undecodable: {:?}",
-                batch.undecodable
-            );
+            assert!(batch.undecodable.is_empty(), "undecodable: {:?}", batch.undecodable);
             assert!(!batch.rows.is_empty(), "a batch without rows");
-            assert!(
-                batch.rows.len() <= BATCH_ROWS_MAX,
-                "a batch of {} rows",
-                batch.rows.len()
-            );
-            let last = batch
-                .rows
-                .last()
-                .map_or(0, |row| row.iter().map(|v| v.size() as u64).sum());
-            assert!(
-                batch.bytes - last < BATCH_BYTES_MAX,
-                "a batch of {} bytes",
-                batch.bytes
-            );
+            assert!(batch.rows.len() <= BATCH_ROWS_MAX, "a batch of {} rows", batch.rows.len());
+            let last = batch.rows.last().map_or(0, |row| row.iter().map(|v| v.size() as u64).sum());
+            assert!(batch.bytes - last < BATCH_BYTES_MAX, "a batch of {} bytes", batch.bytes);
         }
         batches.into_iter().flat_map(|batch| batch.rows).collect()
     }
@@ -373,21 +290,10 @@ impl Bench {
         self.compare("range", &self.all().await, expected);
         let keys: Vec<Key> = expected.values().map(|row| self.plan.key_of(row)).collect();
         let mut write = self.begin().await;
-        for (keys, rows) in keys
-            .chunks(500)
-            .zip(expected.values().collect::<Vec<_>>().chunks(500))
-        {
+        for (keys, rows) in keys.chunks(500).zip(expected.values().collect::<Vec<_>>().chunks(500)) {
             let expected = rows.iter().map(|row| (id_of(row), (*row).clone())).collect();
-            self.compare(
-                "key list",
-                &self.read(Selection::Keys(keys.to_vec())).await,
-                &expected,
-            );
-            self.compare(
-                "existing",
-                &write.existing(keys).await.expect("read").rows,
-                &expected,
-            );
+            self.compare("key list", &self.read(Selection::Keys(keys.to_vec())).await, &expected);
+            self.compare("existing", &write.existing(keys).await.expect("read").rows, &expected);
         }
     }
 
@@ -409,8 +315,6 @@ impl Bench {
 
 /// The integer in the first column.
 pub(super) fn id_of(row: &Row) -> i64 {
-    let Value::Int(id) = row[0] else {
-        panic!("an id is an integer, not {}", row[0].kind())
-    };
+    let Value::Int(id) = row[0] else { panic!("an id is an integer, not {}", row[0].kind()) };
     id
 }

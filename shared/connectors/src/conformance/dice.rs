@@ -48,9 +48,7 @@ impl Dice {
             LogicalType::Time { fraction } => {
                 let nanos = self.below(DAY_NANOS) / unit(*fraction) * unit(*fraction);
                 let nanos = i64::try_from(nanos).expect("a day fits");
-                Value::Time(Time {
-                    nanos: if self.below(4) == 0 { -nanos } else { nanos },
-                })
+                Value::Time(Time { nanos: if self.below(4) == 0 { -nanos } else { nanos } })
             }
             LogicalType::DateTime { fraction } => Value::DateTime(self.date_time(*fraction)),
             LogicalType::Instant { fraction } => {
@@ -87,9 +85,8 @@ impl Dice {
 
     fn decimal(&mut self, precision: u64, scale: usize) -> Value {
         let len = 1 + self.below(precision);
-        let digits: String = (0..len)
-            .map(|_| char::from(b'0' + u8::try_from(self.below(10)).expect("a digit")))
-            .collect();
+        let digits: String =
+            (0..len).map(|_| char::from(b'0' + u8::try_from(self.below(10)).expect("a digit"))).collect();
         let sign = if self.below(2) == 0 { "-" } else { "" };
         let decimal: Decimal = format!("{sign}{digits}e-{scale}").parse().expect("a decimal");
         Value::Decimal(decimal)
@@ -98,24 +95,16 @@ impl Dice {
     fn date(&mut self) -> Date {
         let small = |n: u64| u8::try_from(n).expect("below 32");
         let year = i32::try_from(1_000 + self.below(9_000)).expect("a year");
-        Date {
-            year,
-            month: small(1 + self.below(12)),
-            day: small(1 + self.below(28)),
-        }
+        Date { year, month: small(1 + self.below(12)), day: small(1 + self.below(28)) }
     }
 
     fn date_time(&mut self, fraction: u8) -> DateTime {
-        DateTime {
-            date: self.date(),
-            nanos: self.below(DAY_NANOS) / unit(fraction) * unit(fraction),
-        }
+        DateTime { date: self.date(), nanos: self.below(DAY_NANOS) / unit(fraction) * unit(fraction) }
     }
 
     fn text(&mut self, max_chars: u64) -> String {
-        const PIECES: [char; 16] = [
-            'a', 'A', 'é', 'ß', ' ', '\'', '"', '\\', '\n', '\r', '\0', '%', '€', '日', '😀', '\u{301}',
-        ];
+        const PIECES: [char; 16] =
+            ['a', 'A', 'é', 'ß', ' ', '\'', '"', '\\', '\n', '\r', '\0', '%', '€', '日', '😀', '\u{301}'];
         let len = self.below(max_chars + 1);
         (0..len)
             .map(|_| match self.below(3) {

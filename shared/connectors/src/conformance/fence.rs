@@ -29,10 +29,7 @@ async fn persist(bench: &Bench, target: &dyn Target, fence: &Fence, rows: &[Row]
         loop {
             match write_once(bench, target, fence, rows).await {
                 Ok(wrote) => return wrote,
-                Err(Error {
-                    kind: ErrorKind::Fenced,
-                    ..
-                }) => return false,
+                Err(Error { kind: ErrorKind::Fenced, .. }) => return false,
                 Err(error) => assert_eq!(error.kind.disposition(), Disposition::Retry, "{error}"),
             }
         }
@@ -43,22 +40,13 @@ async fn persist(bench: &Bench, target: &dyn Target, fence: &Fence, rows: &[Row]
 pub async fn an_older_attempt_is_refused(lab: &dyn Lab) {
     let bench = bench(lab).await;
     let newer = bench.fence(2);
-    let older = Fence {
-        attempt: Attempt(1),
-        ..newer.clone()
-    };
+    let older = Fence { attempt: Attempt(1), ..newer.clone() };
     let write = bench.target.begin(&bench.plan, &newer).await.expect("begun");
     write.commit(&receipt(2, 0)).await.expect("committed");
-    let error = refused(
-        bench.target.begin(&bench.plan, &older).await,
-        &[ErrorKind::Fenced],
-    );
+    let error = refused(bench.target.begin(&bench.plan, &older).await, &[ErrorKind::Fenced]);
     assert_eq!(error.kind.disposition(), Disposition::Stand);
     // An attempt at another chunk is not concerned.
-    let other = Fence {
-        chunk: ChunkId::generate(),
-        ..older
-    };
+    let other = Fence { chunk: ChunkId::generate(), ..older };
     assert!(bench.target.begin(&bench.plan, &other).await.is_ok());
 }
 
@@ -68,19 +56,11 @@ pub async fn an_equal_attempt_goes_on(lab: &dyn Lab) {
     let mut lost = bench.target.begin(&bench.plan, &fence).await.expect("begun");
     lost.insert(&labelled(0..3)).await.expect("inserted");
     drop(lost);
-    let mut again = bench
-        .target
-        .begin(&bench.plan, &fence)
-        .await
-        .expect("begun again");
+    let mut again = bench.target.begin(&bench.plan, &fence).await.expect("begun again");
     assert!(again.receipt().is_none());
     again.insert(&labelled(0..3)).await.expect("inserted again");
     again.commit(&receipt(3, 3)).await.expect("committed");
-    let third = bench
-        .target
-        .begin(&bench.plan, &fence)
-        .await
-        .expect("begun once more");
+    let third = bench.target.begin(&bench.plan, &fence).await.expect("begun once more");
     assert_eq!(third.receipt(), Some(&receipt(3, 3)));
     assert_eq!(bench.all().await.len(), 3);
 }
@@ -88,10 +68,7 @@ pub async fn an_equal_attempt_goes_on(lab: &dyn Lab) {
 pub async fn a_later_attempt_finds_the_receipt(lab: &dyn Lab) {
     let bench = bench(lab).await;
     let first = bench.fence(1);
-    let later = Fence {
-        attempt: Attempt(2),
-        ..first.clone()
-    };
+    let later = Fence { attempt: Attempt(2), ..first.clone() };
     assert!(persist(&bench, bench.target.as_ref(), &first, &labelled(0..50)).await);
     // Another process, which has heard nothing of the first.
     let elsewhere = lab.open(Role::Target);
@@ -106,64 +83,28 @@ pub async fn an_older_run_is_refused(lab: &dyn Lab) {
     let bench = bench(lab).await;
     let old = bench.fence(1);
     assert!(persist(&bench, bench.target.as_ref(), &old, &labelled(0..1)).await);
-    bench
-        .target
-        .prepare(&bench.plan, INSTALL, Turn(2))
-        .await
-        .expect("a newer run prepares");
+    bench.target.prepare(&bench.plan, INSTALL, Turn(2)).await.expect("a newer run prepares");
     // Also on a chunk that nobody will ever attempt again.
-    let zombie = Fence {
-        chunk: ChunkId::generate(),
-        attempt: Attempt(9),
-        ..old
-    };
-    refused(
-        bench.target.begin(&bench.plan, &zombie).await,
-        &[ErrorKind::Fenced],
-    );
-    let newer = Fence {
-        run: RunId::generate(),
-        turn: Turn(2),
-        ..zombie
-    };
+    let zombie = Fence { chunk: ChunkId::generate(), attempt: Attempt(9), ..old };
+    refused(bench.target.begin(&bench.plan, &zombie).await, &[ErrorKind::Fenced]);
+    let newer = Fence { run: RunId::generate(), turn: Turn(2), ..zombie };
     assert!(persist(&bench, bench.target.as_ref(), &newer, &labelled(1..2)).await);
     assert_eq!(bench.all().await.len(), 2);
 }
 
 pub async fn an_older_run_cannot_prepare(lab: &dyn Lab) {
     let bench = bench(lab).await;
-    bench
-        .target
-        .prepare(&bench.plan, INSTALL, Turn(5))
-        .await
-        .expect("raised");
-    refused(
-        bench.target.prepare(&bench.plan, INSTALL, Turn(4)).await,
-        &[ErrorKind::Fenced],
-    );
-    bench
-        .target
-        .prepare(&bench.plan, INSTALL, Turn(5))
-        .await
-        .expect("the same run prepares again");
+    bench.target.prepare(&bench.plan, INSTALL, Turn(5)).await.expect("raised");
+    refused(bench.target.prepare(&bench.plan, INSTALL, Turn(4)).await, &[ErrorKind::Fenced]);
+    bench.target.prepare(&bench.plan, INSTALL, Turn(5)).await.expect("the same run prepares again");
 }
 
 pub async fn another_installation_is_refused(lab: &dyn Lab) {
     let bench = bench(lab).await;
     let stranger = InstallId::from_uuid(Uuid::from_u128(0xbad));
-    refused(
-        bench.target.prepare(&bench.plan, stranger, Turn(99)).await,
-        &[ErrorKind::Fenced],
-    );
-    let foreign = Fence {
-        install: stranger,
-        turn: Turn(99),
-        ..bench.fence(1)
-    };
-    refused(
-        bench.target.begin(&bench.plan, &foreign).await,
-        &[ErrorKind::Fenced],
-    );
+    refused(bench.target.prepare(&bench.plan, stranger, Turn(99)).await, &[ErrorKind::Fenced]);
+    let foreign = Fence { install: stranger, turn: Turn(99), ..bench.fence(1) };
+    refused(bench.target.begin(&bench.plan, &foreign).await, &[ErrorKind::Fenced]);
 }
 
 pub async fn dropping_leaves_nothing(lab: &dyn Lab) {
@@ -176,9 +117,7 @@ pub async fn dropping_leaves_nothing(lab: &dyn Lab) {
     assert_eq!(write.delete(&[super::bench::key(2)]).await.expect("deleted"), 1);
     drop(write);
     assert_eq!(bench.all().await, labelled(0..5));
-    let again = timeout(PATIENCE, bench.target.begin(&bench.plan, &fence))
-        .await
-        .expect("no lock is left");
+    let again = timeout(PATIENCE, bench.target.begin(&bench.plan, &fence)).await.expect("no lock is left");
     assert!(again.expect("begun").receipt().is_none());
 }
 
@@ -188,10 +127,7 @@ pub async fn two_attempts_at_one_chunk_have_one_effect(lab: &dyn Lab) {
     let elsewhere = lab.open(Role::Target);
     for round in 0..10_i64 {
         let older = bench.fence(1);
-        let newer = Fence {
-            attempt: Attempt(2),
-            ..older.clone()
-        };
+        let newer = Fence { attempt: Attempt(2), ..older.clone() };
         let ids = round * 100..round * 100 + 20;
         let (mine, theirs) = (labelled(ids.clone()), labelled(ids.clone()));
         let (a, b) = tokio::join!(
@@ -199,15 +135,9 @@ pub async fn two_attempts_at_one_chunk_have_one_effect(lab: &dyn Lab) {
             persist(&bench, elsewhere.as_ref(), &newer, &theirs),
         );
         assert!(a != b, "round {round}: one of the two writes, not {a} and {b}");
-        let last = Fence {
-            attempt: Attempt(3),
-            ..older
-        };
+        let last = Fence { attempt: Attempt(3), ..older };
         let found = bench.target.begin(&bench.plan, &last).await.expect("begun");
-        assert_eq!(
-            found.receipt().map(|r| r.attempt),
-            Some(Attempt(if a { 1 } else { 2 }))
-        );
+        assert_eq!(found.receipt().map(|r| r.attempt), Some(Attempt(if a { 1 } else { 2 })));
     }
     assert_eq!(bench.all().await.len(), 200);
 }
@@ -220,12 +150,7 @@ pub async fn chunks_side_by_side_all_end(lab: &dyn Lab) {
         held.insert(&labelled(5_000..5_100)).await.expect("inserted");
         let (fence, rows) = (bench.fence(1), labelled(5_100..5_200));
         let other = write_once(&bench, elsewhere.as_ref(), &fence, &rows);
-        assert!(
-            timeout(PATIENCE / 10, other)
-                .await
-                .expect("does not wait")
-                .expect("written")
-        );
+        assert!(timeout(PATIENCE / 10, other).await.expect("does not wait").expect("written"));
         held.commit(&receipt(1, 100)).await.expect("committed");
     }
     let before = bench.all().await.len();
@@ -236,10 +161,7 @@ pub async fn chunks_side_by_side_all_end(lab: &dyn Lab) {
     });
     let wrote = futures::future::join_all(chunks).await;
     assert!(wrote.into_iter().all(|wrote| wrote));
-    assert_eq!(
-        bench.read(Selection::Range(KeyRange::all())).await.len(),
-        before + 800
-    );
+    assert_eq!(bench.read(Selection::Range(KeyRange::all())).await.len(), before + 800);
 }
 
 /// Whoever prepares with a higher turn waits for writers of the lower one; what they commit is whole, and they
@@ -261,12 +183,8 @@ pub async fn a_newer_run_waits_for_open_writers(lab: &dyn Lab) {
         tokio::task::yield_now().await;
         open.commit(&receipt(1, 10)).await.expect("committed");
     };
-    let (seen, ()) = timeout(PATIENCE, futures::future::join(raise, commit))
-        .await
-        .expect("nobody waits for ever");
+    let (seen, ()) =
+        timeout(PATIENCE, futures::future::join(raise, commit)).await.expect("nobody waits for ever");
     assert_eq!(seen, 10, "what was open is committed once the turn is raised");
-    refused(
-        bench.target.begin(&bench.plan, &bench.fence(1)).await,
-        &[ErrorKind::Fenced],
-    );
+    refused(bench.target.begin(&bench.plan, &bench.fence(1)).await, &[ErrorKind::Fenced]);
 }

@@ -19,11 +19,7 @@ const SIZES: [u64; 4] = [1, 7, 50, 5_000];
 /// A table whose key has these types, with a number per row beside it.
 async fn keyed(lab: &dyn Lab, types: &[LogicalType]) -> Bench {
     let names: Vec<String> = (0..types.len()).map(|i| format!("k{i}")).collect();
-    let mut columns: Vec<Column> = names
-        .iter()
-        .zip(types)
-        .map(|(name, t)| strict(name, t.clone()))
-        .collect();
+    let mut columns: Vec<Column> = names.iter().zip(types).map(|(name, t)| strict(name, t.clone())).collect();
     columns.push(strict("n", INT32));
     let key: Vec<&str> = names.iter().map(String::as_str).collect();
     Bench::create(lab, schema("keyed", columns, &key)).await
@@ -67,11 +63,8 @@ fn numbers(rows: &[Row]) -> Vec<i64> {
 async fn boundaries(bench: &Bench, size: u64) -> Vec<Key> {
     let names = bench.plan.target_key();
     let mut found: Vec<Key> = Vec::new();
-    while let Some(next) = bench
-        .source
-        .next_boundary(&bench.schema, &names, found.last(), size)
-        .await
-        .expect("a boundary")
+    while let Some(next) =
+        bench.source.next_boundary(&bench.schema, &names, found.last(), size).await.expect("a boundary")
     {
         assert!(found.last() != Some(&next), "a boundary that does not move");
         found.push(next);
@@ -91,19 +84,12 @@ fn ranges(boundaries: Vec<Key>) -> Vec<KeyRange> {
 async fn verify(bench: &Bench, held: usize) {
     let whole = bench.all().await;
     assert_eq!(whole.len(), held);
-    assert_eq!(
-        bench.source.count(&bench.schema.table).await.expect("counted"),
-        held as u64
-    );
+    assert_eq!(bench.source.count(&bench.schema.table).await.expect("counted"), held as u64);
     let order = numbers(&whole);
     assert_eq!(order.iter().collect::<BTreeSet<_>>().len(), held, "each row once");
     for size in SIZES {
         let boundaries = boundaries(bench, size).await;
-        assert_eq!(
-            boundaries.len() as u64,
-            (held.max(1) as u64 - 1) / size,
-            "boundaries at {size} rows"
-        );
+        assert_eq!(boundaries.len() as u64, (held.max(1) as u64 - 1) / size, "boundaries at {size} rows");
         let ranges = ranges(boundaries);
         let mut seen = Vec::with_capacity(held);
         for (i, range) in ranges.iter().enumerate() {
@@ -115,10 +101,7 @@ async fn verify(bench: &Bench, held: usize) {
             );
             seen.extend(numbers(&rows));
         }
-        assert_eq!(
-            seen, order,
-            "ranges of {size}, joined, are the table in its order"
-        );
+        assert_eq!(seen, order, "ranges of {size}, joined, are the table in its order");
     }
     let keys: Vec<Key> = whole.iter().map(|row| bench.plan.key_of(row)).collect();
     for (keys, order) in keys.chunks(300).zip(order.chunks(300)) {
@@ -158,37 +141,14 @@ pub async fn integer_keys(lab: &dyn Lab) {
     let mut ids: Vec<i64> = (0..90).map(|n| n * n * n).chain(odd).collect();
     let bench = check(lab, &[INT64], alone(ids.iter().copied().map(Value::Int))).await;
     ids.sort_unstable();
-    let read: Vec<Value> = bench
-        .all()
-        .await
-        .into_iter()
-        .map(|mut row| row.swap_remove(0))
-        .collect();
-    assert_eq!(
-        read,
-        ids.into_iter().map(Value::Int).collect::<Vec<_>>(),
-        "integers come in order of size"
-    );
+    let read: Vec<Value> = bench.all().await.into_iter().map(|mut row| row.swap_remove(0)).collect();
+    assert_eq!(read, ids.into_iter().map(Value::Int).collect::<Vec<_>>(), "integers come in order of size");
 }
 
 pub async fn unsigned_keys(lab: &dyn Lab) {
-    let odd = [
-        u64::MAX,
-        u64::MAX - 1,
-        1 << 63,
-        (1 << 63) - 1,
-        10_000_000_000_000_000_000,
-    ];
+    let odd = [u64::MAX, u64::MAX - 1, 1 << 63, (1 << 63) - 1, 10_000_000_000_000_000_000];
     let values = (0..60).map(|n| n * 1_000_003).chain(odd).map(Value::from_u64);
-    check(
-        lab,
-        &[LogicalType::Int {
-            bits: 64,
-            unsigned: true,
-        }],
-        alone(values),
-    )
-    .await;
+    check(lab, &[LogicalType::Int { bits: 64, unsigned: true }], alone(values)).await;
 }
 
 pub async fn text_keys(lab: &dyn Lab) {
@@ -259,25 +219,11 @@ pub async fn uuid_keys(lab: &dyn Lab) {
 }
 
 pub async fn date_keys(lab: &dyn Lab) {
-    let odd = [
-        "0000-00-00",
-        "2024-00-15",
-        "1000-01-01",
-        "9999-12-31",
-        "0001-01-01",
-    ];
+    let odd = ["0000-00-00", "2024-00-15", "1000-01-01", "9999-12-31", "0001-01-01"];
     let dates = odd.iter().map(|t| Date::parse(t).expect("a date"));
-    let days = (0..80_u8).map(|n| Date {
-        year: 2_000 + i32::from(n / 3),
-        month: 1 + n % 12,
-        day: 1 + n % 28,
-    });
-    check(
-        lab,
-        &[LogicalType::Date],
-        alone(dates.chain(days).map(Value::Date)),
-    )
-    .await;
+    let days =
+        (0..80_u8).map(|n| Date { year: 2_000 + i32::from(n / 3), month: 1 + n % 12, day: 1 + n % 28 });
+    check(lab, &[LogicalType::Date], alone(dates.chain(days).map(Value::Date))).await;
 }
 
 pub async fn date_time_keys(lab: &dyn Lab) {
@@ -289,21 +235,9 @@ pub async fn date_time_keys(lab: &dyn Lab) {
         "2024-02-29T00:00:00.000001",
     ];
     let odd = odd.iter().map(|t| DateTime::parse(t).expect("a date-time"));
-    let date = Date {
-        year: 2_024,
-        month: 2,
-        day: 29,
-    };
-    let close = (0..80_u64).map(|n| DateTime {
-        date,
-        nanos: 43_200_000_000_000 + n * 1_000,
-    });
-    check(
-        lab,
-        &[LogicalType::DateTime { fraction: 6 }],
-        alone(odd.chain(close).map(Value::DateTime)),
-    )
-    .await;
+    let date = Date { year: 2_024, month: 2, day: 29 };
+    let close = (0..80_u64).map(|n| DateTime { date, nanos: 43_200_000_000_000 + n * 1_000 });
+    check(lab, &[LogicalType::DateTime { fraction: 6 }], alone(odd.chain(close).map(Value::DateTime))).await;
 }
 
 pub async fn decimal_keys(lab: &dyn Lab) {
@@ -320,33 +254,12 @@ pub async fn decimal_keys(lab: &dyn Lab) {
     ];
     let odd = odd.iter().filter_map(|t| t.parse().ok()).map(Value::Decimal);
     let many = (0..60_i64).map(|n| decimal(&format!("{}.{:04}", n - 30, n * 13)));
-    check(
-        lab,
-        &[LogicalType::Decimal {
-            precision: 20,
-            scale: 4,
-        }],
-        alone(odd.chain(many)),
-    )
-    .await;
+    check(lab, &[LogicalType::Decimal { precision: 20, scale: 4 }], alone(odd.chain(many))).await;
 }
 
 pub async fn binary_keys(lab: &dyn Lab) {
-    let odd: [&[u8]; 9] = [
-        b"",
-        b"\0",
-        b"\0\0",
-        b"a",
-        b"A",
-        b"a ",
-        b"a\0",
-        &[0xff; 40],
-        &[0xc3, 0x28],
-    ];
-    let values = odd
-        .iter()
-        .map(|b| b.to_vec())
-        .chain((0..=255_u8).map(|b| vec![b, 255 - b]));
+    let odd: [&[u8]; 9] = [b"", b"\0", b"\0\0", b"a", b"A", b"a ", b"a\0", &[0xff; 40], &[0xc3, 0x28]];
+    let values = odd.iter().map(|b| b.to_vec()).chain((0..=255_u8).map(|b| vec![b, 255 - b]));
     check(lab, &[bytes(40)], alone(values.map(Value::Bytes))).await;
 }
 
@@ -360,22 +273,15 @@ pub async fn pairs(lab: &dyn Lab) {
 pub async fn skewed_triples(lab: &dyn Lab) {
     let keys = (0..1_000_i64).map(|n| {
         let tenant = if n % 10 == 0 { n / 10 } else { 7_000 };
-        vec![
-            Value::Int(tenant),
-            Value::Text(format!("region {}", n % 4)),
-            Value::Int(n * 31 % 1_000),
-        ]
+        vec![Value::Int(tenant), Value::Text(format!("region {}", n % 4)), Value::Int(n * 31 % 1_000)]
     });
     check(lab, &[INT64, text(20), INT64], keys.collect()).await;
 }
 
 /// The first columns are the same in all rows, the last ones differ.
 pub async fn sixteen_columns(lab: &dyn Lab) {
-    let keys = (0..128_i64).map(|n| {
-        (0..16)
-            .map(|bit| Value::Int(if bit < 9 { 1 } else { (n >> (15 - bit)) & 1 }))
-            .collect()
-    });
+    let keys = (0..128_i64)
+        .map(|n| (0..16).map(|bit| Value::Int(if bit < 9 { 1 } else { (n >> (15 - bit)) & 1 })).collect());
     check(lab, &vec![INT32; 16], keys.collect()).await;
 }
 
@@ -384,12 +290,7 @@ pub async fn an_empty_table(lab: &dyn Lab) {
 }
 
 pub async fn one_row(lab: &dyn Lab) {
-    check(
-        lab,
-        &[text(20), INT64],
-        vec![vec![Value::Text(String::new()), Value::Int(i64::MIN)]],
-    )
-    .await;
+    check(lab, &[text(20), INT64], vec![vec![Value::Text(String::new()), Value::Int(i64::MIN)]]).await;
 }
 
 /// Boundaries stay boundaries when their rows are gone, and rows that came between them are in one range.
@@ -400,10 +301,7 @@ pub async fn a_boundary_that_was_deleted(lab: &dyn Lab) {
     assert_eq!(cuts.len(), 9);
     let mut write = bench.begin().await;
     assert_eq!(write.delete(&cuts).await.expect("deleted"), 9);
-    write
-        .insert(&labelled([-5, 95, 101, 2_000]))
-        .await
-        .expect("inserted");
+    write.insert(&labelled([-5, 95, 101, 2_000])).await.expect("inserted");
     write.commit(&receipt(1, 4)).await.expect("committed");
     let mut found: Vec<Row> = Vec::new();
     for range in ranges(cuts) {
@@ -434,23 +332,16 @@ pub async fn keys_under_a_coarse_collation(lab: &dyn Lab) {
         let table = schema("coarse", vec![name, strict("n", INT64)], &["name"]);
         Bench::prepare(lab, plan_for(target.as_ref(), table)).await
     };
-    let words = ["b", "A", "c", "a", "B", "_", "aa", "AB", "ab", "Z", "z"]
-        .iter()
-        .map(|w| (*w).to_owned());
+    let words = ["b", "A", "c", "a", "B", "_", "aa", "AB", "ab", "Z", "z"].iter().map(|w| (*w).to_owned());
     let names = words.chain((0..80).map(|n| format!("{}{n}", if n % 2 == 0 { "Key" } else { "kEY" })));
     let held = fill(&bench, alone(names.map(Value::Text))).await;
     assert_eq!(held, 87, "four spellings are duplicates");
     verify(&bench, held).await;
     let other_case = |word: &str| Key(vec![Value::Text(word.to_owned())]);
-    let found = bench
-        .read(Selection::Keys(vec![other_case("C"), other_case("KEY4")]))
-        .await;
+    let found = bench.read(Selection::Keys(vec![other_case("C"), other_case("KEY4")])).await;
     assert_eq!(found.len(), 2, "found under another spelling");
     let mut write = bench.begin().await;
-    assert_eq!(
-        write.existing(&[other_case("C")]).await.expect("read").rows.len(),
-        1
-    );
+    assert_eq!(write.existing(&[other_case("C")]).await.expect("read").rows.len(), 1);
     let again = vec![vec![Value::Text("C".to_owned()), Value::Int(1)]];
     refused(write.insert(&again).await, &[model::ErrorKind::DuplicateKey]);
     assert_eq!(write.delete(&[other_case("C")]).await.expect("deleted"), 1);

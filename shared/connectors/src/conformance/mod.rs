@@ -43,9 +43,7 @@ pub trait Lab: Send + Sync {
 /// that, there is nothing to run.
 pub async fn run(lab: Option<Box<dyn Lab>>, case: impl AsyncFnOnce(&dyn Lab)) {
     let Some(lab) = lab else { return };
-    let outcome = AssertUnwindSafe(Box::pin(case(lab.as_ref())))
-        .catch_unwind()
-        .await;
+    let outcome = AssertUnwindSafe(Box::pin(case(lab.as_ref()))).catch_unwind().await;
     lab.finish().await;
     if let Err(panic) = outcome {
         std::panic::resume_unwind(panic);
@@ -117,15 +115,11 @@ mod tests {
             include_str!("values.rs"),
             include_str!("writes.rs"),
         ];
-        for case in groups
-            .iter()
-            .flat_map(|text| text.lines())
-            .filter_map(|l| l.strip_prefix("pub async fn "))
+        for case in
+            groups.iter().flat_map(|text| text.lines()).filter_map(|l| l.strip_prefix("pub async fn "))
         {
             let name = case.split('(').next().unwrap_or_default();
-            let is_listed = listed
-                .split_whitespace()
-                .any(|word| word.trim_end_matches(';') == name);
+            let is_listed = listed.split_whitespace().any(|word| word.trim_end_matches(';') == name);
             assert!(is_listed, "the case {name} is not in conformance_suite!");
         }
     }

@@ -27,46 +27,24 @@ pub async fn many_rows_come_in_batches(lab: &dyn Lab) {
     bench.insert(&rows).await;
     let slice = bench.slice(whole());
     let batches: Vec<RowBatch> = bench.source.read(&slice).try_collect().await.expect("read");
-    assert!(
-        batches.len() >= 10_000 / BATCH_ROWS_MAX,
-        "{} batches",
-        batches.len()
-    );
+    assert!(batches.len() >= 10_000 / BATCH_ROWS_MAX, "{} batches", batches.len());
     assert!(batches.iter().all(|b| b.rows.len() <= BATCH_ROWS_MAX));
-    assert!(
-        batches.iter().flat_map(|b| &b.rows).eq(&rows),
-        "rows in key order, each once"
-    );
+    assert!(batches.iter().flat_map(|b| &b.rows).eq(&rows), "rows in key order, each once");
 }
 
 pub async fn wide_rows_come_in_small_batches(lab: &dyn Lab) {
     const WIDTH: usize = 32 * 1024;
-    let long = model::LogicalType::Text {
-        max_chars: None,
-        fixed: false,
-        long: true,
-    };
-    let bench = Bench::create(
-        lab,
-        schema("wide", vec![strict("id", INT64), open("body", long)], &["id"]),
-    )
-    .await;
+    let long = model::LogicalType::Text { max_chars: None, fixed: false, long: true };
+    let bench =
+        Bench::create(lab, schema("wide", vec![strict("id", INT64), open("body", long)], &["id"])).await;
     let rows: Vec<Row> = (0..400).map(|id| row(id, &"w".repeat(WIDTH))).collect();
     bench.insert(&rows).await;
     let slice = bench.slice(whole());
     let batches: Vec<RowBatch> = bench.source.read(&slice).try_collect().await.expect("read");
     for batch in &batches {
-        assert!(
-            batch.bytes < BATCH_BYTES_MAX + 2 * WIDTH as u64,
-            "a batch of {} bytes",
-            batch.bytes
-        );
+        assert!(batch.bytes < BATCH_BYTES_MAX + 2 * WIDTH as u64, "a batch of {} bytes", batch.bytes);
     }
-    assert!(
-        batches.len() <= 5,
-        "{} batches: they are not filled",
-        batches.len()
-    );
+    assert!(batches.len() <= 5, "{} batches: they are not filled", batches.len());
     assert_eq!(batches.iter().map(|b| b.rows.len()).sum::<usize>(), rows.len());
 }
 
@@ -74,21 +52,12 @@ pub async fn key_lists_find_exactly_these_rows(lab: &dyn Lab) {
     let bench = Bench::create(lab, simple("listed")).await;
     bench.insert(&labelled(0..3_000)).await;
     let wanted: Vec<Key> = (0..4_000).step_by(3).map(key).collect();
-    let mut found: Vec<i64> = bench
-        .read(Selection::Keys(wanted))
-        .await
-        .iter()
-        .map(id_of)
-        .collect();
+    let mut found: Vec<i64> = bench.read(Selection::Keys(wanted)).await.iter().map(id_of).collect();
     found.sort_unstable();
     assert_eq!(found, (0..3_000).step_by(3).collect::<Vec<i64>>());
     assert!(bench.read(Selection::Keys(vec![key(-1)])).await.is_empty());
     assert!(bench.read(Selection::Keys(vec![])).await.is_empty());
-    assert_eq!(
-        bench.read(Selection::Keys(vec![key(7), key(7)])).await.len(),
-        1,
-        "a key named twice"
-    );
+    assert_eq!(bench.read(Selection::Keys(vec![key(7), key(7)])).await.len(), 1, "a key named twice");
 }
 
 /// A reader that stops half-way keeps nobody waiting.
@@ -104,10 +73,7 @@ pub async fn a_read_given_up_frees_its_connection(lab: &dyn Lab) {
         }
         bench.source.count(&bench.schema.table).await.expect("counted")
     };
-    assert_eq!(
-        timeout(PATIENCE, work).await.expect("no connection is lost"),
-        5_000
-    );
+    assert_eq!(timeout(PATIENCE, work).await.expect("no connection is lost"), 5_000);
 }
 
 pub async fn uncommitted_rows_are_not_seen(lab: &dyn Lab) {
@@ -116,9 +82,7 @@ pub async fn uncommitted_rows_are_not_seen(lab: &dyn Lab) {
     let mut write = bench.begin().await;
     write.insert(&labelled(10..20)).await.expect("inserted");
     write.update(&[row(1, "changed")]).await.expect("updated");
-    let seen = timeout(PATIENCE, bench.all())
-        .await
-        .expect("a reader does not wait for writers");
+    let seen = timeout(PATIENCE, bench.all()).await.expect("a reader does not wait for writers");
     assert_eq!(seen, labelled(0..10));
     write.commit(&receipt(1, 10)).await.expect("committed");
     assert_eq!(bench.all().await.len(), 20);
@@ -129,10 +93,7 @@ pub async fn what_cannot_be_decoded_is_set_aside(lab: &dyn Lab) {
     if lab.open(Role::Target).engine() != Engine::Sqlite {
         return;
     }
-    assert!(
-        lab.native_sql("CREATE TABLE loose (id INTEGER NOT NULL PRIMARY KEY, n INTEGER, d DATE)")
-            .await
-    );
+    assert!(lab.native_sql("CREATE TABLE loose (id INTEGER NOT NULL PRIMARY KEY, n INTEGER, d DATE)").await);
     assert!(
         lab.native_sql(
             "INSERT INTO loose VALUES (1, 10, '2024-01-01'), (2, 'canary-n', NULL), (3, 30, 'canary-d')"
@@ -145,10 +106,7 @@ pub async fn what_cannot_be_decoded_is_set_aside(lab: &dyn Lab) {
     let aside: Vec<_> = batches.iter().flat_map(|b| &b.undecodable).collect();
     assert_eq!(batches.iter().map(|b| b.rows.len()).sum::<usize>(), 1);
     assert_eq!(
-        aside
-            .iter()
-            .map(|r| (&r.key, r.column.as_deref()))
-            .collect::<Vec<_>>(),
+        aside.iter().map(|r| (&r.key, r.column.as_deref())).collect::<Vec<_>>(),
         [(&key(2), Some("n")), (&key(3), Some("d"))]
     );
     assert!(!format!("{aside:?}").contains("canary"), "{aside:?}");
@@ -163,17 +121,8 @@ pub async fn a_vanished_table_is_an_error(lab: &dyn Lab) {
     let kinds = [ErrorKind::UnknownTable];
     refused(bench.source.read(&slice).try_collect::<Vec<_>>().await, &kinds);
     refused(bench.source.count(&schema.table).await, &kinds);
-    refused(
-        bench
-            .source
-            .next_boundary(&schema, &bench.plan.target_key(), None, 10)
-            .await,
-        &kinds,
-    );
+    refused(bench.source.next_boundary(&schema, &bench.plan.target_key(), None, 10).await, &kinds);
     let mut slice = bench.slice(whole());
     slice.columns = [strict("no such column", INT64)].into();
-    refused(
-        bench.source.read(&slice).try_collect::<Vec<_>>().await,
-        &[ErrorKind::UnknownColumn],
-    );
+    refused(bench.source.read(&slice).try_collect::<Vec<_>>().await, &[ErrorKind::UnknownColumn]);
 }

@@ -39,10 +39,7 @@ pub async fn a_server_says_what_it_is(lab: &dyn Lab) {
     let info = target.server().await.expect("reached");
     assert!(!info.version.is_empty());
     assert!(info.writable, "the target takes writes");
-    assert_eq!(
-        lab.open(Role::Source).server().await.expect("reached").version,
-        info.version
-    );
+    assert_eq!(lab.open(Role::Source).server().await.expect("reached").version, info.version);
 }
 
 pub async fn created_tables_read_back(lab: &dyn Lab) {
@@ -56,40 +53,18 @@ pub async fn created_tables_read_back(lab: &dyn Lab) {
     assert_eq!(bench.schema.columns.len(), bench.plan.columns.len());
     for (made, plan) in bench.schema.columns.iter().zip(&bench.plan.columns) {
         let wanted = &plan.target;
-        assert_eq!(
-            (&made.name, &made.logical),
-            (&wanted.name, &wanted.logical),
-            "native {}",
-            made.native
-        );
-        assert_eq!(
-            (made.nullable, made.generated),
-            (plan.source.nullable, false),
-            "{}",
-            made.name
-        );
+        assert_eq!((&made.name, &made.logical), (&wanted.name, &wanted.logical), "native {}", made.native);
+        assert_eq!((made.nullable, made.generated), (plan.source.nullable, false), "{}", made.name);
         // What the engine made for a column of its own, it makes again: columns do not drift from copy to copy.
-        assert_eq!(
-            bench.target.column_for(made).logical,
-            made.logical,
-            "native {}",
-            made.native
-        );
+        assert_eq!(bench.target.column_for(made).logical, made.logical, "native {}", made.native);
     }
 }
 
 pub async fn preparing_twice_changes_nothing(lab: &dyn Lab) {
     let bench = Bench::create(lab, simple("twice")).await;
     bench.insert(&labelled(0..3)).await;
-    bench
-        .target
-        .prepare(&bench.plan, INSTALL, Turn(1))
-        .await
-        .expect("prepared again");
-    lab.open(Role::Target)
-        .prepare(&bench.plan, INSTALL, Turn(1))
-        .await
-        .expect("prepared by another process");
+    bench.target.prepare(&bench.plan, INSTALL, Turn(1)).await.expect("prepared again");
+    lab.open(Role::Target).prepare(&bench.plan, INSTALL, Turn(1)).await.expect("prepared by another process");
     assert_eq!(bench.all().await, labelled(0..3));
 }
 
@@ -108,13 +83,7 @@ pub async fn a_missing_table_is_not_made_unasked(lab: &dyn Lab) {
         target.prepare(&plan, INSTALL, Turn(1)).await?;
         let plan = Arc::new(plan.clone());
         let (run, chunk) = (RunId::generate(), ChunkId::generate());
-        let fence = Fence {
-            install: INSTALL,
-            run,
-            turn: Turn(1),
-            chunk,
-            attempt: Attempt(1),
-        };
+        let fence = Fence { install: INSTALL, run, turn: Turn(1), chunk, attempt: Attempt(1) };
         target.begin(&plan, &fence).await?.insert(&labelled(0..1)).await
     };
     refused(wrote.await, &[ErrorKind::UnknownTable]);
@@ -124,22 +93,13 @@ pub async fn a_missing_table_is_not_made_unasked(lab: &dyn Lab) {
 /// A table of this name, all of whose columns and whose index are evil, too.
 fn evil_table(name: &str) -> TableSchema {
     let mut columns = vec![strict(EVIL[3], INT64), strict(EVIL[5], text(20))];
-    let others = EVIL
-        .iter()
-        .filter(|name| !columns.iter().any(|c| c.name == **name));
+    let others = EVIL.iter().filter(|name| !columns.iter().any(|c| c.name == **name));
     let others: Vec<Column> = others.map(|name| open(name, INT64)).collect();
     columns.extend(others);
     let name_of_index = format!("i {}", &name[..name.len().min(7)]);
     let columns_of_index = vec![columns[4].name.clone()];
-    let index = Index {
-        name: name_of_index,
-        columns: columns_of_index,
-        unique: true,
-    };
-    TableSchema {
-        indexes: vec![index],
-        ..schema(name, columns, &[EVIL[3], EVIL[5]])
-    }
+    let index = Index { name: name_of_index, columns: columns_of_index, unique: true };
+    TableSchema { indexes: vec![index], ..schema(name, columns, &[EVIL[3], EVIL[5]]) }
 }
 
 /// Every operation there is, on a table of this name.
@@ -160,16 +120,10 @@ async fn check_all_operations(lab: &dyn Lab, name: &str) {
     assert_eq!(found.rows, [row.clone()]);
     write.commit(&receipt(1, 0)).await.expect("committed");
 
-    assert_eq!(
-        bench.read(Selection::Keys(vec![key.clone()])).await,
-        [row.clone()]
-    );
+    assert_eq!(bench.read(Selection::Keys(vec![key.clone()])).await, [row.clone()]);
     assert_eq!(bench.all().await, [row]);
     let names = bench.plan.target_key();
-    let next = bench
-        .source
-        .next_boundary(&bench.schema, &names, Some(&key), 1)
-        .await;
+    let next = bench.source.next_boundary(&bench.schema, &names, Some(&key), 1).await;
     assert_eq!(next, Ok(None));
     assert_eq!(bench.source.count(&bench.schema.table).await, Ok(1));
     assert_eq!(bench.begin().await.delete(&[key]).await, Ok(1));
@@ -187,20 +141,11 @@ pub async fn evil_names_round_trip(lab: &dyn Lab) {
 
 pub async fn tables_are_sorted_and_only_the_users(lab: &dyn Lab) {
     for name in ["zebra", "apple", "mango"] {
-        Bench::create(lab, simple(name))
-            .await
-            .insert(&labelled(0..1))
-            .await;
+        Bench::create(lab, simple(name)).await.insert(&labelled(0..1)).await;
     }
     lab.native_sql("CREATE VIEW a_view AS SELECT id FROM apple").await;
-    let names: Vec<String> = lab
-        .open(Role::Source)
-        .tables()
-        .await
-        .expect("listed")
-        .into_iter()
-        .map(|t| t.name)
-        .collect();
+    let names: Vec<String> =
+        lab.open(Role::Source).tables().await.expect("listed").into_iter().map(|t| t.name).collect();
     assert_eq!(names, ["apple", "mango", "zebra"]);
 }
 
@@ -215,10 +160,7 @@ pub async fn a_generated_column_is_read_and_never_written(lab: &dyn Lab) {
     assert_eq!(generated, [false, false, true, true]);
     let mut write = bench.begin().await;
     let of = |numbers: [i64; 4]| numbers.map(Value::Int).to_vec();
-    write
-        .insert(&[of([1, 10, 0, 0]), of([2, 20, 0, 0])])
-        .await
-        .expect("inserted");
+    write.insert(&[of([1, 10, 0, 0]), of([2, 20, 0, 0])]).await.expect("inserted");
     write.update(&[of([2, 30, 0, 0])]).await.expect("updated");
     write.commit(&receipt(1, 2)).await.expect("committed");
     assert_eq!(bench.all().await, [of([1, 10, 11, 20]), of([2, 30, 31, 60])]);
@@ -226,41 +168,19 @@ pub async fn a_generated_column_is_read_and_never_written(lab: &dyn Lab) {
 
 /// Without a primary key, a unique index without NULLs tells rows apart.
 pub async fn a_unique_index_serves_as_key(lab: &dyn Lab) {
-    let columns = vec![
-        strict("id", INT64),
-        strict("code", text(10)),
-        open("note", text(10)),
-    ];
+    let columns = vec![strict("id", INT64), strict("code", text(10)), open("note", text(10))];
     let unique = Index {
         name: "by_id_code".to_owned(),
         columns: vec!["id".to_owned(), "code".to_owned()],
         unique: true,
     };
-    let table = TableSchema {
-        indexes: vec![unique],
-        ..schema("keyless", columns, &[])
-    };
+    let table = TableSchema { indexes: vec![unique], ..schema("keyless", columns, &[]) };
     let bench = Bench::create(lab, table).await;
-    assert_eq!(
-        bench.target.build_indexes(&bench.plan).await.expect("built"),
-        Vec::<String>::new()
-    );
-    let described = bench
-        .source
-        .describe(&bench.schema.table)
-        .await
-        .expect("described")
-        .expect("there");
+    assert_eq!(bench.target.build_indexes(&bench.plan).await.expect("built"), Vec::<String>::new());
+    let described = bench.source.describe(&bench.schema.table).await.expect("described").expect("there");
     assert_eq!(described.key(), Some(bench.plan.target_key()));
-    let rows: Vec<_> = (0..50)
-        .map(|n| {
-            vec![
-                Value::Int(n / 10),
-                Value::Text(format!("c{}", n % 10)),
-                Value::Null,
-            ]
-        })
-        .collect();
+    let rows: Vec<_> =
+        (0..50).map(|n| vec![Value::Int(n / 10), Value::Text(format!("c{}", n % 10)), Value::Null]).collect();
     bench.insert(&rows).await;
     let mut clash = bench.begin().await;
     refused(clash.insert(&rows[7..8]).await, &[ErrorKind::DuplicateKey]);
@@ -284,12 +204,7 @@ pub async fn a_table_without_key_is_copied_whole(lab: &dyn Lab) {
     let columns = vec![open("n", INT64), open("b", bytes(20))];
     let bench = Bench::create(lab, schema("log", columns, &[])).await;
     let line = |n: i64| vec![Value::Int(n), Value::Null];
-    let rows = [
-        vec![line(1); 3],
-        vec![line(2)],
-        vec![vec![Value::Null, Value::Null]; 2],
-    ]
-    .concat();
+    let rows = [vec![line(1); 3], vec![line(2)], vec![vec![Value::Null, Value::Null]; 2]].concat();
     bench.insert(&rows).await;
     let mut found = bench.all().await;
     found.retain(|row| !row[0].is_null());

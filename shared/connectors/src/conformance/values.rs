@@ -15,22 +15,13 @@ const RANDOM_ROWS: i64 = 400;
 /// Writes each value in a row of its own and reads all of them back.
 async fn check(lab: &dyn Lab, cells: Vec<Cell>) {
     let mut columns = vec![strict("id", INT64)];
-    columns.extend(
-        cells
-            .iter()
-            .enumerate()
-            .map(|(i, cell)| open(&format!("c{i}"), cell.logical.clone())),
-    );
+    columns.extend(cells.iter().enumerate().map(|(i, cell)| open(&format!("c{i}"), cell.logical.clone())));
     let bench = Bench::create(lab, schema("value_matrix", columns, &["id"])).await;
     let mut write = bench.begin().await;
     let mut expected = BTreeMap::new();
     let (mut id, mut wrongly_refused) = (0, Vec::new());
     for (place, cell) in cells.iter().enumerate() {
-        let values = cell
-            .plain
-            .iter()
-            .map(|v| (v, true))
-            .chain(cell.odd.iter().map(|v| (v, false)));
+        let values = cell.plain.iter().map(|v| (v, true)).chain(cell.odd.iter().map(|v| (v, false)));
         for (value, must) in values.chain([(&Value::Null, true)]) {
             id += 1;
             let mut row = vec![Value::Null; cells.len() + 1];
@@ -43,16 +34,9 @@ async fn check(lab: &dyn Lab, cells: Vec<Cell>) {
             }
         }
     }
-    write
-        .commit(&receipt(1, expected.len() as u64))
-        .await
-        .expect("committed");
+    write.commit(&receipt(1, expected.len() as u64)).await.expect("committed");
     bench.holds(&expected).await;
-    assert!(
-        wrongly_refused.is_empty(),
-        "must be held:\n{}",
-        wrongly_refused.join("\n")
-    );
+    assert!(wrongly_refused.is_empty(), "must be held:\n{}", wrongly_refused.join("\n"));
 }
 
 pub async fn integers_and_booleans(lab: &dyn Lab) {
@@ -105,16 +89,8 @@ pub async fn uuids(lab: &dyn Lab) {
 
 pub async fn large_values(lab: &dyn Lab) {
     const MIB: usize = 1024 * 1024;
-    let text = LogicalType::Text {
-        max_chars: None,
-        fixed: false,
-        long: true,
-    };
-    let bytes = LogicalType::Bytes {
-        max_bytes: None,
-        fixed: false,
-        long: true,
-    };
+    let text = LogicalType::Text { max_chars: None, fixed: false, long: true };
+    let bytes = LogicalType::Bytes { max_bytes: None, fixed: false, long: true };
     let document = format!("{{\"a\": \"{}\"}}", "x".repeat(MIB));
     let all: Vec<u8> = (0..=255_u8).cycle().take(MIB).collect();
     let cells = vec![
@@ -127,16 +103,8 @@ pub async fn large_values(lab: &dyn Lab) {
             ],
             odd: vec![Value::Text("\0".repeat(MIB))],
         },
-        Cell {
-            logical: bytes,
-            plain: vec![Value::Bytes(all)],
-            odd: vec![],
-        },
-        Cell {
-            logical: LogicalType::Json,
-            plain: vec![Value::Json(document)],
-            odd: vec![],
-        },
+        Cell { logical: bytes, plain: vec![Value::Bytes(all)], odd: vec![] },
+        Cell { logical: LogicalType::Json, plain: vec![Value::Json(document)], odd: vec![] },
     ];
     check(lab, cells).await;
 }
@@ -145,12 +113,7 @@ pub async fn large_values(lab: &dyn Lab) {
 pub async fn random_rows(lab: &dyn Lab) {
     let types = samples::every_type();
     let mut columns = vec![strict("id", INT64)];
-    columns.extend(
-        types
-            .iter()
-            .enumerate()
-            .map(|(i, logical)| open(&format!("c{i}"), logical.clone())),
-    );
+    columns.extend(types.iter().enumerate().map(|(i, logical)| open(&format!("c{i}"), logical.clone())));
     let bench = Bench::create(lab, schema("random_rows", columns, &["id"])).await;
     let mut dice = Dice::new(0x51_9c11);
     let (mut expected, mut refused) = (BTreeMap::new(), 0);
@@ -173,21 +136,13 @@ pub async fn random_rows(lab: &dyn Lab) {
             Err(_) => refused += types.len(),
         }
     }
-    write
-        .commit(&receipt(1, expected.len() as u64))
-        .await
-        .expect("committed");
+    write.commit(&receipt(1, expected.len() as u64)).await.expect("committed");
     let cells = usize::try_from(RANDOM_ROWS).expect("small") * types.len();
-    assert!(
-        refused * 10 < cells,
-        "{refused} of {cells} random values were refused"
-    );
+    assert!(refused * 10 < cells, "{refused} of {cells} random values were refused");
     bench.holds(&expected).await;
 }
 
 /// `simple` rows, for cases that need values of no interest.
 pub(super) fn labelled(ids: impl IntoIterator<Item = i64>) -> Vec<model::Row> {
-    ids.into_iter()
-        .map(|id| row(id, &format!("label {id}")))
-        .collect()
+    ids.into_iter().map(|id| row(id, &format!("label {id}"))).collect()
 }

@@ -17,36 +17,18 @@ const CANARY: &str = "canary-4f1c";
 
 /// People with a unique e-mail address.
 fn people() -> TableSchema {
-    let columns = vec![
-        strict("id", INT64),
-        open("email", text(40)),
-        strict("name", text(5)),
-    ];
-    let email = Index {
-        name: "people_email".to_owned(),
-        columns: vec!["email".to_owned()],
-        unique: true,
-    };
-    TableSchema {
-        indexes: vec![email],
-        ..schema("people", columns, &["id"])
-    }
+    let columns = vec![strict("id", INT64), open("email", text(40)), strict("name", text(5))];
+    let email = Index { name: "people_email".to_owned(), columns: vec!["email".to_owned()], unique: true };
+    TableSchema { indexes: vec![email], ..schema("people", columns, &["id"]) }
 }
 
 fn person(id: i64, email: &str, name: &str) -> Row {
-    vec![
-        Value::Int(id),
-        Value::Text(email.to_owned()),
-        Value::Text(name.to_owned()),
-    ]
+    vec![Value::Int(id), Value::Text(email.to_owned()), Value::Text(name.to_owned())]
 }
 
 async fn people_bench(lab: &dyn Lab, rows: &[Row]) -> Bench {
     let bench = Bench::create(lab, people()).await;
-    assert_eq!(
-        bench.target.build_indexes(&bench.plan).await.expect("built"),
-        Vec::<String>::new()
-    );
+    assert_eq!(bench.target.build_indexes(&bench.plan).await.expect("built"), Vec::<String>::new());
     bench.insert(rows).await;
     bench
 }
@@ -61,33 +43,20 @@ pub async fn a_duplicate_refuses_the_whole_insert(lab: &dyn Lab) {
     let mut write = bench.begin().await;
     write.insert(&[row(1, "one")]).await.expect("inserted");
     refused(
-        write
-            .insert(&[row(2, "two"), row(5, "again"), row(3, "three")])
-            .await,
+        write.insert(&[row(2, "two"), row(5, "again"), row(3, "three")]).await,
         &[ErrorKind::DuplicateKey],
     );
-    refused(
-        write.insert(&[row(8, "twice"), row(8, "in one insert")]).await,
-        &[ErrorKind::DuplicateKey],
-    );
-    write
-        .insert(&[row(3, "three")])
-        .await
-        .expect("the transaction goes on");
+    refused(write.insert(&[row(8, "twice"), row(8, "in one insert")]).await, &[ErrorKind::DuplicateKey]);
+    write.insert(&[row(3, "three")]).await.expect("the transaction goes on");
     write.commit(&receipt(1, 2)).await.expect("committed");
-    bench
-        .holds(&by_id(vec![row(1, "one"), row(3, "three"), row(5, "five")]))
-        .await;
+    bench.holds(&by_id(vec![row(1, "one"), row(3, "three"), row(5, "five")])).await;
 }
 
 pub async fn a_null_refuses_the_whole_insert(lab: &dyn Lab) {
     let bench = people_bench(lab, &[]).await;
     let mut write = bench.begin().await;
     let nameless = vec![Value::Int(2), Value::Null, Value::Null];
-    let error = refused(
-        write.insert(&[person(1, "a", "ann"), nameless]).await,
-        &[ErrorKind::NotNull],
-    );
+    let error = refused(write.insert(&[person(1, "a", "ann"), nameless]).await, &[ErrorKind::NotNull]);
     assert!(!error.to_string().contains("ann"), "{error}");
     write
         .insert(&[vec![Value::Int(3), Value::Null, Value::Text("cy".to_owned())]])
@@ -100,23 +69,10 @@ pub async fn a_null_refuses_the_whole_insert(lab: &dyn Lab) {
     write.commit(&receipt(1, 2)).await.expect("committed");
     assert_eq!(by_id(bench.all().await).into_keys().collect::<Vec<_>>(), [3, 4]);
     // A key is never NULL, whatever the engine thinks of NULLs in keys of text.
-    let keyed = Bench::create(
-        lab,
-        schema(
-            "keyed_by_text",
-            vec![strict("k", text(9)), open("n", INT64)],
-            &["k"],
-        ),
-    )
-    .await;
-    refused(
-        keyed
-            .begin()
-            .await
-            .insert(&[vec![Value::Null, Value::Int(1)]])
-            .await,
-        &[ErrorKind::NotNull],
-    );
+    let keyed =
+        Bench::create(lab, schema("keyed_by_text", vec![strict("k", text(9)), open("n", INT64)], &["k"]))
+            .await;
+    refused(keyed.begin().await.insert(&[vec![Value::Null, Value::Int(1)]]).await, &[ErrorKind::NotNull]);
 }
 
 /// `convert` keeps long texts from ever coming this far; if one does, it is refused or kept whole.
@@ -127,22 +83,14 @@ pub async fn a_long_text_is_refused_or_kept(lab: &dyn Lab) {
     match write.insert(&[person(1, "a", "ann"), long]).await {
         Ok(()) => drop(write.delete(&[key(1)]).await.expect("deleted")),
         Err(error) => {
-            assert!(
-                matches!(error.kind, ErrorKind::TooLong | ErrorKind::Check),
-                "{error}"
-            );
+            assert!(matches!(error.kind, ErrorKind::TooLong | ErrorKind::Check), "{error}");
             assert!(!format!("{error} {error:?}").contains(CANARY), "{error:?}");
         }
     }
-    write
-        .insert(&[person(3, "c", "cy")])
-        .await
-        .expect("the transaction goes on");
+    write.insert(&[person(3, "c", "cy")]).await.expect("the transaction goes on");
     write.commit(&receipt(1, 1)).await.expect("committed");
     for row in bench.all().await {
-        let Value::Text(name) = &row[2] else {
-            panic!("a name is text")
-        };
+        let Value::Text(name) = &row[2] else { panic!("a name is text") };
         assert!(name == "cy" || name.ends_with(CANARY), "a name was cut to {name}");
     }
 }
@@ -153,51 +101,32 @@ pub async fn a_second_unique_index_guards_its_rows(lab: &dyn Lab) {
     let bench = people_bench(lab, &before).await;
     let mut write = bench.begin().await;
     refused(
-        write
-            .insert(&[person(3, "c@x", "cy"), person(4, "a@x", "eve")])
-            .await,
+        write.insert(&[person(3, "c@x", "cy"), person(4, "a@x", "eve")]).await,
         &[ErrorKind::DuplicateKey],
     );
     write.insert(&[person(3, "c@x", "cy")]).await.expect("inserted");
     write.commit(&receipt(1, 1)).await.expect("committed");
-    bench
-        .holds(&by_id([&before[..], &[person(3, "c@x", "cy")]].concat()))
-        .await;
+    bench.holds(&by_id([&before[..], &[person(3, "c@x", "cy")]].concat())).await;
 }
 
 pub async fn a_refused_update_changes_nothing(lab: &dyn Lab) {
-    let before = vec![
-        person(1, "a@x", "ann"),
-        person(2, "b@x", "bob"),
-        person(3, "c@x", "cy"),
-    ];
+    let before = vec![person(1, "a@x", "ann"), person(2, "b@x", "bob"), person(3, "c@x", "cy")];
     let bench = people_bench(lab, &before).await;
     let mut write = bench.begin().await;
     let clash = [person(3, "new@x", "cyd"), person(2, "a@x", "bob")];
     refused(write.update(&clash).await, &[ErrorKind::DuplicateKey]);
-    let nulled = [
-        person(3, "new@x", "cyd"),
-        vec![Value::Int(1), Value::Null, Value::Null],
-    ];
+    let nulled = [person(3, "new@x", "cyd"), vec![Value::Int(1), Value::Null, Value::Null]];
     refused(write.update(&nulled).await, &[ErrorKind::NotNull]);
-    write
-        .insert(&[person(4, "d@x", "di")])
-        .await
-        .expect("the transaction goes on");
+    write.insert(&[person(4, "d@x", "di")]).await.expect("the transaction goes on");
     write.commit(&receipt(1, 1)).await.expect("committed");
-    bench
-        .holds(&by_id([before, vec![person(4, "d@x", "di")]].concat()))
-        .await;
+    bench.holds(&by_id([before, vec![person(4, "d@x", "di")]].concat())).await;
 }
 
 pub async fn update_touches_only_its_rows(lab: &dyn Lab) {
     let before: Vec<Row> = (0..1_500).map(|n| person(n, &format!("{n}@x"), "old")).collect();
     let bench = people_bench(lab, &before).await;
     let mut expected = by_id(before);
-    let changed: Vec<Row> = (0..1_500)
-        .step_by(3)
-        .map(|n| person(n, &format!("{n}@y"), "new"))
-        .collect();
+    let changed: Vec<Row> = (0..1_500).step_by(3).map(|n| person(n, &format!("{n}@y"), "new")).collect();
     expected.extend(by_id(changed.clone()));
     let mut write = bench.begin().await;
     write.update(&changed).await.expect("updated");
@@ -231,24 +160,14 @@ pub async fn nothing_to_write_is_fine(lab: &dyn Lab) {
     // A table of nothing but its key has nothing to update.
     let bare = Bench::create(lab, schema("bare", vec![strict("id", INT64)], &["id"])).await;
     bare.insert(&[vec![Value::Int(1)]]).await;
-    bare.begin()
-        .await
-        .update(&[vec![Value::Int(1)]])
-        .await
-        .expect("nothing to update");
+    bare.begin().await.update(&[vec![Value::Int(1)]]).await.expect("nothing to update");
     assert_eq!(bare.all().await, [[Value::Int(1)]]);
 }
 
 pub async fn existing_finds_exactly_these_keys(lab: &dyn Lab) {
     let columns = vec![strict("a", text(20)), strict("b", INT64), open("n", INT64)];
     let bench = Bench::create(lab, schema("composite", columns, &["a", "b"])).await;
-    let of = |a: i64, b: i64| {
-        vec![
-            Value::Text(format!("a{a}")),
-            Value::Int(b),
-            Value::Int(a * 100 + b),
-        ]
-    };
+    let of = |a: i64, b: i64| vec![Value::Text(format!("a{a}")), Value::Int(b), Value::Int(a * 100 + b)];
     let rows: Vec<Row> = (0..20).flat_map(|a| (0..20).map(move |b| of(a, b))).collect();
     bench.insert(&rows).await;
     // Crosswise pairs, of which a careless `a IN (..) AND b IN (..)` would find more.
@@ -264,10 +183,7 @@ pub async fn existing_finds_exactly_these_keys(lab: &dyn Lab) {
     wanted.sort_by_key(|row| format!("{:?}", row[2]));
     assert_eq!(found, wanted);
     let fresh = of(50, 1);
-    write
-        .insert(std::slice::from_ref(&fresh))
-        .await
-        .expect("inserted");
+    write.insert(std::slice::from_ref(&fresh)).await.expect("inserted");
     let own = write.existing(&[bench.plan.key_of(&fresh)]).await.expect("read");
     assert_eq!(own.rows, [fresh], "a transaction sees its own rows");
 }
@@ -286,20 +202,9 @@ pub async fn long_key_lists(lab: &dyn Lab) {
 
 /// Drivers put values into their messages; ours name the kind, the table and the constraint.
 pub async fn errors_carry_no_value(lab: &dyn Lab) {
-    let columns = vec![
-        strict("id", text(40)),
-        open("email", text(40)),
-        strict("name", text(5)),
-    ];
-    let email = Index {
-        name: "mail_once".to_owned(),
-        columns: vec!["email".to_owned()],
-        unique: true,
-    };
-    let table = TableSchema {
-        indexes: vec![email],
-        ..schema("secrets", columns, &["id"])
-    };
+    let columns = vec![strict("id", text(40)), open("email", text(40)), strict("name", text(5))];
+    let email = Index { name: "mail_once".to_owned(), columns: vec!["email".to_owned()], unique: true };
+    let table = TableSchema { indexes: vec![email], ..schema("secrets", columns, &["id"]) };
     let bench = Bench::create(lab, table).await;
     bench.target.build_indexes(&bench.plan).await.expect("built");
     let word = |s: &str| Value::Text(s.to_owned());
@@ -309,10 +214,7 @@ pub async fn errors_carry_no_value(lab: &dyn Lab) {
     let same_mail = vec![word("other"), known[1].clone(), word("eve")];
     let nulled = vec![word(&format!("2 {CANARY}")), word("m"), Value::Null];
     for bad in [known, same_mail, nulled] {
-        let error = refused(
-            write.insert(&[bad]).await,
-            &[ErrorKind::DuplicateKey, ErrorKind::NotNull],
-        );
+        let error = refused(write.insert(&[bad]).await, &[ErrorKind::DuplicateKey, ErrorKind::NotNull]);
         let failure = error.failure();
         let shown = format!("{error} {error:?} {failure} {failure:?}");
         assert!(!shown.contains(CANARY), "{shown}");
@@ -322,20 +224,12 @@ pub async fn errors_carry_no_value(lab: &dyn Lab) {
 
 /// As many rows and bytes as a batch may have, at their worst: every byte needs an escape.
 pub async fn a_full_batch_is_one_insert(lab: &dyn Lab) {
-    let columns = vec![
-        strict("id", INT64),
-        open("quotes", text(4_000)),
-        open("binary", bytes(4_000)),
-    ];
+    let columns = vec![strict("id", INT64), open("quotes", text(4_000)), open("binary", bytes(4_000))];
     let bench = Bench::create(lab, schema("full_batch", columns, &["id"])).await;
     let columns: Arc<[Column]> = bench.schema.columns.clone().into();
     let mut batch = RowBatch::new(columns);
     for id in 0.. {
-        batch.push(vec![
-            Value::Int(id),
-            Value::Text("'".repeat(2_100)),
-            Value::Bytes(vec![0xff; 2_100]),
-        ]);
+        batch.push(vec![Value::Int(id), Value::Text("'".repeat(2_100)), Value::Bytes(vec![0xff; 2_100])]);
         if batch.is_full(BATCH_ROWS_MAX, BATCH_BYTES_MAX) {
             break;
         }
@@ -343,9 +237,6 @@ pub async fn a_full_batch_is_one_insert(lab: &dyn Lab) {
     let mut write = bench.begin().await;
     write.insert(&batch.rows).await.expect("inserted");
     write.update(&batch.rows[..10]).await.expect("updated");
-    write
-        .commit(&receipt(1, batch.rows.len() as u64))
-        .await
-        .expect("committed");
+    write.commit(&receipt(1, batch.rows.len() as u64)).await.expect("committed");
     assert_eq!(bench.all().await, batch.rows);
 }

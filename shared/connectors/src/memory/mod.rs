@@ -66,22 +66,14 @@ impl Memory {
     pub fn named(name: &str) -> Self {
         let mut databases = DATABASES.lock().unwrap_or_else(PoisonError::into_inner);
         let database = databases.entry(name.to_owned()).or_insert_with(|| {
-            Arc::new(Database {
-                name: name.to_owned(),
-                state: Mutex::default(),
-                turnstile: Arc::default(),
-            })
+            Arc::new(Database { name: name.to_owned(), state: Mutex::default(), turnstile: Arc::default() })
         });
-        Self {
-            database: database.clone(),
-        }
+        Self { database: database.clone() }
     }
 
     /// Makes an empty table with all its indexes; one of the same name is gone.
     pub fn create_table(&self, schema: TableSchema) {
-        self.database
-            .state()
-            .publish(&schema.table.clone(), Arc::new(Table::new(schema)));
+        self.database.state().publish(&schema.table.clone(), Arc::new(Table::new(schema)));
     }
 
     /// Drops a table, whoever is using it.
@@ -100,11 +92,7 @@ impl Memory {
             let key = data.schema().key().unwrap_or_default();
             let places = data.places(&key).unwrap_or_default();
             let key = Key(places.iter().map(|place| row[*place].clone()).collect());
-            for at in if places.is_empty() {
-                Vec::new()
-            } else {
-                data.positions(&places, &[key])
-            } {
+            for at in if places.is_empty() { Vec::new() } else { data.positions(&places, &[key]) } {
                 data.remove(&at);
             }
             data.insert(row).map(|_| ())
@@ -118,9 +106,7 @@ impl Memory {
     /// The table is missing.
     pub async fn remove(&self, table: &TableRef, key: &Key) -> Result<()> {
         self.edit(table, &format!("remove from {table}"), |data| {
-            let places = data
-                .places(&data.schema().key().unwrap_or_default())
-                .unwrap_or_default();
+            let places = data.places(&data.schema().key().unwrap_or_default()).unwrap_or_default();
             for at in data.positions(&places, std::slice::from_ref(key)) {
                 data.remove(&at);
             }
@@ -133,9 +119,7 @@ impl Memory {
     #[must_use]
     pub fn rows(&self, table: &TableRef) -> Vec<Row> {
         let data = self.database.state().tables.get(table).cloned();
-        data.map_or_else(Vec::new, |data| {
-            data.rows().map(|row| row.as_ref().clone()).collect()
-        })
+        data.map_or_else(Vec::new, |data| data.rows().map(|row| row.as_ref().clone()).collect())
     }
 
     /// Changes a copy of the table and publishes it if nothing failed.
@@ -158,25 +142,18 @@ impl Memory {
         let table = self.database.state().table(&slice.table.table, operation)?;
         let unknown = |name: String| unknown_column(operation, &name);
         let key = table.places(&slice.key).map_err(unknown)?;
-        let places = table
-            .places(slice.columns.iter().map(|c| &c.name))
-            .map_err(unknown)?;
+        let places = table.places(slice.columns.iter().map(|c| &c.name)).map_err(unknown)?;
         let rows = match &slice.rows {
             Selection::Range(range) => table.range(&key, range),
             Selection::Keys(keys) => table.at(&key, keys),
         };
-        Ok(rows
-            .iter()
-            .map(|row| places.iter().map(|place| row[*place].clone()).collect())
-            .collect())
+        Ok(rows.iter().map(|row| places.iter().map(|place| row[*place].clone()).collect()).collect())
     }
 }
 
 impl fmt::Debug for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Memory")
-            .field("name", &self.database.name)
-            .finish_non_exhaustive()
+        f.debug_struct("Memory").field("name", &self.database.name).finish_non_exhaustive()
     }
 }
 
@@ -231,9 +208,7 @@ impl State {
     /// Keeps the fence and, if none is there, the receipt of a transaction that commits.
     fn settle(&mut self, fence: &Fence, receipt: &Receipt) {
         self.attempts.insert(chunk_of(fence), fence.attempt);
-        self.receipts
-            .entry(chunk_of(fence))
-            .or_insert_with(|| receipt.clone());
+        self.receipts.entry(chunk_of(fence)).or_insert_with(|| receipt.clone());
     }
 }
 
@@ -256,12 +231,7 @@ impl Source for Memory {
     }
 
     async fn server(&self) -> Result<ServerInfo> {
-        Ok(ServerInfo {
-            version: "memory".to_owned(),
-            writable: true,
-            encrypted: None,
-            notes: Vec::new(),
-        })
+        Ok(ServerInfo { version: "memory".to_owned(), writable: true, encrypted: None, notes: Vec::new() })
     }
 
     async fn tables(&self) -> Result<Vec<TableRef>> {
@@ -270,10 +240,7 @@ impl Source for Memory {
 
     async fn describe(&self, table: &TableRef) -> Result<Option<TableSchema>> {
         let found = self.database.state().tables.get(table).cloned();
-        Ok(found.map(|data| TableSchema {
-            row_estimate: Some(data.len()),
-            ..data.schema().clone()
-        }))
+        Ok(found.map(|data| TableSchema { row_estimate: Some(data.len()), ..data.schema().clone() }))
     }
 
     async fn next_boundary(
@@ -285,19 +252,13 @@ impl Source for Memory {
     ) -> Result<Option<Key>> {
         let operation = format!("find a boundary of {}", table.table);
         let data = self.database.state().table(&table.table, &operation)?;
-        let places = data
-            .places(key)
-            .map_err(|name| unknown_column(&operation, &name))?;
+        let places = data.places(key).map_err(|name| unknown_column(&operation, &name))?;
         let row = data.nth(&places, from, rows);
         Ok(row.map(|row| Key(places.iter().map(|place| row[*place].clone()).collect())))
     }
 
     async fn count(&self, table: &TableRef) -> Result<u64> {
-        Ok(self
-            .database
-            .state()
-            .table(table, &format!("count {table}"))?
-            .len())
+        Ok(self.database.state().table(table, &format!("count {table}"))?.len())
     }
 
     fn read<'a>(&'a self, slice: &'a Slice) -> BoxStream<'a, Result<RowBatch>> {
@@ -314,10 +275,7 @@ impl Source for Memory {
 impl Target for Memory {
     fn column_for(&self, source: &Column) -> Column {
         let collation = source.collation.clone().filter(|name| name == NOCASE);
-        Column {
-            collation,
-            ..Column::new(source.name.clone(), source.logical.clone(), source.nullable)
-        }
+        Column { collation, ..Column::new(source.name.clone(), source.logical.clone(), source.nullable) }
     }
 
     fn admits(&self, value: &Value, column: &Column) -> std::result::Result<(), ConvertError> {
@@ -341,16 +299,8 @@ impl Target for Memory {
     }
 
     async fn begin(&self, plan: &Arc<TablePlan>, fence: &Fence) -> Result<Box<dyn ChunkWrite>> {
-        let turnstile = self
-            .database
-            .enter(&format!("begin on {}", plan.target.table))
-            .await?;
-        Ok(Box::new(MemoryWrite::new(
-            self.database.clone(),
-            turnstile,
-            plan,
-            fence,
-        )?))
+        let turnstile = self.database.enter(&format!("begin on {}", plan.target.table)).await?;
+        Ok(Box::new(MemoryWrite::new(self.database.clone(), turnstile, plan, fence)?))
     }
 
     async fn build_indexes(&self, plan: &TablePlan) -> Result<Vec<String>> {
@@ -386,10 +336,7 @@ impl Target for Memory {
         let state = self.database.state();
         let child = state.table(name, &operation)?;
         let keys = &child.schema().foreign_keys;
-        Ok(keys
-            .iter()
-            .filter_map(|key| broken(&state, &child, key))
-            .collect())
+        Ok(keys.iter().filter_map(|key| broken(&state, &child, key)).collect())
     }
 
     async fn forget_run(&self, install: InstallId, run: RunId) -> Result<()> {
@@ -405,25 +352,14 @@ impl Target for Memory {
 /// rows apart where no primary key does.
 fn bare(plan: &TablePlan) -> TableSchema {
     let key = plan.target.key().filter(|_| plan.target.primary_key.is_empty());
-    let indexes = plan
-        .target
-        .indexes
-        .iter()
-        .filter(|i| i.unique && Some(&i.columns) == key.as_ref());
-    TableSchema {
-        indexes: indexes.cloned().collect(),
-        foreign_keys: Vec::new(),
-        ..plan.target.clone()
-    }
+    let indexes = plan.target.indexes.iter().filter(|i| i.unique && Some(&i.columns) == key.as_ref());
+    TableSchema { indexes: indexes.cloned().collect(), foreign_keys: Vec::new(), ..plan.target.clone() }
 }
 
 /// A note on a foreign key whose parents are missing.
 fn broken(state: &State, child: &Table, key: &model::ForeignKey) -> Option<String> {
     let Some(parent) = state.tables.get(&key.parent) else {
-        return Some(format!(
-            "foreign key {}: table {} is missing",
-            key.name, key.parent
-        ));
+        return Some(format!("foreign key {}: table {} is missing", key.name, key.parent));
     };
     let (Ok(columns), Ok(parent_columns)) = (child.places(&key.columns), parent.places(&key.parent_columns))
     else {

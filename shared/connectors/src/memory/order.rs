@@ -52,11 +52,7 @@ impl Rank {
 
 /// Where a key stands, given its columns.
 pub(super) fn position<'a>(key: &Key, columns: impl IntoIterator<Item = &'a Column>) -> Vec<Rank> {
-    key.0
-        .iter()
-        .zip(columns)
-        .map(|(value, column)| Rank::of(value, column))
-        .collect()
+    key.0.iter().zip(columns).map(|(value, column)| Rank::of(value, column)).collect()
 }
 
 /// A decimal by its size: 1.0 and 1.00 are one key.
@@ -134,24 +130,16 @@ mod tests {
     use super::*;
 
     fn text_column(collation: Option<&str>) -> Column {
-        let mut column = Column::new(
-            "k",
-            LogicalType::Text {
-                max_chars: None,
-                fixed: false,
-                long: false,
-            },
-            false,
-        );
+        let mut column =
+            Column::new("k", LogicalType::Text { max_chars: None, fixed: false, long: false }, false);
         column.collation = collation.map(ToOwned::to_owned);
         column
     }
 
     #[test]
     fn decimals_are_ordered_as_numbers() {
-        let ascending = [
-            "-100", "-10.5", "-9", "-0.01", "0", "0.001", "0.01", "0.1", "1", "9.99", "10", "1e30",
-        ];
+        let ascending =
+            ["-100", "-10.5", "-9", "-0.01", "0", "0.001", "0.01", "0.1", "1", "9.99", "10", "1e30"];
         let column = Column::new("k", LogicalType::AnyDecimal, false);
         let ranks: Vec<Rank> = ascending
             .iter()

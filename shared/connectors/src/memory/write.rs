@@ -160,11 +160,7 @@ impl ChunkWrite for MemoryWrite {
         let name = &self.plan.target.table;
         let mut state = self.database.state();
         if !state.has_table(name) {
-            return Err(Error::new(
-                ErrorKind::UnknownTable,
-                Engine::Memory,
-                format!("commit on {name}"),
-            ));
+            return Err(Error::new(ErrorKind::UnknownTable, Engine::Memory, format!("commit on {name}")));
         }
         state.publish(name, self.table.clone());
         state.settle(&self.fence, receipt);

@@ -7,8 +7,8 @@ use model::{Column, ForeignKey, Index, LogicalType, TableRef, TableSchema, Value
 use sqlx::mysql::MySqlRow;
 
 use super::codec::{cell_number, cell_text};
+use super::mapping::{GEOMETRY, members};
 use super::session::{Lease, Pool, Server};
-use super::types::{GEOMETRY, members};
 use crate::error::Result;
 use crate::sql::literal;
 
@@ -24,24 +24,14 @@ pub(super) fn quote(text: &str) -> String {
 
 /// The SQL for a table's schema: as named, else the connection's own.
 fn schema_sql(table: &TableRef) -> String {
-    table
-        .schema
-        .as_deref()
-        .map_or_else(|| "DATABASE()".to_owned(), quote)
+    table.schema.as_deref().map_or_else(|| "DATABASE()".to_owned(), quote)
 }
 
 /// Names equal as the server compares them: the catalog itself folds letter case even where tables do not.
 fn is_table(table: &TableRef, server: &Server) -> String {
     let name = quote(&table.name);
-    let exact = if server.folds_names {
-        String::new()
-    } else {
-        format!(" AND BINARY TABLE_NAME = {name}")
-    };
-    format!(
-        "TABLE_SCHEMA = {} AND TABLE_NAME = {name}{exact}",
-        schema_sql(table)
-    )
+    let exact = if server.folds_names { String::new() } else { format!(" AND BINARY TABLE_NAME = {name}") };
+    format!("TABLE_SCHEMA = {} AND TABLE_NAME = {name}{exact}", schema_sql(table))
 }
 
 /// Tables of the current database; without one, of all databases that are not the server's own.
@@ -64,15 +54,8 @@ pub(super) async fn tables(pool: &Arc<Pool>) -> Result<Vec<TableRef>> {
         .iter()
         .filter_map(|row| {
             let (schema, name) = (cell_text(row, 0)?, cell_text(row, 1)?);
-            let schema = if has_database {
-                None
-            } else {
-                Some(schema.to_owned())
-            };
-            (!name.starts_with(OWN_PREFIX)).then(|| TableRef {
-                schema,
-                name: name.to_owned(),
-            })
+            let schema = if has_database { None } else { Some(schema.to_owned()) };
+            (!name.starts_with(OWN_PREFIX)).then(|| TableRef { schema, name: name.to_owned() })
         })
         .collect();
     tables.sort();
@@ -95,14 +78,7 @@ pub(super) async fn describe(lease: &mut Lease, table: &TableRef) -> Result<Opti
     let columns = columns(lease, table, &server, &operation).await?;
     let (primary_key, indexes) = indexes(lease, table, &server, &operation).await?;
     let foreign_keys = foreign_keys(lease, table, &server, &operation).await?;
-    Ok(Some(TableSchema {
-        table: table.clone(),
-        columns,
-        primary_key,
-        indexes,
-        foreign_keys,
-        row_estimate,
-    }))
+    Ok(Some(TableSchema { table: table.clone(), columns, primary_key, indexes, foreign_keys, row_estimate }))
 }
 
 async fn columns(
@@ -118,24 +94,13 @@ async fn columns(
         is_table(table, server)
     );
     let rows = lease.rows(operation, sql).await?;
-    let json = if server.mariadb {
-        json_checks(lease, table, operation).await?
-    } else {
-        HashSet::new()
-    };
+    let json = if server.mariadb { json_checks(lease, table, operation).await? } else { HashSet::new() };
     Ok(rows
         .iter()
         .map(|row| {
             let column = column(row);
             // MariaDB's JSON is a LONGTEXT with a check.
-            if json.contains(&column.name) {
-                Column {
-                    logical: LogicalType::Json,
-                    ..column
-                }
-            } else {
-                column
-            }
+            if json.contains(&column.name) { Column { logical: LogicalType::Json, ..column } } else { column }
         })
         .collect())
 }
@@ -192,20 +157,9 @@ struct Described<'a> {
 }
 
 fn logical(column: &Described<'_>) -> LogicalType {
-    let int = |bits| LogicalType::Int {
-        bits,
-        unsigned: column.native.contains("unsigned"),
-    };
-    let text = |fixed| LogicalType::Text {
-        max_chars: column.chars,
-        fixed,
-        long: false,
-    };
-    let bytes = |fixed| LogicalType::Bytes {
-        max_bytes: column.chars,
-        fixed,
-        long: false,
-    };
+    let int = |bits| LogicalType::Int { bits, unsigned: column.native.contains("unsigned") };
+    let text = |fixed| LogicalType::Text { max_chars: column.chars, fixed, long: false };
+    let bytes = |fixed| LogicalType::Bytes { max_bytes: column.chars, fixed, long: false };
     let fraction = u8::try_from(column.fraction.unwrap_or(0)).unwrap_or(6);
     let digits = |n: Option<u64>| n.and_then(|n| u16::try_from(n).ok()).unwrap_or(0);
     match column.data_type {
@@ -214,18 +168,11 @@ fn logical(column: &Described<'_>) -> LogicalType {
         "mediumint" => int(24),
         "int" | "integer" => int(32),
         "bigint" => int(64),
-        "bit" => LogicalType::Int {
-            bits: 64,
-            unsigned: true,
-        },
-        "year" => LogicalType::Int {
-            bits: 16,
-            unsigned: true,
-        },
-        "decimal" | "numeric" => LogicalType::Decimal {
-            precision: digits(column.precision),
-            scale: digits(column.scale),
-        },
+        "bit" => LogicalType::Int { bits: 64, unsigned: true },
+        "year" => LogicalType::Int { bits: 16, unsigned: true },
+        "decimal" | "numeric" => {
+            LogicalType::Decimal { precision: digits(column.precision), scale: digits(column.scale) }
+        }
         "float" => LogicalType::Float32,
         "double" | "real" => LogicalType::Float64,
         "date" => LogicalType::Date,
@@ -234,16 +181,10 @@ fn logical(column: &Described<'_>) -> LogicalType {
         "timestamp" => LogicalType::Instant { fraction },
         "char" => text(true),
         "varchar" => text(false),
-        "tinytext" | "text" | "mediumtext" | "longtext" => LogicalType::Text {
-            max_chars: None,
-            fixed: false,
-            long: true,
-        },
-        "enum" | "set" => LogicalType::Text {
-            max_chars: longest(column.native),
-            fixed: false,
-            long: false,
-        },
+        "tinytext" | "text" | "mediumtext" | "longtext" => {
+            LogicalType::Text { max_chars: None, fixed: false, long: true }
+        }
+        "enum" | "set" => LogicalType::Text { max_chars: longest(column.native), fixed: false, long: false },
         "binary" => bytes(true),
         "varbinary" => bytes(false),
         "json" => LogicalType::Json,
@@ -251,20 +192,12 @@ fn logical(column: &Described<'_>) -> LogicalType {
         "tinyblob" | "blob" | "mediumblob" | "longblob" | "vector" => long_bytes(),
         other if GEOMETRY.contains(&other) => long_bytes(),
         // inet4, inet6 and what comes: the server prints them.
-        _ => LogicalType::Text {
-            max_chars: column.chars,
-            fixed: false,
-            long: false,
-        },
+        _ => LogicalType::Text { max_chars: column.chars, fixed: false, long: false },
     }
 }
 
 const fn long_bytes() -> LogicalType {
-    LogicalType::Bytes {
-        max_bytes: None,
-        fixed: false,
-        long: true,
-    }
+    LogicalType::Bytes { max_bytes: None, fixed: false, long: true }
 }
 
 /// Characters of the longest text an ENUM or SET prints.
@@ -285,11 +218,7 @@ async fn indexes(
     server: &Server,
     operation: &str,
 ) -> Result<(Vec<String>, Vec<Index>)> {
-    let hidden = if server.mariadb {
-        "IGNORED = 'YES'"
-    } else {
-        "IS_VISIBLE = 'NO'"
-    };
+    let hidden = if server.mariadb { "IGNORED = 'YES'" } else { "IS_VISIBLE = 'NO'" };
     let sql = format!(
         "SELECT INDEX_NAME, NON_UNIQUE, COLUMN_NAME, SUB_PART, INDEX_TYPE, {hidden} FROM \
          information_schema.STATISTICS WHERE {} ORDER BY INDEX_NAME, SEQ_IN_INDEX",
@@ -312,20 +241,12 @@ async fn indexes(
                 index.columns.push(column.to_owned());
                 index.unique &= unique;
             }
-            None => all.push(Index {
-                name,
-                columns: vec![column.to_owned()],
-                unique,
-            }),
+            None => all.push(Index { name, columns: vec![column.to_owned()], unique }),
         }
     }
     all.retain(|index| !left_out.contains(&index.name));
     let (primary, secondary): (Vec<_>, Vec<_>) = all.into_iter().partition(|index| index.name == "PRIMARY");
-    let key = primary
-        .into_iter()
-        .next()
-        .filter(|index| index.unique)
-        .map(|index| index.columns);
+    let key = primary.into_iter().next().filter(|index| index.unique).map(|index| index.columns);
     Ok((key.unwrap_or_default(), secondary))
 }
 
@@ -347,21 +268,9 @@ async fn foreign_keys(
         let text = |at| cell_text(row, at).unwrap_or_default().to_owned();
         let name = text(0);
         if keys.last().is_none_or(|key| key.name != name) {
-            let schema = if text(2) == "1" {
-                table.schema.clone()
-            } else {
-                Some(text(3))
-            };
-            let parent = TableRef {
-                schema,
-                name: text(4),
-            };
-            keys.push(ForeignKey {
-                name,
-                columns: Vec::new(),
-                parent,
-                parent_columns: Vec::new(),
-            });
+            let schema = if text(2) == "1" { table.schema.clone() } else { Some(text(3)) };
+            let parent = TableRef { schema, name: text(4) };
+            keys.push(ForeignKey { name, columns: Vec::new(), parent, parent_columns: Vec::new() });
         }
         if let Some(key) = keys.last_mut() {
             key.columns.push(text(1));
@@ -377,71 +286,25 @@ mod tests {
 
     #[test]
     fn native_types_become_logical_types() {
-        let text = |max_chars, fixed| LogicalType::Text {
-            max_chars,
-            fixed,
-            long: false,
-        };
+        let text = |max_chars, fixed| LogicalType::Text { max_chars, fixed, long: false };
         let table: &[(&str, &str, LogicalType)] = &[
-            (
-                "tinyint",
-                "tinyint(1)",
-                LogicalType::Int {
-                    bits: 8,
-                    unsigned: false,
-                },
-            ),
-            (
-                "bigint",
-                "bigint(20) unsigned zerofill",
-                LogicalType::Int {
-                    bits: 64,
-                    unsigned: true,
-                },
-            ),
-            (
-                "bit",
-                "bit(1)",
-                LogicalType::Int {
-                    bits: 64,
-                    unsigned: true,
-                },
-            ),
-            (
-                "year",
-                "year(4)",
-                LogicalType::Int {
-                    bits: 16,
-                    unsigned: true,
-                },
-            ),
+            ("tinyint", "tinyint(1)", LogicalType::Int { bits: 8, unsigned: false }),
+            ("bigint", "bigint(20) unsigned zerofill", LogicalType::Int { bits: 64, unsigned: true }),
+            ("bit", "bit(1)", LogicalType::Int { bits: 64, unsigned: true }),
+            ("year", "year(4)", LogicalType::Int { bits: 16, unsigned: true }),
             ("float", "float(7,3)", LogicalType::Float32),
             ("timestamp", "timestamp", LogicalType::Instant { fraction: 0 }),
             ("varchar", "varchar(9)", text(Some(9), false)),
             ("char", "char(9)", text(Some(9), true)),
             ("enum", "enum('a','bcd')", text(Some(3), false)),
             ("set", "set('a','bcd')", text(Some(5), false)),
-            (
-                "binary",
-                "binary(9)",
-                LogicalType::Bytes {
-                    max_bytes: Some(9),
-                    fixed: true,
-                    long: false,
-                },
-            ),
+            ("binary", "binary(9)", LogicalType::Bytes { max_bytes: Some(9), fixed: true, long: false }),
             ("point", "point", long_bytes()),
             ("inet6", "inet6", text(Some(9), false)),
         ];
         for (data_type, native, wanted) in table {
-            let described = Described {
-                data_type,
-                native,
-                chars: Some(9),
-                precision: None,
-                scale: None,
-                fraction: None,
-            };
+            let described =
+                Described { data_type, native, chars: Some(9), precision: None, scale: None, fraction: None };
             assert_eq!(logical(&described), *wanted, "{native}");
         }
     }

@@ -29,10 +29,7 @@ pub(super) fn error(error: &sqlx::Error, operation: &str) -> Error {
 
 /// An error before the session existed.
 pub(super) fn connecting(failed: &sqlx::Error, operation: &str) -> Error {
-    #[allow(
-        clippy::wildcard_enum_match_arm,
-        reason = "all else is as in a session in use"
-    )]
+    #[allow(clippy::wildcard_enum_match_arm, reason = "all else is as in a session in use")]
     let (kind, object) = match failed {
         // A handshake that fails inside rustls comes as invalid data.
         sqlx::Error::Io(io) if io.kind() == std::io::ErrorKind::InvalidData => {
@@ -40,10 +37,9 @@ pub(super) fn connecting(failed: &sqlx::Error, operation: &str) -> Error {
         }
         sqlx::Error::Io(_) => (ErrorKind::Unreachable, None),
         sqlx::Error::Tls(_) => (ErrorKind::Tls, Some("TLS as the server offers it")),
-        sqlx::Error::Configuration(_) => (
-            ErrorKind::Tls,
-            Some("the account, whose caching_sha2_password needs `tls: verify`"),
-        ),
+        sqlx::Error::Configuration(_) => {
+            (ErrorKind::Tls, Some("the account, whose caching_sha2_password needs `tls: verify`"))
+        }
         sqlx::Error::Protocol(_) => (ErrorKind::Authentication, Some("the account's way to log in")),
         other => return error(other, operation),
     };
@@ -160,9 +156,7 @@ fn quoted(text: &str) -> Option<String> {
     match text.chars().next()? {
         '\'' => text[1..].split_once('\'').map(|(name, _)| name.to_owned()),
         '`' => {
-            let end = text[1..]
-                .find("` ")
-                .map_or_else(|| text.trim_end_matches('.').len(), |at| at + 2);
+            let end = text[1..].find("` ").map_or_else(|| text.trim_end_matches('.').len(), |at| at + 2);
             Some(text[..end].replace('`', ""))
         }
         _ => None,
@@ -186,36 +180,11 @@ mod tests {
             ErrorKind::DuplicateKey,
             Some("orders.PRIMARY"),
         ),
-        (
-            1062,
-            "Duplicate entry 'secret' for key 'email'",
-            ErrorKind::DuplicateKey,
-            Some("email"),
-        ),
-        (
-            1048,
-            "Column 'name' cannot be null",
-            ErrorKind::NotNull,
-            Some("name"),
-        ),
-        (
-            1364,
-            "Field 'name' doesn't have a default value",
-            ErrorKind::NotNull,
-            Some("name"),
-        ),
-        (
-            1406,
-            "Data too long for column 'name' at row 3",
-            ErrorKind::TooLong,
-            Some("name"),
-        ),
-        (
-            1264,
-            "Out of range value for column 'n' at row 1",
-            ErrorKind::OutOfRange,
-            Some("n"),
-        ),
+        (1062, "Duplicate entry 'secret' for key 'email'", ErrorKind::DuplicateKey, Some("email")),
+        (1048, "Column 'name' cannot be null", ErrorKind::NotNull, Some("name")),
+        (1364, "Field 'name' doesn't have a default value", ErrorKind::NotNull, Some("name")),
+        (1406, "Data too long for column 'name' at row 3", ErrorKind::TooLong, Some("name")),
+        (1264, "Out of range value for column 'n' at row 1", ErrorKind::OutOfRange, Some("n")),
         (
             1366,
             "Incorrect string value: '\\xF0\\x9F' for column 'c' at row 1",
@@ -228,74 +197,34 @@ mod tests {
             ErrorKind::Encoding,
             Some("c"),
         ),
-        (
-            1366,
-            "Incorrect integer value: 'abc' for column 'n' at row 1",
-            ErrorKind::Conversion,
-            Some("n"),
-        ),
+        (1366, "Incorrect integer value: 'abc' for column 'n' at row 1", ErrorKind::Conversion, Some("n")),
         (
             1292,
             "Incorrect datetime value: '2038-01-20' for column 'ts' at row 1",
             ErrorKind::OutOfRange,
             Some("ts"),
         ),
-        (
-            1292,
-            "Truncated incorrect DOUBLE value: 'secret'",
-            ErrorKind::OutOfRange,
-            None,
-        ),
+        (1292, "Truncated incorrect DOUBLE value: 'secret'", ErrorKind::OutOfRange, None),
         (
             1452,
             "Cannot add or update a child row: a foreign key constraint fails (`d`.`t`, CONSTRAINT `fk_p` FOREIGN KEY (`p`) REFERENCES `p` (`id`))",
             ErrorKind::ForeignKey,
             Some("fk_p"),
         ),
-        (
-            3819,
-            "Check constraint 'positive' is violated.",
-            ErrorKind::Check,
-            Some("positive"),
-        ),
-        (
-            4025,
-            "CONSTRAINT `t.positive` failed for `d`.`t`",
-            ErrorKind::Check,
-            Some("t.positive"),
-        ),
+        (3819, "Check constraint 'positive' is violated.", ErrorKind::Check, Some("positive")),
+        (4025, "CONSTRAINT `t.positive` failed for `d`.`t`", ErrorKind::Check, Some("t.positive")),
         (
             1213,
             "Deadlock found when trying to get lock; try restarting transaction",
             ErrorKind::Deadlock,
             None,
         ),
-        (
-            1205,
-            "Lock wait timeout exceeded; try restarting transaction",
-            ErrorKind::LockWait,
-            None,
-        ),
-        (
-            1412,
-            "Table definition has changed, please retry transaction",
-            ErrorKind::Deadlock,
-            None,
-        ),
+        (1205, "Lock wait timeout exceeded; try restarting transaction", ErrorKind::LockWait, None),
+        (1412, "Table definition has changed, please retry transaction", ErrorKind::Deadlock, None),
         (3024, "Query execution was interrupted", ErrorKind::Timeout, None),
-        (
-            1969,
-            "Query execution was interrupted (max_statement_time exceeded)",
-            ErrorKind::Timeout,
-            None,
-        ),
+        (1969, "Query execution was interrupted (max_statement_time exceeded)", ErrorKind::Timeout, None),
         (1317, "Query execution was interrupted", ErrorKind::Timeout, None),
-        (
-            1053,
-            "Server shutdown in progress",
-            ErrorKind::ConnectionLost,
-            None,
-        ),
+        (1053, "Server shutdown in progress", ErrorKind::ConnectionLost, None),
         (1927, "Connection was killed", ErrorKind::ConnectionLost, None),
         (1040, "Too many connections", ErrorKind::TooManyConnections, None),
         (
@@ -304,18 +233,8 @@ mod tests {
             ErrorKind::TooManyConnections,
             None,
         ),
-        (
-            1226,
-            "User 'u' has exceeded the 'max_questions' resource",
-            ErrorKind::TooManyConnections,
-            None,
-        ),
-        (
-            1153,
-            "Got a packet bigger than 'max_allowed_packet' bytes",
-            ErrorKind::TooLarge,
-            None,
-        ),
+        (1226, "User 'u' has exceeded the 'max_questions' resource", ErrorKind::TooManyConnections, None),
+        (1153, "Got a packet bigger than 'max_allowed_packet' bytes", ErrorKind::TooLarge, None),
         (1021, "Disk full", ErrorKind::DiskFull, None),
         (1114, "The table 't' is full", ErrorKind::DiskFull, None),
         (
@@ -324,12 +243,7 @@ mod tests {
             ErrorKind::DiskFull,
             None,
         ),
-        (
-            1030,
-            "Got error 168 from storage engine",
-            ErrorKind::Internal,
-            None,
-        ),
+        (1030, "Got error 168 from storage engine", ErrorKind::Internal, None),
         (
             1290,
             "The MariaDB server is running with the --read-only option so it cannot execute this statement",
@@ -337,84 +251,30 @@ mod tests {
             Some("--read-only"),
         ),
         (1836, "Running in read-only mode", ErrorKind::ReadOnly, None),
-        (
-            1792,
-            "Cannot execute statement in a READ ONLY transaction",
-            ErrorKind::ReadOnly,
-            None,
-        ),
-        (
-            1045,
-            "Access denied for user 'u'@'h' (using password: YES)",
-            ErrorKind::Authentication,
-            None,
-        ),
-        (
-            1142,
-            "INSERT command denied to user 'u'@'h' for table `d`.`t`",
-            ErrorKind::Permission,
-            Some("d.t"),
-        ),
-        (
-            1142,
-            "INSERT command denied to user 'u'@'h' for table 't'",
-            ErrorKind::Permission,
-            Some("t"),
-        ),
-        (
-            1044,
-            "Access denied for user 'u'@'h' to database 'd'",
-            ErrorKind::Permission,
-            Some("d"),
-        ),
+        (1792, "Cannot execute statement in a READ ONLY transaction", ErrorKind::ReadOnly, None),
+        (1045, "Access denied for user 'u'@'h' (using password: YES)", ErrorKind::Authentication, None),
+        (1142, "INSERT command denied to user 'u'@'h' for table `d`.`t`", ErrorKind::Permission, Some("d.t")),
+        (1142, "INSERT command denied to user 'u'@'h' for table 't'", ErrorKind::Permission, Some("t")),
+        (1044, "Access denied for user 'u'@'h' to database 'd'", ErrorKind::Permission, Some("d")),
         (
             1143,
             "SELECT command denied to user 'u'@'h' for column 'c' in table 't'",
             ErrorKind::Permission,
             Some("t"),
         ),
-        (
-            1049,
-            "Unknown database 'd'",
-            ErrorKind::UnknownDatabase,
-            Some("d"),
-        ),
-        (
-            1146,
-            "Table 'd.t' doesn't exist",
-            ErrorKind::UnknownTable,
-            Some("d.t"),
-        ),
-        (
-            1054,
-            "Unknown column 'c' in 'field list'",
-            ErrorKind::UnknownColumn,
-            Some("c"),
-        ),
+        (1049, "Unknown database 'd'", ErrorKind::UnknownDatabase, Some("d")),
+        (1146, "Table 'd.t' doesn't exist", ErrorKind::UnknownTable, Some("d.t")),
+        (1054, "Unknown column 'c' in 'field list'", ErrorKind::UnknownColumn, Some("c")),
         (1176, "Key 'k' doesn't exist in table 't'", ErrorKind::Drift, None),
-        (
-            1071,
-            "Specified key was too long; max key length is 3072 bytes",
-            ErrorKind::Unsupported,
-            None,
-        ),
-        (
-            1064,
-            "You have an error in your SQL syntax near 'secret'",
-            ErrorKind::Internal,
-            None,
-        ),
+        (1071, "Specified key was too long; max key length is 3072 bytes", ErrorKind::Unsupported, None),
+        (1064, "You have an error in your SQL syntax near 'secret'", ErrorKind::Internal, None),
     ];
 
     #[test]
     fn codes_become_kinds_and_names_but_never_values() {
         for (code, message, kind, object) in CODES {
             let error = of_code(*code, message, "test");
-            assert_eq!(
-                (error.kind, error.object.as_deref()),
-                (*kind, *object),
-                "{code} {message}"
-            );
+            assert_eq!((error.kind, error.object.as_deref()), (*kind, *object), "{code} {message}");
             assert!(!error.to_string().contains("secret"), "{code}");
         }
     }
@@ -422,17 +282,8 @@ mod tests {
     #[test]
     fn what_ends_without_a_code_is_told_apart_by_when_it_ended() {
         let io = |kind| sqlx::Error::Io(std::io::Error::from(kind));
-        assert_eq!(
-            error(&io(std::io::ErrorKind::UnexpectedEof), "x").kind,
-            ErrorKind::ConnectionLost
-        );
-        assert_eq!(
-            connecting(&io(std::io::ErrorKind::ConnectionRefused), "x").kind,
-            ErrorKind::Unreachable
-        );
-        assert_eq!(
-            connecting(&io(std::io::ErrorKind::InvalidData), "x").kind,
-            ErrorKind::Tls
-        );
+        assert_eq!(error(&io(std::io::ErrorKind::UnexpectedEof), "x").kind, ErrorKind::ConnectionLost);
+        assert_eq!(connecting(&io(std::io::ErrorKind::ConnectionRefused), "x").kind, ErrorKind::Unreachable);
+        assert_eq!(connecting(&io(std::io::ErrorKind::InvalidData), "x").kind, ErrorKind::Tls);
     }
 }

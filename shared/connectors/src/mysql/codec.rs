@@ -26,10 +26,7 @@ pub(super) fn select_list(columns: &[Column]) -> SelectList {
     // sqlx 0.9 takes a row whose first cell is 16 MiB or longer for the end of the result.
     let lead = usize::from(columns.first().is_some_and(|c| may_be_huge(&c.logical)));
     let text = list.join(", ");
-    SelectList {
-        text: if lead == 1 { format!("0, {text}") } else { text },
-        lead,
-    }
+    SelectList { text: if lead == 1 { format!("0, {text}") } else { text }, lead }
 }
 
 fn may_be_huge(logical: &LogicalType) -> bool {
@@ -67,11 +64,7 @@ fn expression(column: &Column) -> String {
 /// The bytes of a cell; `None` for NULL.
 fn cell(row: &MySqlRow, at: usize) -> Option<&[u8]> {
     let raw = row.try_get_raw(at).ok()?;
-    if raw.is_null() {
-        None
-    } else {
-        <&[u8] as sqlx::Decode<MySql>>::decode(raw).ok()
-    }
+    if raw.is_null() { None } else { <&[u8] as sqlx::Decode<MySql>>::decode(raw).ok() }
 }
 
 /// The text of a catalog cell; `None` for NULL.
@@ -112,10 +105,7 @@ pub(super) fn decode_row(row: &MySqlRow, list: &SelectList, columns: &[Column], 
 }
 
 fn refusal(kind: ErrorKind, reason: impl Into<String>) -> ConvertError {
-    ConvertError {
-        kind,
-        reason: reason.into(),
-    }
+    ConvertError { kind, reason: reason.into() }
 }
 
 /// The value that the server printed as `bytes` for a column of this type.
@@ -133,11 +123,9 @@ pub(super) fn decode(bytes: &[u8], logical: &LogicalType) -> Result<Value, Conve
             "1" => Some(Value::Bool(true)),
             _ => None,
         },
-        LogicalType::Int { .. } => text
-            .parse()
-            .map(Value::Int)
-            .or_else(|_| text.parse().map(Value::from_u64))
-            .ok(),
+        LogicalType::Int { .. } => {
+            text.parse().map(Value::Int).or_else(|_| text.parse().map(Value::from_u64)).ok()
+        }
         LogicalType::Decimal { .. } | LogicalType::AnyDecimal => text.parse().map(Value::Decimal).ok(),
         #[allow(
             clippy::cast_possible_truncation,
@@ -152,12 +140,7 @@ pub(super) fn decode(bytes: &[u8], logical: &LogicalType) -> Result<Value, Conve
         LogicalType::Uuid => text.parse().map(Value::Uuid).ok(),
         LogicalType::Bytes { .. } => None,
     };
-    value.ok_or_else(|| {
-        refusal(
-            ErrorKind::Conversion,
-            format!("the value cannot be read as {logical}"),
-        )
-    })
+    value.ok_or_else(|| refusal(ErrorKind::Conversion, format!("the value cannot be read as {logical}")))
 }
 
 #[cfg(test)]
@@ -165,97 +148,48 @@ mod tests {
     use super::*;
 
     fn text(max_chars: Option<u64>) -> LogicalType {
-        LogicalType::Text {
-            max_chars,
-            fixed: false,
-            long: false,
-        }
+        LogicalType::Text { max_chars, fixed: false, long: false }
     }
 
     fn column(logical: LogicalType, native: &str) -> Column {
-        Column {
-            native: native.to_owned(),
-            ..Column::new("c", logical, true)
-        }
+        Column { native: native.to_owned(), ..Column::new("c", logical, true) }
     }
 
     #[test]
     fn every_printed_form_is_read_exactly() {
         let int = |bits, unsigned| LogicalType::Int { bits, unsigned };
         let decimal = |t: &str| Value::Decimal(t.parse().expect("a decimal"));
-        let time = Time {
-            nanos: -3_020_399_999_999_000,
-        };
+        let time = Time { nanos: -3_020_399_999_999_000 };
         let date = |year, day| Date { year, month: 0, day };
-        let zero = DateTime {
-            date: date(0, 0),
-            nanos: 0,
-        };
+        let zero = DateTime { date: date(0, 0), nanos: 0 };
         let table = [
             ("18446744073709551615", int(64, true), Value::UInt(u64::MAX)),
             ("-9223372036854775808", int(64, false), Value::Int(i64::MIN)),
             ("00042", int(32, true), Value::Int(42)),
             ("0000", int(16, true), Value::Int(0)),
-            (
-                "-1.50",
-                LogicalType::Decimal {
-                    precision: 65,
-                    scale: 2,
-                },
-                decimal("-1.50"),
-            ),
+            ("-1.50", LogicalType::Decimal { precision: 65, scale: 2 }, decimal("-1.50")),
             ("0.10000000149011612", LogicalType::Float32, Value::Float32(0.1)),
-            (
-                "1.401298464324817e-45",
-                LogicalType::Float32,
-                Value::Float32(f32::from_bits(1)),
-            ),
+            ("1.401298464324817e-45", LogicalType::Float32, Value::Float32(f32::from_bits(1))),
             ("-0", LogicalType::Float64, Value::Float64(-0.0)),
             ("5e-324", LogicalType::Float64, Value::Float64(5e-324)),
             ("0000-00-00", LogicalType::Date, Value::Date(date(0, 0))),
             ("2024-00-15", LogicalType::Date, Value::Date(date(2024, 15))),
-            (
-                "-838:59:59.999999",
-                LogicalType::Time { fraction: 6 },
-                Value::Time(time),
-            ),
-            (
-                "0000-00-00 00:00:00.000000",
-                LogicalType::Instant { fraction: 6 },
-                Value::Instant(zero),
-            ),
+            ("-838:59:59.999999", LogicalType::Time { fraction: 6 }, Value::Time(time)),
+            ("0000-00-00 00:00:00.000000", LogicalType::Instant { fraction: 6 }, Value::Instant(zero)),
             ("😀", text(None), Value::Text("😀".to_owned())),
             ("", text(None), Value::Text(String::new())),
-            (
-                "{\"a\": 1}",
-                LogicalType::Json,
-                Value::Json("{\"a\": 1}".to_owned()),
-            ),
+            ("{\"a\": 1}", LogicalType::Json, Value::Json("{\"a\": 1}".to_owned())),
         ];
         for (printed, logical, value) in table {
-            assert_eq!(
-                decode(printed.as_bytes(), &logical),
-                Ok(value),
-                "{printed} as {logical}"
-            );
+            assert_eq!(decode(printed.as_bytes(), &logical), Ok(value), "{printed} as {logical}");
         }
     }
 
     #[test]
     fn what_cannot_be_read_is_refused_by_kind() {
-        assert_eq!(
-            decode(b"\xff", &text(None)).map_err(|e| e.kind),
-            Err(ErrorKind::Encoding)
-        );
-        assert_eq!(
-            decode(b"x", &LogicalType::Date).map_err(|e| e.kind),
-            Err(ErrorKind::Conversion)
-        );
-        let bytes = LogicalType::Bytes {
-            max_bytes: None,
-            fixed: false,
-            long: true,
-        };
+        assert_eq!(decode(b"\xff", &text(None)).map_err(|e| e.kind), Err(ErrorKind::Encoding));
+        assert_eq!(decode(b"x", &LogicalType::Date).map_err(|e| e.kind), Err(ErrorKind::Conversion));
+        let bytes = LogicalType::Bytes { max_bytes: None, fixed: false, long: true };
         assert_eq!(decode(b"\xff\0", &bytes), Ok(Value::Bytes(vec![255, 0])));
     }
 
@@ -265,13 +199,7 @@ mod tests {
             column(LogicalType::Float32, "float"),
             column(LogicalType::Float64, "double"),
             column(LogicalType::Float64, "double(10,2)"),
-            column(
-                LogicalType::Int {
-                    bits: 64,
-                    unsigned: true,
-                },
-                "bit(3)",
-            ),
+            column(LogicalType::Int { bits: 64, unsigned: true }, "bit(3)"),
         ];
         assert_eq!(select_list(&columns).text, "`c` * 1e0, `c`, `c` * 1e0, `c` + 0");
         assert_eq!(select_list(&[column(text(None), "longtext")]).text, "0, `c`");

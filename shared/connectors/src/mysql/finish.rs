@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use model::{Disposition, ForeignKey, Index, LogicalType, TablePlan, TableRef, TableSchema};
 
+use super::mapping::GEOMETRY;
 use super::session::{Lease, Pool, error};
-use super::types::GEOMETRY;
 use super::{catalog, codec, ddl};
+use crate::WITHOUT_PARENT;
 use crate::error::{Error, Result};
 use crate::sql::Dialect;
 
@@ -22,8 +23,8 @@ pub(super) async fn build_indexes(pool: &Arc<Pool>, plan: &TablePlan) -> Result<
     };
     let mut notes = Vec::new();
     let mut clauses = Vec::new();
-    for index in &plan.source.indexes {
-        match wanted(index, plan, &planned) {
+    for index in &plan.target.indexes {
+        match wanted(index, &planned) {
             Wanted::There => {}
             Wanted::Build(made, clause) => {
                 clauses.push((index.name.clone(), clause));
@@ -46,17 +47,12 @@ enum Wanted {
     Impossible(String),
 }
 
-/// What to do about one index of the source.
-fn wanted(index: &Index, plan: &TablePlan, actual: &TableSchema) -> Wanted {
-    let Some(columns) = at_target(&index.columns, plan) else {
-        return Wanted::Impossible("it has a column that is not copied".to_owned());
-    };
+/// What to do about one planned index.
+fn wanted(index: &Index, actual: &TableSchema) -> Wanted {
+    let columns = index.columns.clone();
     let same = |other: &[String]| other == columns.as_slice();
     if same(&actual.primary_key)
-        || actual
-            .indexes
-            .iter()
-            .any(|i| same(&i.columns) && (i.unique || !index.unique))
+        || actual.indexes.iter().any(|i| same(&i.columns) && (i.unique || !index.unique))
     {
         return Wanted::There;
     }
@@ -71,39 +67,16 @@ fn wanted(index: &Index, plan: &TablePlan, actual: &TableSchema) -> Wanted {
     }
     let list: Vec<String> = parts.iter().map(Part::sql).collect();
     let unique = if index.unique { "UNIQUE " } else { "" };
-    let made = Index {
-        name: free_name(&index.name, actual),
-        columns,
-        unique: index.unique,
-    };
-    let clause = format!(
-        "ADD {unique}INDEX {} ({})",
-        Dialect::Mysql.ident(&made.name),
-        list.join(", ")
-    );
+    let made = Index { name: free_name(&index.name, actual), columns, unique: index.unique };
+    let clause = format!("ADD {unique}INDEX {} ({})", Dialect::Mysql.ident(&made.name), list.join(", "));
     Wanted::Build(made, clause)
-}
-
-/// The names that columns of the source have at the target; `None` if one of them is not copied.
-fn at_target(names: &[String], plan: &TablePlan) -> Option<Vec<String>> {
-    let name = |source: &String| {
-        plan.columns
-            .iter()
-            .find(|pair| pair.source.name == *source)
-            .map(|pair| pair.target.name.clone())
-    };
-    names.iter().map(name).collect()
 }
 
 /// The source's name, cut to what is allowed, with a number behind it if the table has an index of that name.
 fn free_name(name: &str, actual: &TableSchema) -> String {
     let is_free = |name: &str| {
         // `PRIMARY` is the server's own word.
-        name != "primary"
-            && actual
-                .indexes
-                .iter()
-                .all(|index| index.name.to_lowercase() != name)
+        name != "primary" && actual.indexes.iter().all(|index| index.name.to_lowercase() != name)
     };
     let cut = |chars: usize| name.chars().take(chars).collect::<String>();
     std::iter::once(cut(NAME_CHARS_MAX))
@@ -122,17 +95,13 @@ struct Part {
 impl Part {
     fn sql(&self) -> String {
         let name = Dialect::Mysql.ident(&self.name);
-        self.prefix
-            .map_or_else(|| name.clone(), |n| format!("{name}({n})"))
+        self.prefix.map_or_else(|| name.clone(), |n| format!("{name}({n})"))
     }
 }
 
 /// The columns of an index, with prefixes where they would be too long; `None` if one cannot be indexed.
 fn parts(columns: &[String], actual: &TableSchema) -> Option<Vec<Part>> {
-    let described: Vec<_> = columns
-        .iter()
-        .map(|name| actual.column(name))
-        .collect::<Option<_>>()?;
+    let described: Vec<_> = columns.iter().map(|name| actual.column(name)).collect::<Option<_>>()?;
     let share = ddl::INDEX_BYTES_MAX / columns.len().max(1) as u64;
     let widths: Vec<Option<u64>> = described.iter().map(|c| width(&c.logical)).collect();
     let total: u64 = widths.iter().map(|w| w.unwrap_or(ddl::INDEX_BYTES_MAX + 1)).sum();
@@ -147,16 +116,9 @@ fn parts(columns: &[String], actual: &TableSchema) -> Option<Vec<Part>> {
                 return None;
             }
             // Text is counted in characters, of four bytes each.
-            let unit = if matches!(column.logical, LogicalType::Text { .. }) {
-                4
-            } else {
-                1
-            };
+            let unit = if matches!(column.logical, LogicalType::Text { .. }) { 4 } else { 1 };
             let prefix = too_wide.then(|| (share / unit).min(255));
-            Some(Part {
-                name: column.name.clone(),
-                prefix,
-            })
+            Some(Part { name: column.name.clone(), prefix })
         })
         .collect()
 }
@@ -212,17 +174,11 @@ async fn add(
 fn ends_all(failed: &Error) -> bool {
     use model::ErrorKind::{Authentication, DiskFull, Permission, ReadOnly, Tls};
     failed.kind.disposition() == Disposition::Retry
-        || matches!(
-            failed.kind,
-            DiskFull | ReadOnly | Authentication | Permission | Tls
-        )
+        || matches!(failed.kind, DiskFull | ReadOnly | Authentication | Permission | Tls)
 }
 
 fn reason(failed: &Error) -> String {
-    failed.code.as_ref().map_or_else(
-        || failed.kind.to_string(),
-        |code| format!("{} [{code}]", failed.kind),
-    )
+    failed.code.as_ref().map_or_else(|| failed.kind.to_string(), |code| format!("{} [{code}]", failed.kind))
 }
 
 pub(super) async fn check_foreign_keys(pool: &Arc<Pool>, plan: &TablePlan) -> Result<Vec<String>> {
@@ -237,7 +193,7 @@ pub(super) async fn check_foreign_keys(pool: &Arc<Pool>, plan: &TablePlan) -> Re
         notes.extend(orphans(&mut lease, table, key, &operation).await?);
     }
     if plan.create_target {
-        for key in &plan.source.foreign_keys {
+        for key in &plan.target.foreign_keys {
             notes.extend(add_missing(&mut lease, plan, key, &actual, &operation).await?);
         }
     }
@@ -245,53 +201,35 @@ pub(super) async fn check_foreign_keys(pool: &Arc<Pool>, plan: &TablePlan) -> Re
     Ok(notes)
 }
 
-/// Adds a foreign key of the source that the target lacks, unless rows break it.
+/// Adds a planned foreign key that the target lacks, unless rows break it.
 async fn add_missing(
     lease: &mut Lease,
     plan: &TablePlan,
-    source: &ForeignKey,
+    key: &ForeignKey,
     actual: &TableSchema,
     operation: &str,
 ) -> Result<Option<String>> {
-    let not_added = |why: &str| Ok(Some(format!("foreign key {} was not added: {why}", source.name)));
-    let Some(columns) = at_target(&source.columns, plan) else {
-        return not_added("it has a column that is not copied");
-    };
-    let parent = TableRef {
-        schema: plan.target.table.schema.clone(),
-        name: source.parent.name.clone(),
-    };
-    let there = |key: &ForeignKey| {
-        key.columns == columns && key.parent == parent && key.parent_columns == source.parent_columns
+    let not_added = |why: &str| Ok(Some(format!("foreign key {} was not added: {why}", key.name)));
+    let there = |other: &ForeignKey| {
+        other.columns == key.columns
+            && other.parent.name == key.parent.name
+            && other.parent_columns == key.parent_columns
     };
     if actual.foreign_keys.iter().any(there) {
         return Ok(None);
     }
-    let key = ForeignKey {
-        name: source.name.clone(),
-        columns,
-        parent,
-        parent_columns: source.parent_columns.clone(),
-    };
     let Some(described) = catalog::describe(lease, &key.parent).await? else {
         return not_added(&format!("table {} does not exist at the target", key.parent));
     };
-    if key
-        .parent_columns
-        .iter()
-        .any(|name| described.column(name).is_none())
-    {
+    if key.parent_columns.iter().any(|name| described.column(name).is_none()) {
         return not_added(&format!("table {} has other columns at the target", key.parent));
     }
-    if let Some(broken) = orphans(lease, &plan.target.table, &key, operation).await? {
+    if let Some(broken) = orphans(lease, &plan.target.table, key, operation).await? {
         return Ok(Some(broken));
     }
     let name: String = key.name.chars().take(NAME_CHARS_MAX).collect();
-    let constraint = if name.is_empty() {
-        String::new()
-    } else {
-        format!("CONSTRAINT {} ", Dialect::Mysql.ident(&name))
-    };
+    let constraint =
+        if name.is_empty() { String::new() } else { format!("CONSTRAINT {} ", Dialect::Mysql.ident(&name)) };
     let sql = format!(
         "SET SESSION foreign_key_checks = 1; ALTER TABLE {} ADD {constraint}FOREIGN KEY ({}) REFERENCES {} ({})",
         Dialect::Mysql.table(&plan.target.table),
@@ -315,14 +253,10 @@ async fn orphans(
 ) -> Result<Option<String>> {
     let ident = |name: &String| Dialect::Mysql.ident(name);
     let pairs = key.columns.iter().zip(&key.parent_columns);
-    let joined: Vec<String> = pairs
-        .map(|(child, parent)| format!("p.{} = c.{}", ident(parent), ident(child)))
-        .collect();
-    let present: Vec<String> = key
-        .columns
-        .iter()
-        .map(|child| format!("c.{} IS NOT NULL", ident(child)))
-        .collect();
+    let joined: Vec<String> =
+        pairs.map(|(child, parent)| format!("p.{} = c.{}", ident(parent), ident(child))).collect();
+    let present: Vec<String> =
+        key.columns.iter().map(|child| format!("c.{} IS NOT NULL", ident(child))).collect();
     let sql = format!(
         "SELECT COUNT(*) FROM {} c WHERE {} AND NOT EXISTS (SELECT 1 FROM {} p WHERE {})",
         Dialect::Mysql.table(table),
@@ -334,25 +268,14 @@ async fn orphans(
         Ok(answers) => answers,
         Err(failed) if ends_all(&failed) => return Err(failed),
         Err(failed) => {
-            return Ok(Some(format!(
-                "foreign key {} could not be checked: {}",
-                key.name,
-                reason(&failed)
-            )));
+            return Ok(Some(format!("foreign key {} could not be checked: {}", key.name, reason(&failed))));
         }
     };
-    let count = answers
-        .first()
-        .and_then(|a| a.rows.first())
-        .and_then(|row| codec::cell_number(row, 0))
-        .unwrap_or(0);
+    let count =
+        answers.first().and_then(|a| a.rows.first()).and_then(|row| codec::cell_number(row, 0)).unwrap_or(0);
     let rows = if count == 1 { "row" } else { "rows" };
-    Ok((count > 0).then(|| {
-        format!(
-            "foreign key {}: {count} {rows} without a parent in {}",
-            key.name, key.parent
-        )
-    }))
+    Ok((count > 0)
+        .then(|| format!("foreign key {}: {count} {rows} {WITHOUT_PARENT} {}", key.name, key.parent)))
 }
 
 #[cfg(test)]
@@ -362,11 +285,7 @@ mod tests {
     use super::*;
 
     fn table(columns: Vec<Column>, indexes: &[&str]) -> TableSchema {
-        let index = |name: &&str| Index {
-            name: (*name).to_owned(),
-            columns: vec![],
-            unique: false,
-        };
+        let index = |name: &&str| Index { name: (*name).to_owned(), columns: vec![], unique: false };
         TableSchema {
             table: TableRef::named("t"),
             columns,
@@ -380,29 +299,15 @@ mod tests {
     #[test]
     fn index_names_are_cut_and_numbered() {
         assert_eq!(free_name("by_name", &table(vec![], &["other"])), "by_name");
-        assert_eq!(
-            free_name("by_name", &table(vec![], &["BY_NAME", "by_name_2"])),
-            "by_name_3"
-        );
+        assert_eq!(free_name("by_name", &table(vec![], &["BY_NAME", "by_name_2"])), "by_name_3");
         assert_eq!(free_name("Primary", &table(vec![], &[])), "Primary_2");
-        assert_eq!(
-            free_name(&"é".repeat(70), &table(vec![], &[])).chars().count(),
-            64
-        );
+        assert_eq!(free_name(&"é".repeat(70), &table(vec![], &[])).chars().count(), 64);
     }
 
     #[test]
     fn wide_text_is_indexed_by_a_prefix_and_documents_not_at_all() {
         let text = |name: &str, max_chars| {
-            Column::new(
-                name,
-                LogicalType::Text {
-                    max_chars,
-                    fixed: false,
-                    long: false,
-                },
-                true,
-            )
+            Column::new(name, LogicalType::Text { max_chars, fixed: false, long: false }, true)
         };
         let actual = table(
             vec![

@@ -3,8 +3,8 @@
 use model::convert::ConvertError;
 use model::{Column, ErrorKind, Value};
 
+use super::mapping::members;
 use super::session::Server;
-use super::types::members;
 
 /// TIME's bound in whole seconds: 838:59:59.
 const TIME_SECONDS_MAX: u64 = 838 * 3_600 + 59 * 60 + 59;
@@ -21,11 +21,7 @@ pub(super) fn admits(value: &Value, column: &Column, server: Option<&Server>) ->
         Value::Time(time) => {
             let nanos = time.nanos.unsigned_abs();
             // MariaDB keeps a fraction beyond the last second, MySQL does not.
-            let fraction = if server.is_some_and(|s| !s.mariadb) {
-                1
-            } else {
-                1_000_000_000
-            };
+            let fraction = if server.is_some_and(|s| !s.mariadb) { 1 } else { 1_000_000_000 };
             if nanos < TIME_SECONDS_MAX * 1_000_000_000 + fraction {
                 Ok(())
             } else {
@@ -33,17 +29,14 @@ pub(super) fn admits(value: &Value, column: &Column, server: Option<&Server>) ->
             }
         }
         // The server takes 1 to 99 for short years.
-        Value::Int(n) if column.native.starts_with("year") && *n != 0 && !(1_901..=2_155).contains(n) => Err(
-            refusal(ErrorKind::OutOfRange, "the year is not 0 or within 1901 and 2155"),
-        ),
+        Value::Int(n) if column.native.starts_with("year") && *n != 0 && !(1_901..=2_155).contains(n) => {
+            Err(refusal(ErrorKind::OutOfRange, "the year is not 0 or within 1901 and 2155"))
+        }
         Value::Text(text) if column.native.starts_with("enum(") => {
             if members(&column.native).any(|m| m == *text) {
                 Ok(())
             } else {
-                Err(refusal(
-                    ErrorKind::Conversion,
-                    "the text is not a member of the ENUM",
-                ))
+                Err(refusal(ErrorKind::Conversion, "the text is not a member of the ENUM"))
             }
         }
         Value::Text(text) if column.native.starts_with("set(") => admits_set(text, &column.native),
@@ -64,10 +57,7 @@ pub(super) fn admits(value: &Value, column: &Column, server: Option<&Server>) ->
 
 fn admits_float(value: f64, server: Option<&Server>) -> Result<(), ConvertError> {
     if !value.is_finite() {
-        return Err(refusal(
-            ErrorKind::OutOfRange,
-            "the server keeps no NaN or infinity",
-        ));
+        return Err(refusal(ErrorKind::OutOfRange, "the server keeps no NaN or infinity"));
     }
     // Measured: MariaDB 10.11 stores 0, MySQL 9.7 keeps the sign.
     if value == 0.0 && value.is_sign_negative() && server.is_none_or(|s| s.mariadb) {
@@ -79,27 +69,18 @@ fn admits_float(value: f64, server: Option<&Server>) -> Result<(), ConvertError>
 /// A SET is stored in the order of its definition, each member once.
 fn admits_set(text: &str, native: &str) -> Result<(), ConvertError> {
     let mut definition = members(native);
-    let in_order = text.is_empty()
-        || text
-            .split(',')
-            .all(|part| definition.any(|member| member == part));
+    let in_order = text.is_empty() || text.split(',').all(|part| definition.any(|member| member == part));
     if in_order {
         Ok(())
     } else {
-        Err(refusal(
-            ErrorKind::Conversion,
-            "the text is not a list of the SET's members in its order",
-        ))
+        Err(refusal(ErrorKind::Conversion, "the text is not a list of the SET's members in its order"))
     }
 }
 
 /// MySQL keeps an integer beyond 64 bits as a double; both limit nesting.
 fn admits_json(text: &str, mariadb: bool) -> Result<(), ConvertError> {
-    let (depth_max, bends) = if mariadb {
-        (MARIADB_JSON_DEPTH_MAX, false)
-    } else {
-        (MYSQL_JSON_DEPTH_MAX, true)
-    };
+    let (depth_max, bends) =
+        if mariadb { (MARIADB_JSON_DEPTH_MAX, false) } else { (MYSQL_JSON_DEPTH_MAX, true) };
     let (mut depth, mut deepest) = (0_usize, 0_usize);
     let mut rest = text;
     while let Some(c) = rest.chars().next() {
@@ -109,10 +90,7 @@ fn admits_json(text: &str, mariadb: bool) -> Result<(), ConvertError> {
                 let end = rest.find(|c: char| !matches!(c, '0'..='9' | '.' | 'e' | 'E' | '+' | '-'));
                 let (number, after) = rest.split_at(end.unwrap_or(rest.len()));
                 if bends && !fits_64_bits(number) {
-                    return Err(refusal(
-                        ErrorKind::OutOfRange,
-                        "the document has an integer beyond 64 bits",
-                    ));
+                    return Err(refusal(ErrorKind::OutOfRange, "the document has an integer beyond 64 bits"));
                 }
                 after
             }
@@ -128,10 +106,7 @@ fn admits_json(text: &str, mariadb: bool) -> Result<(), ConvertError> {
         };
     }
     if deepest > depth_max {
-        return Err(refusal(
-            ErrorKind::TooLong,
-            format!("the document has more than {depth_max} levels"),
-        ));
+        return Err(refusal(ErrorKind::TooLong, format!("the document has more than {depth_max} levels")));
     }
     Ok(())
 }
@@ -155,10 +130,7 @@ fn fits_64_bits(number: &str) -> bool {
 }
 
 fn refusal(kind: ErrorKind, reason: impl Into<String>) -> ConvertError {
-    ConvertError {
-        kind,
-        reason: reason.into(),
-    }
+    ConvertError { kind, reason: reason.into() }
 }
 
 #[cfg(test)]
@@ -168,18 +140,11 @@ mod tests {
     use super::*;
 
     fn text(max_chars: Option<u64>) -> LogicalType {
-        LogicalType::Text {
-            max_chars,
-            fixed: false,
-            long: false,
-        }
+        LogicalType::Text { max_chars, fixed: false, long: false }
     }
 
     fn column(logical: LogicalType, native: &str) -> Column {
-        Column {
-            native: native.to_owned(),
-            ..Column::new("c", logical, true)
-        }
+        Column { native: native.to_owned(), ..Column::new("c", logical, true) }
     }
 
     #[test]
@@ -195,46 +160,23 @@ mod tests {
         let admits = |value: Value, native: &str, server: &Server| {
             admits(&value, &column(text(None), native), Some(server)).map_err(|e| e.kind)
         };
-        assert_eq!(
-            admits(Value::Float64(f64::NAN), "double", &mysql),
-            Err(ErrorKind::OutOfRange)
-        );
-        assert_eq!(
-            admits(Value::Float64(-0.0), "double", &maria),
-            Err(ErrorKind::Conversion)
-        );
+        assert_eq!(admits(Value::Float64(f64::NAN), "double", &mysql), Err(ErrorKind::OutOfRange));
+        assert_eq!(admits(Value::Float64(-0.0), "double", &maria), Err(ErrorKind::Conversion));
         assert_eq!(admits(Value::Float64(-0.0), "double", &mysql), Ok(()));
-        let last = Value::Time(Time {
-            nanos: 3_020_399_999_999_000,
-        });
+        let last = Value::Time(Time { nanos: 3_020_399_999_999_000 });
         assert_eq!(admits(last.clone(), "time(6)", &maria), Ok(()));
         assert_eq!(admits(last, "time(6)", &mysql), Err(ErrorKind::OutOfRange));
         assert_eq!(
-            admits(
-                Value::Time(Time {
-                    nanos: 3_020_400_000_000_000
-                }),
-                "time",
-                &maria
-            ),
+            admits(Value::Time(Time { nanos: 3_020_400_000_000_000 }), "time", &maria),
             Err(ErrorKind::OutOfRange)
         );
         assert_eq!(admits(Value::Int(70), "year", &mysql), Err(ErrorKind::OutOfRange));
         let text = |t: &str| Value::Text(t.to_owned());
-        assert_eq!(
-            admits(text("2"), "enum('a','b')", &mysql),
-            Err(ErrorKind::Conversion)
-        );
-        assert_eq!(
-            admits(text("A"), "enum('a','b')", &mysql),
-            Err(ErrorKind::Conversion)
-        );
+        assert_eq!(admits(text("2"), "enum('a','b')", &mysql), Err(ErrorKind::Conversion));
+        assert_eq!(admits(text("A"), "enum('a','b')", &mysql), Err(ErrorKind::Conversion));
         assert_eq!(admits(text("b"), "enum('a','b')", &mysql), Ok(()));
         assert_eq!(admits(text("a,c"), "set('a','b','c')", &mysql), Ok(()));
-        assert_eq!(
-            admits(text("c,a"), "set('a','b','c')", &mysql),
-            Err(ErrorKind::Conversion)
-        );
+        assert_eq!(admits(text("c,a"), "set('a','b','c')", &mysql), Err(ErrorKind::Conversion));
     }
 
     #[test]
@@ -250,11 +192,7 @@ mod tests {
         ] {
             assert_eq!(admits_json(kept, false), Ok(()), "{kept}");
         }
-        for bent in [
-            "18446744073709551616",
-            "[1, -9223372036854775809]",
-            "{\"a\":99999999999999999999}",
-        ] {
+        for bent in ["18446744073709551616", "[1, -9223372036854775809]", "{\"a\":99999999999999999999}"] {
             assert!(admits_json(bent, false).is_err(), "{bent}");
             assert_eq!(admits_json(bent, true), Ok(()), "MariaDB keeps the text: {bent}");
         }

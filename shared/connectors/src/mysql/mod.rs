@@ -9,10 +9,10 @@ mod codec;
 mod ddl;
 mod finish;
 mod limits;
+mod mapping;
 mod read;
 mod server;
 mod session;
-mod types;
 mod write;
 
 use std::fmt;
@@ -41,9 +41,7 @@ impl fmt::Debug for Mysql {
 impl Mysql {
     /// Connects when first used.
     pub(crate) fn open(config: &ConnectionConfig) -> Result<Self> {
-        Ok(Self {
-            pool: session::Pool::new(config)?,
-        })
+        Ok(Self { pool: session::Pool::new(config)? })
     }
 }
 
@@ -91,7 +89,7 @@ impl Source for Mysql {
 #[async_trait]
 impl Target for Mysql {
     fn column_for(&self, source: &Column) -> Column {
-        types::column_for(source)
+        mapping::column_for(source)
     }
 
     fn admits(&self, value: &Value, column: &Column) -> std::result::Result<(), ConvertError> {

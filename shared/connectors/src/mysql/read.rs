@@ -24,16 +24,9 @@ const HAND_OVER_ROWS: usize = 64;
 pub(super) async fn count(pool: &Arc<Pool>, table: &TableRef) -> Result<u64> {
     let operation = format!("count table {table}");
     let mut lease = pool.lease(&operation).await?;
-    let answers = lease
-        .run_long(
-            &operation,
-            format!("SELECT COUNT(*) FROM {}", Dialect::Mysql.table(table)),
-        )
-        .await?;
-    let rows = answers
-        .first()
-        .and_then(|a| a.rows.first())
-        .and_then(|row| codec::cell_number(row, 0));
+    let answers =
+        lease.run_long(&operation, format!("SELECT COUNT(*) FROM {}", Dialect::Mysql.table(table))).await?;
+    let rows = answers.first().and_then(|a| a.rows.first()).and_then(|row| codec::cell_number(row, 0));
     lease.release();
     rows.ok_or_else(|| error(ErrorKind::Internal, &operation))
 }
@@ -49,10 +42,7 @@ pub(super) async fn next_boundary(
         return Ok(None);
     };
     let operation = format!("find the next boundary of {}", table.table);
-    let columns: Vec<_> = key
-        .iter()
-        .filter_map(|name| table.column(name).cloned())
-        .collect();
+    let columns: Vec<_> = key.iter().filter_map(|name| table.column(name).cloned()).collect();
     let list = codec::select_list(&columns);
     let statement = From {
         dialect: Dialect::Mysql,
@@ -133,13 +123,7 @@ pub(super) fn read<'a>(pool: &'a Arc<Pool>, slice: &'a Slice) -> BoxStream<'a, R
         Ok(rows) => stream::iter(rows.into_iter().map(Ok).collect::<Vec<_>>()),
         Err(failed) => stream::iter(vec![Err(failed)]),
     });
-    batches(
-        Engine::Mysql,
-        operation,
-        slice.columns.clone(),
-        pool.deadline(),
-        decoded.boxed(),
-    )
+    batches(Engine::Mysql, operation, slice.columns.clone(), pool.deadline(), decoded.boxed())
 }
 
 async fn hand_over(
@@ -153,9 +137,7 @@ async fn hand_over(
     let mut lease = pool.lease(operation).await?;
     let bytes_max = lease.server().statement_bytes();
     for statement in statements(slice, list.text.clone(), bytes_max) {
-        let mut rows = sqlx::raw_sql(safe(statement.text))
-            .fetch(&mut *lease)
-            .ready_chunks(HAND_OVER_ROWS);
+        let mut rows = sqlx::raw_sql(safe(statement.text)).fetch(&mut *lease).ready_chunks(HAND_OVER_ROWS);
         while let Some(ready) = rows.next().await {
             let mut decoded = Vec::with_capacity(ready.len());
             let mut failed = None;
@@ -208,20 +190,13 @@ fn statements(slice: &Slice, list: String, bytes_max: usize) -> Vec<Statement> {
     };
     match &slice.rows {
         Selection::Range(range) => vec![from.range(range)],
-        Selection::Keys(keys) => key_lists(keys, bytes_max)
-            .into_iter()
-            .map(|keys| from.keys(keys))
-            .collect(),
+        Selection::Keys(keys) => key_lists(keys, bytes_max).into_iter().map(|keys| from.keys(keys)).collect(),
     }
 }
 
 /// Places of the key columns among those read.
 fn places(slice: &Slice) -> Vec<usize> {
-    slice
-        .key
-        .iter()
-        .filter_map(|name| slice.columns.iter().position(|c| c.name == *name))
-        .collect()
+    slice.key.iter().filter_map(|name| slice.columns.iter().position(|c| c.name == *name)).collect()
 }
 
 /// Rows as a batch, for short lists of rows that were collected whole.
@@ -245,12 +220,7 @@ mod tests {
     #[test]
     fn key_lists_are_bounded_in_keys_and_bytes() {
         let keys: Vec<Key> = (0..1_100).map(|n| Key(vec![Value::Int(n)])).collect();
-        let lengths = |bytes| {
-            key_lists(&keys, bytes)
-                .iter()
-                .map(|list| list.len())
-                .collect::<Vec<_>>()
-        };
+        let lengths = |bytes| key_lists(&keys, bytes).iter().map(|list| list.len()).collect::<Vec<_>>();
         assert_eq!(lengths(1 << 20), [500, 500, 100]);
         assert_eq!(lengths(1), vec![1; 1_100]);
         assert!(key_lists(&[], 1).is_empty());
@@ -258,10 +228,7 @@ mod tests {
 
     #[test]
     fn a_boundary_needs_an_index_over_exactly_the_key() {
-        let int = LogicalType::Int {
-            bits: 32,
-            unsigned: false,
-        };
+        let int = LogicalType::Int { bits: 32, unsigned: false };
         let table = TableSchema {
             table: TableRef::named("t"),
             columns: vec![Column::new("a", int.clone(), false), Column::new("b", int, false)],
@@ -272,11 +239,7 @@ mod tests {
                     columns: vec!["b".to_owned(), "a".to_owned()],
                     unique: true,
                 },
-                Index {
-                    name: "plain".to_owned(),
-                    columns: vec!["b".to_owned()],
-                    unique: false,
-                },
+                Index { name: "plain".to_owned(), columns: vec!["b".to_owned()], unique: false },
             ],
             foreign_keys: vec![],
             row_estimate: None,

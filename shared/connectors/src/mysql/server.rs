@@ -17,21 +17,10 @@ const PACKET_WANTED: usize = 4 << 20;
 pub(super) async fn server(pool: &Arc<Pool>) -> Result<ServerInfo> {
     let operation = format!("connect to {}", pool.config.spec.address());
     let mut lease = pool.lease(&operation).await?;
-    let rows = lease
-        .rows(&operation, "SHOW SESSION STATUS LIKE 'Ssl_cipher'".to_owned())
-        .await?;
+    let rows = lease.rows(&operation, "SHOW SESSION STATUS LIKE 'Ssl_cipher'".to_owned()).await?;
     let cipher = rows.first().and_then(|row| cell_text(row, 1)).unwrap_or_default();
-    let over_socket = pool
-        .config
-        .spec
-        .host
-        .as_deref()
-        .is_some_and(|host| host.starts_with('/'));
-    let encrypted = if over_socket && cipher.is_empty() {
-        None
-    } else {
-        Some(!cipher.is_empty())
-    };
+    let over_socket = pool.config.spec.host.as_deref().is_some_and(|host| host.starts_with('/'));
+    let encrypted = if over_socket && cipher.is_empty() { None } else { Some(!cipher.is_empty()) };
     let server = lease.server().clone();
     let mut notes = settings(&mut lease, &server, pool.config.role, &operation).await?;
     if encrypted == Some(false) && pool.config.spec.tls != Tls::Off {
@@ -39,20 +28,12 @@ pub(super) async fn server(pool: &Arc<Pool>) -> Result<ServerInfo> {
     }
     let writable = pool.config.role == Role::Target && accepts_writes(&mut lease, &operation).await?;
     lease.release();
-    Ok(ServerInfo {
-        version: server.version,
-        writable,
-        encrypted,
-        notes,
-    })
+    Ok(ServerInfo { version: server.version, writable, encrypted, notes })
 }
 
 /// Opening a transaction for writing is refused by a read-only server, and only for those it is read-only for.
 pub(super) async fn open_for_writing(lease: &mut Lease, operation: &str) -> Result<()> {
-    lease
-        .run(operation, "START TRANSACTION READ WRITE; ROLLBACK".to_owned())
-        .await
-        .map(|_| ())
+    lease.run(operation, "START TRANSACTION READ WRITE; ROLLBACK".to_owned()).await.map(|_| ())
 }
 
 async fn accepts_writes(lease: &mut Lease, operation: &str) -> Result<bool> {
@@ -67,11 +48,7 @@ async fn settings(lease: &mut Lease, server: &Server, role: Role, operation: &st
     let sql =
         "SELECT @@explicit_defaults_for_timestamp, @@innodb_flush_log_at_trx_commit, @@version".to_owned();
     let rows = lease.rows(operation, sql).await?;
-    let text = |at| {
-        rows.first()
-            .and_then(|row| cell_text(row, at))
-            .unwrap_or_default()
-    };
+    let text = |at| rows.first().and_then(|row| cell_text(row, at)).unwrap_or_default();
     let mut notes = Vec::new();
     if server.packet_max < PACKET_WANTED {
         notes.push(format!(

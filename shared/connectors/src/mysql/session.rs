@@ -24,12 +24,8 @@ use crate::error::{Error, Result};
 use crate::sql::safe;
 
 /// Zero dates, days past the end of a month and zero keys are values; everything else is checked strictly.
-const SQL_MODE: [&str; 4] = [
-    "STRICT_ALL_TABLES",
-    "NO_ENGINE_SUBSTITUTION",
-    "NO_AUTO_VALUE_ON_ZERO",
-    "ALLOW_INVALID_DATES",
-];
+const SQL_MODE: [&str; 4] =
+    ["STRICT_ALL_TABLES", "NO_ENGINE_SUBSTITUTION", "NO_AUTO_VALUE_ON_ZERO", "ALLOW_INVALID_DATES"];
 /// Bytes of one statement: about 1,000 rows of common width, which measured best.
 const STATEMENT_BYTES: usize = 1 << 20;
 /// Longest wait for a row lock; well under any lease.
@@ -90,9 +86,7 @@ struct Session {
 /// The driver's options print the password.
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pool")
-            .field("address", &self.config.spec.address())
-            .finish_non_exhaustive()
+        f.debug_struct("Pool").field("address", &self.config.spec.address()).finish_non_exhaustive()
     }
 }
 
@@ -128,24 +122,13 @@ impl Pool {
                 continue;
             }
             let lives = age < PING_AFTER
-                || matches!(
-                    tokio::time::timeout(PING_AFTER, session.connection.ping()).await,
-                    Ok(Ok(()))
-                );
+                || matches!(tokio::time::timeout(PING_AFTER, session.connection.ping()).await, Ok(Ok(())));
             if lives {
-                return Ok(Lease {
-                    session: Some(session),
-                    pool: self.clone(),
-                    permit: Some(permit),
-                });
+                return Ok(Lease { session: Some(session), pool: self.clone(), permit: Some(permit) });
             }
         }
         let session = self.connect(operation).await?;
-        Ok(Lease {
-            session: Some(session),
-            pool: self.clone(),
-            permit: Some(permit),
-        })
+        Ok(Lease { session: Some(session), pool: self.clone(), permit: Some(permit) })
     }
 
     fn pop_idle(&self) -> Option<Idle> {
@@ -161,11 +144,7 @@ impl Pool {
         };
         let (server, id) = set_up(&mut connection, &self.config, operation).await?;
         let _ = self.server.set(server.clone());
-        Ok(Session {
-            connection,
-            server,
-            id,
-        })
+        Ok(Session { connection, server, id })
     }
 
     /// `caching_sha2_password` wants a secure channel the first time it sees an account and remembers it from then
@@ -175,13 +154,7 @@ impl Pool {
         if !matches!(plain, Err(sqlx::Error::Configuration(_))) || !is_local(&self.config) {
             return plain;
         }
-        self.options
-            .clone()
-            .ssl_mode(MySqlSslMode::Required)
-            .connect()
-            .await?
-            .close()
-            .await?;
+        self.options.clone().ssl_mode(MySqlSslMode::Required).connect().await?.close().await?;
         self.options.connect().await
     }
 
@@ -190,19 +163,10 @@ impl Pool {
     async fn end(&self, id: u64, operation: &str) {
         let ending = async {
             let mut session = self.connect(operation).await?;
-            answers(
-                &mut session.connection,
-                format!("KILL {id}"),
-                END_WITHIN,
-                operation,
-            )
-            .await
+            answers(&mut session.connection, format!("KILL {id}"), END_WITHIN, operation).await
         };
         if !matches!(tokio::time::timeout(END_WITHIN, ending).await, Ok(Ok(_))) {
-            tracing::warn!(
-                operation,
-                "a statement past its deadline could not be ended at the server"
-            );
+            tracing::warn!(operation, "a statement past its deadline could not be ended at the server");
         }
     }
 
@@ -243,15 +207,8 @@ impl Lease {
     /// read and the session's state is as it was.
     pub(super) fn release(mut self) {
         if let Some(session) = self.session.take() {
-            let idle = Idle {
-                session,
-                since: Instant::now(),
-            };
-            self.pool
-                .idle
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(idle);
+            let idle = Idle { session, since: Instant::now() };
+            self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner).push(idle);
         }
         drop(self.permit.take());
     }
@@ -272,13 +229,7 @@ impl Lease {
 
     /// Rows of a single statement.
     pub(super) async fn rows(&mut self, operation: &str, sql: String) -> Result<Vec<MySqlRow>> {
-        Ok(self
-            .run(operation, sql)
-            .await?
-            .into_iter()
-            .next()
-            .unwrap_or_default()
-            .rows)
+        Ok(self.run(operation, sql).await?.into_iter().next().unwrap_or_default().rows)
     }
 
     /// Runs something that may rightly take longer than the deadline (building an index, counting): at each
@@ -395,9 +346,7 @@ async fn set_up(
     operation: &str,
 ) -> Result<(Server, u64)> {
     // The server should tell of a lock before the client gives up.
-    let lock_seconds = LOCK_WAIT_SECONDS
-        .min(config.deadline.as_secs().saturating_sub(1))
-        .max(1);
+    let lock_seconds = LOCK_WAIT_SECONDS.min(config.deadline.as_secs().saturating_sub(1)).max(1);
     let idle_seconds = (config.deadline.as_secs() * 2).max(60);
     let access = match config.role {
         Role::Source => {
@@ -447,9 +396,8 @@ fn assert_state(sql_mode: &str, time_zone: &str, charsets: [&str; 3], operation:
         ("character set", charsets.iter().all(|c| *c == "utf8mb4")),
     ];
     match wrong.into_iter().find(|(_, right)| !right) {
-        Some((setting, _)) => Err(error(ErrorKind::Unsupported, operation).with_object(format!(
-            "{setting}, which the server does not let a session choose"
-        ))),
+        Some((setting, _)) => Err(error(ErrorKind::Unsupported, operation)
+            .with_object(format!("{setting}, which the server does not let a session choose"))),
         None => Ok(()),
     }
 }

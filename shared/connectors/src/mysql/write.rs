@@ -58,10 +58,7 @@ pub(super) async fn prepare(
     }
     for (name, create) in OWN_TABLES {
         // Looked for first: a user who may not create tables can use those somebody made.
-        if engine_of(&mut lease, &TableRef::named(name), &operation)
-            .await?
-            .is_none()
-        {
+        if engine_of(&mut lease, &TableRef::named(name), &operation).await?.is_none() {
             lease.run(&operation, create.to_owned()).await?;
         }
     }
@@ -73,33 +70,20 @@ pub(super) async fn prepare(
 
 /// The storage engine of a table, if the table exists.
 async fn engine_of(lease: &mut Lease, table: &TableRef, operation: &str) -> Result<Option<String>> {
-    let schema = table
-        .schema
-        .as_deref()
-        .map_or_else(|| "DATABASE()".to_owned(), catalog::quote);
+    let schema = table.schema.as_deref().map_or_else(|| "DATABASE()".to_owned(), catalog::quote);
     let sql = format!(
         "SELECT ENGINE FROM information_schema.TABLES WHERE TABLE_SCHEMA = {schema} AND TABLE_NAME = {}",
         catalog::quote(&table.name)
     );
     let rows = lease.rows(operation, sql).await?;
-    Ok(rows
-        .first()
-        .map(|row| codec::cell_text(row, 0).unwrap_or_default().to_owned()))
+    Ok(rows.first().map(|row| codec::cell_text(row, 0).unwrap_or_default().to_owned()))
 }
 
 /// The name under which a turn is kept.
 fn turn_name(table: &TableRef, server: &Server) -> String {
-    let schema = table
-        .schema
-        .as_deref()
-        .or(server.database.as_deref())
-        .unwrap_or_default();
+    let schema = table.schema.as_deref().or(server.database.as_deref()).unwrap_or_default();
     let name = format!("{schema}.{}", table.name);
-    if server.folds_names {
-        name.to_lowercase()
-    } else {
-        name
-    }
+    if server.folds_names { name.to_lowercase() } else { name }
 }
 
 /// Waits for writers that hold the turn shared, so that none of an older run is left when this returns.
@@ -134,9 +118,7 @@ fn check_turn(
     let fenced = |object: String| Err(error(ErrorKind::Fenced, operation).with_object(object));
     let table = &plan.target.table;
     let Some(row) = answers.iter().find_map(|a| a.rows.first()) else {
-        return fenced(format!(
-            "table {table}, which no run of this installation has prepared"
-        ));
+        return fenced(format!("table {table}, which no run of this installation has prepared"));
     };
     let holder = codec::cell_text(row, 0).unwrap_or_default();
     if holder != install.to_string() {
@@ -174,10 +156,7 @@ async fn collations(lease: &mut Lease, operation: &str) -> Result<HashSet<String
         "SELECT COLLATION_NAME FROM information_schema.COLLATIONS"
     };
     let rows = lease.rows(operation, sql.to_owned()).await?;
-    Ok(rows
-        .iter()
-        .filter_map(|row| codec::cell_text(row, 0).map(ToOwned::to_owned))
-        .collect())
+    Ok(rows.iter().filter_map(|row| codec::cell_text(row, 0).map(ToOwned::to_owned)).collect())
 }
 
 pub(super) async fn forget_run(pool: &Arc<Pool>, install: InstallId, run: RunId) -> Result<()> {
@@ -208,13 +187,7 @@ pub(super) async fn begin(pool: &Arc<Pool>, plan: &Arc<TablePlan>, fence: &Fence
     let operation = format!("write table {}", plan.target.table);
     let mut lease = pool.lease(&operation).await?;
     let name = catalog::quote(&turn_name(&plan.target.table, lease.server()));
-    let Fence {
-        install,
-        run,
-        chunk,
-        attempt,
-        ..
-    } = fence;
+    let Fence { install, run, chunk, attempt, .. } = fence;
     let sql = format!(
         "SET SESSION foreign_key_checks = {checks}; \
          START TRANSACTION READ WRITE; \
@@ -239,14 +212,7 @@ pub(super) async fn begin(pool: &Arc<Pool>, plan: &Arc<TablePlan>, fence: &Fence
     let receipt = receipt
         .map_err(|_| error(ErrorKind::Internal, &operation).with_object("the receipt in _syncline_fence"))?;
     let columns = plan.columns.iter().map(|pair| pair.target.clone()).collect();
-    Ok(MysqlWrite {
-        lease,
-        plan: plan.clone(),
-        fence: fence.clone(),
-        receipt,
-        columns,
-        operation,
-    })
+    Ok(MysqlWrite { lease, plan: plan.clone(), fence: fence.clone(), receipt, columns, operation })
 }
 
 impl MysqlWrite {
@@ -265,11 +231,7 @@ impl MysqlWrite {
             let lead = if i == 0 { SAVEPOINT } else { "DO 0" };
             let sql = format!("{lead}; {sql}");
             let done = match self.fits(&sql) {
-                Ok(()) => self
-                    .lease
-                    .run(&self.operation, sql)
-                    .await
-                    .and_then(|a| self.without_warnings(a)),
+                Ok(()) => self.lease.run(&self.operation, sql).await.and_then(|a| self.without_warnings(a)),
                 Err(too_large) => Err(too_large),
             };
             match done {
@@ -278,9 +240,7 @@ impl MysqlWrite {
                 // The very first statement is refused before it is sent: there is nothing to take back.
                 Err(failed) if failed.kind == ErrorKind::TooLarge && i == 0 => return Err(failed),
                 Err(failed) => {
-                    self.lease
-                        .run(&self.operation, format!("ROLLBACK TO {SAVEPOINT}"))
-                        .await?;
+                    self.lease.run(&self.operation, format!("ROLLBACK TO {SAVEPOINT}")).await?;
                     return Err(failed);
                 }
             }
@@ -293,14 +253,9 @@ impl MysqlWrite {
         let Some(warning) = answers.iter().find_map(|a| a.rows.first()) else {
             return Ok(answers);
         };
-        let code = codec::cell_number(warning, 1)
-            .and_then(|n| u16::try_from(n).ok())
-            .unwrap_or_default();
-        let mut found = classify::of_code(
-            code,
-            codec::cell_text(warning, 2).unwrap_or_default(),
-            &self.operation,
-        );
+        let code = codec::cell_number(warning, 1).and_then(|n| u16::try_from(n).ok()).unwrap_or_default();
+        let mut found =
+            classify::of_code(code, codec::cell_text(warning, 2).unwrap_or_default(), &self.operation);
         if found.kind.disposition() != model::Disposition::QuarantineRow {
             found.kind = ErrorKind::Conversion;
         }
@@ -382,10 +337,8 @@ impl ChunkWrite for MysqlWrite {
             sql.push_str(" FOR UPDATE");
             self.fits(&sql)?;
             let rows = self.lease.rows(&self.operation, sql).await?;
-            decoded.extend(
-                rows.iter()
-                    .map(|row| codec::decode_row(row, &list, &self.columns, &self.plan.key)),
-            );
+            decoded
+                .extend(rows.iter().map(|row| codec::decode_row(row, &list, &self.columns, &self.plan.key)));
         }
         Ok(read::batch(&self.columns, decoded))
     }
@@ -406,9 +359,7 @@ impl ChunkWrite for MysqlWrite {
             return Ok(());
         }
         // The rows were locked when they were looked at, so this is our own mistake; it must not pass unseen.
-        self.lease
-            .run(&self.operation, format!("ROLLBACK TO {SAVEPOINT}"))
-            .await?;
+        self.lease.run(&self.operation, format!("ROLLBACK TO {SAVEPOINT}")).await?;
         Err(error(ErrorKind::Internal, &self.operation).with_object("rows to be updated that do not exist"))
     }
 
@@ -423,9 +374,7 @@ impl ChunkWrite for MysqlWrite {
 
     async fn commit(mut self: Box<Self>, receipt: &Receipt) -> Result<()> {
         let operation = format!("commit table {}", self.plan.target.table);
-        let Fence {
-            install, run, chunk, ..
-        } = &self.fence;
+        let Fence { install, run, chunk, .. } = &self.fence;
         let json = serde_json::to_string(receipt).map_err(|_| error(ErrorKind::Internal, &operation))?;
         let sql = format!(
             "UPDATE _syncline_fence SET receipt = {}, updated_at = UTC_TIMESTAMP(6) \

@@ -86,10 +86,7 @@ mod tests {
 
     #[test]
     fn text_cannot_leave_its_quotes() {
-        assert_eq!(
-            literal(&Value::Text("a'b\\\"\n\0\u{1a}é😀".to_owned())),
-            "'a\\'b\\\\\\\"\\n\\0\\Zé😀'"
-        );
+        assert_eq!(literal(&Value::Text("a'b\\\"\n\0\u{1a}é😀".to_owned())), "'a\\'b\\\\\\\"\\n\\0\\Zé😀'");
         assert_eq!(literal(&Value::Text("\\".to_owned())), "'\\\\'");
     }
 

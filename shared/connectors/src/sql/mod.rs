@@ -50,11 +50,7 @@ impl Dialect {
 
     /// A comma-separated list of quoted names.
     pub(crate) fn idents<'a>(self, names: impl IntoIterator<Item = &'a String>) -> String {
-        names
-            .into_iter()
-            .map(|n| self.ident(n))
-            .collect::<Vec<_>>()
-            .join(", ")
+        names.into_iter().map(|n| self.ident(n)).collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -68,11 +64,7 @@ pub(crate) struct Statement {
 
 impl Statement {
     pub(crate) const fn new(dialect: Dialect) -> Self {
-        Self {
-            dialect,
-            text: String::new(),
-            args: Vec::new(),
-        }
+        Self { dialect, text: String::new(), args: Vec::new() }
     }
 
     pub(crate) fn push(&mut self, text: &str) -> &mut Self {
@@ -116,14 +108,8 @@ mod tests {
 
     #[test]
     fn evil_names_stay_names() {
-        assert_eq!(
-            Dialect::Mysql.ident("a`; DROP TABLE x --"),
-            "`a``; DROP TABLE x --`"
-        );
+        assert_eq!(Dialect::Mysql.ident("a`; DROP TABLE x --"), "`a``; DROP TABLE x --`");
         assert_eq!(Dialect::Sqlite.ident("a\"b`'\0"), "`a\"b``'`");
-        assert_eq!(
-            Dialect::Mysql.table(&"shop.a.b".parse().unwrap_or_else(|e| match e {})),
-            "`shop`.`a.b`"
-        );
+        assert_eq!(Dialect::Mysql.table(&"shop.a.b".parse().unwrap_or_else(|e| match e {})), "`shop`.`a.b`");
     }
 }

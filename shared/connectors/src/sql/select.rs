@@ -19,11 +19,7 @@ pub(crate) struct From<'a> {
 impl From<'_> {
     fn head(&self) -> Statement {
         let mut sql = Statement::new(self.dialect);
-        sql.push(&format!(
-            "SELECT {} FROM {}",
-            self.list,
-            self.dialect.table(self.table)
-        ));
+        sql.push(&format!("SELECT {} FROM {}", self.list, self.dialect.table(self.table)));
         if let (Dialect::Mysql, Some(index)) = (self.dialect, self.index) {
             sql.push(&format!(" FORCE INDEX ({})", self.dialect.ident(index)));
         }
@@ -55,14 +51,7 @@ impl From<'_> {
     /// The key `rows` places after `from`.
     pub(crate) fn boundary(&self, from: Option<&Key>, rows: u64) -> Statement {
         let mut sql = self.head();
-        push_range(
-            &mut sql,
-            self.key,
-            &KeyRange {
-                lower: from.cloned(),
-                upper: None,
-            },
-        );
+        push_range(&mut sql, self.key, &KeyRange { lower: from.cloned(), upper: None });
         sql.push(&self.order());
         sql.push(&format!(" LIMIT 1 OFFSET {rows}"));
         sql
@@ -86,13 +75,11 @@ fn push_range(sql: &mut Statement, key: &[String], range: &KeyRange) {
 fn push_bound(sql: &mut Statement, key: &[String], bound: &Key, op: &str, last_op: &str) {
     let dialect = sql.dialect;
     if key.len() == 1 {
-        sql.push(&format!("{} {last_op} ", dialect.ident(&key[0])))
-            .push_value(&bound.0[0]);
+        sql.push(&format!("{} {last_op} ", dialect.ident(&key[0]))).push_value(&bound.0[0]);
         return;
     }
     if dialect == Dialect::Sqlite {
-        sql.push(&format!("({}) {last_op} ", dialect.idents(key)))
-            .push_tuple(&bound.0);
+        sql.push(&format!("({}) {last_op} ", dialect.idents(key))).push_tuple(&bound.0);
         return;
     }
     sql.push("(");
@@ -102,14 +89,10 @@ fn push_bound(sql: &mut Statement, key: &[String], bound: &Key, op: &str, last_o
         }
         sql.push("(");
         for (j, column) in key.iter().enumerate().take(i) {
-            sql.push(&format!("{} = ", dialect.ident(column)))
-                .push_value(&bound.0[j])
-                .push(" AND ");
+            sql.push(&format!("{} = ", dialect.ident(column))).push_value(&bound.0[j]).push(" AND ");
         }
         let op = if i + 1 == key.len() { last_op } else { op };
-        sql.push(&format!("{} {op} ", dialect.ident(&key[i])))
-            .push_value(&bound.0[i])
-            .push(")");
+        sql.push(&format!("{} {op} ", dialect.ident(&key[i]))).push_value(&bound.0[i]).push(")");
     }
     sql.push(")");
 }
@@ -119,8 +102,7 @@ fn push_bound(sql: &mut Statement, key: &[String], bound: &Key, op: &str, last_o
 pub(crate) fn push_keys(sql: &mut Statement, key: &[String], keys: &[Key]) {
     let dialect = sql.dialect;
     if key.len() == 1 {
-        sql.push(&format!("{} IN ", dialect.ident(&key[0])))
-            .push_tuple(keys.iter().map(|k| &k.0[0]));
+        sql.push(&format!("{} IN ", dialect.ident(&key[0]))).push_tuple(keys.iter().map(|k| &k.0[0]));
         return;
     }
     if dialect == Dialect::Mysql {
@@ -164,22 +146,13 @@ mod tests {
     }
 
     fn from<'a>(dialect: Dialect, table: &'a TableRef, key: &'a [String]) -> From<'a> {
-        From {
-            dialect,
-            table,
-            list: "1".to_owned(),
-            key,
-            index: Some("PRIMARY"),
-        }
+        From { dialect, table, list: "1".to_owned(), key, index: Some("PRIMARY") }
     }
 
     #[test]
     fn composite_ranges_are_expanded_for_mysql_and_native_for_sqlite() {
         let (table, columns) = (TableRef::named("t"), ["a".to_owned(), "b".to_owned()]);
-        let range = KeyRange {
-            lower: Some(key(&[1, 2])),
-            upper: Some(key(&[3, 4])),
-        };
+        let range = KeyRange { lower: Some(key(&[1, 2])), upper: Some(key(&[3, 4])) };
         assert_eq!(
             from(Dialect::Mysql, &table, &columns).range(&range).text,
             "SELECT 1 FROM `t` FORCE INDEX (`PRIMARY`) WHERE ((`a` > 1) OR (`a` = 1 AND `b` >= 2)) \
@@ -195,27 +168,17 @@ mod tests {
 
     #[test]
     fn key_lists_and_boundaries() {
-        let (table, one, two) = (
-            TableRef::named("t"),
-            ["a".to_owned()],
-            ["a".to_owned(), "b".to_owned()],
-        );
+        let (table, one, two) = (TableRef::named("t"), ["a".to_owned()], ["a".to_owned(), "b".to_owned()]);
         assert_eq!(
-            from(Dialect::Sqlite, &table, &two)
-                .keys(&[key(&[1, 2]), key(&[3, 4])])
-                .text,
+            from(Dialect::Sqlite, &table, &two).keys(&[key(&[1, 2]), key(&[3, 4])]).text,
             "SELECT 1 FROM `t` WHERE (`a`, `b`) IN (VALUES (?, ?), (?, ?))"
         );
         assert_eq!(
-            from(Dialect::Mysql, &table, &two)
-                .keys(&[key(&[1, 2]), key(&[3, 4])])
-                .text,
+            from(Dialect::Mysql, &table, &two).keys(&[key(&[1, 2]), key(&[3, 4])]).text,
             "SELECT 1 FROM `t` FORCE INDEX (`PRIMARY`) WHERE ((`a` = 1 AND `b` = 2) OR (`a` = 3 AND `b` = 4))"
         );
         assert_eq!(
-            from(Dialect::Mysql, &table, &one)
-                .boundary(Some(&key(&[7])), 1_000)
-                .text,
+            from(Dialect::Mysql, &table, &one).boundary(Some(&key(&[7])), 1_000).text,
             "SELECT 1 FROM `t` FORCE INDEX (`PRIMARY`) WHERE `a` >= 7 ORDER BY `a` LIMIT 1 OFFSET 1000"
         );
     }

@@ -7,9 +7,7 @@ use super::{Dialect, Statement};
 
 /// Places of the columns that are written: all but those the target computes itself.
 pub(crate) fn written(plan: &TablePlan) -> Vec<usize> {
-    (0..plan.columns.len())
-        .filter(|i| !plan.columns[*i].target.generated)
-        .collect()
+    (0..plan.columns.len()).filter(|i| !plan.columns[*i].target.generated).collect()
 }
 
 /// One multi-row INSERT.
@@ -17,10 +15,7 @@ pub(crate) fn insert(dialect: Dialect, plan: &TablePlan, rows: &[Row]) -> Statem
     let places = written(plan);
     let mut sql = Statement::new(dialect);
     let names = dialect.idents(places.iter().map(|i| &plan.columns[*i].target.name));
-    sql.push(&format!(
-        "INSERT INTO {} ({names}) VALUES ",
-        dialect.table(&plan.target.table)
-    ));
+    sql.push(&format!("INSERT INTO {} ({names}) VALUES ", dialect.table(&plan.target.table)));
     for (i, row) in rows.iter().enumerate() {
         if i > 0 {
             sql.push(", ");
@@ -34,10 +29,7 @@ pub(crate) fn insert(dialect: Dialect, plan: &TablePlan, rows: &[Row]) -> Statem
 pub(crate) fn update(dialect: Dialect, plan: &TablePlan, row: &Row) -> Option<Statement> {
     let mut sql = Statement::new(dialect);
     sql.push(&format!("UPDATE {} SET ", dialect.table(&plan.target.table)));
-    let places: Vec<usize> = written(plan)
-        .into_iter()
-        .filter(|i| !plan.key.contains(i))
-        .collect();
+    let places: Vec<usize> = written(plan).into_iter().filter(|i| !plan.key.contains(i)).collect();
     if places.is_empty() {
         return None;
     }
@@ -45,22 +37,16 @@ pub(crate) fn update(dialect: Dialect, plan: &TablePlan, row: &Row) -> Option<St
         if n > 0 {
             sql.push(", ");
         }
-        sql.push(&format!(
-            "{} = ",
-            dialect.ident(&plan.columns[*place].target.name)
-        ))
-        .push_value(&row[*place]);
+        sql.push(&format!("{} = ", dialect.ident(&plan.columns[*place].target.name)))
+            .push_value(&row[*place]);
     }
     sql.push(" WHERE ");
     for (n, place) in plan.key.iter().enumerate() {
         if n > 0 {
             sql.push(" AND ");
         }
-        sql.push(&format!(
-            "{} = ",
-            dialect.ident(&plan.columns[*place].target.name)
-        ))
-        .push_value(&row[*place]);
+        sql.push(&format!("{} = ", dialect.ident(&plan.columns[*place].target.name)))
+            .push_value(&row[*place]);
     }
     Some(sql)
 }
@@ -68,10 +54,7 @@ pub(crate) fn update(dialect: Dialect, plan: &TablePlan, row: &Row) -> Option<St
 /// One DELETE by key list.
 pub(crate) fn delete(dialect: Dialect, plan: &TablePlan, keys: &[Key]) -> Statement {
     let mut sql = Statement::new(dialect);
-    sql.push(&format!(
-        "DELETE FROM {} WHERE ",
-        dialect.table(&plan.target.table)
-    ));
+    sql.push(&format!("DELETE FROM {} WHERE ", dialect.table(&plan.target.table)));
     push_keys(&mut sql, &plan.target_key(), keys);
     sql
 }

@@ -17,16 +17,10 @@ fn is_internal(name: &str) -> bool {
 
 pub(super) async fn server(db: &Sqlite) -> Result<ServerInfo> {
     let work = async {
-        let version: String = sqlx::query_scalar("SELECT sqlite_version()")
-            .fetch_one(&db.pool)
-            .await?;
+        let version: String = sqlx::query_scalar("SELECT sqlite_version()").fetch_one(&db.pool).await?;
         // Touches the file: a missing or foreign file shows here.
-        sqlx::query("SELECT count(*) FROM sqlite_schema")
-            .fetch_one(&db.pool)
-            .await?;
-        let read_only: i64 = sqlx::query_scalar("PRAGMA query_only")
-            .fetch_one(&db.pool)
-            .await?;
+        sqlx::query("SELECT count(*) FROM sqlite_schema").fetch_one(&db.pool).await?;
+        let read_only: i64 = sqlx::query_scalar("PRAGMA query_only").fetch_one(&db.pool).await?;
         Ok((version, read_only == 0))
     };
     let (version, session_writes) = db.bounded(format!("open {}", db.path), work).await?;
@@ -44,11 +38,7 @@ pub(super) async fn tables(db: &Sqlite) -> Result<Vec<TableRef>> {
         sqlx::query_scalar::<_, String>("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
             .fetch_all(&db.pool);
     let names = db.bounded("list tables", work).await?;
-    Ok(names
-        .into_iter()
-        .filter(|n| !is_internal(n))
-        .map(TableRef::named)
-        .collect())
+    Ok(names.into_iter().filter(|n| !is_internal(n)).map(TableRef::named).collect())
 }
 
 pub(super) async fn describe(db: &Sqlite, table: &TableRef) -> Result<Option<TableSchema>> {
@@ -93,9 +83,7 @@ pub(super) async fn describe(db: &Sqlite, table: &TableRef) -> Result<Option<Tab
         foreign_keys: Vec::new(),
         row_estimate: None,
     };
-    schema.foreign_keys = foreign_keys_of(db, &schema, &foreign_keys)
-        .await
-        .map_err(broken)?;
+    schema.foreign_keys = foreign_keys_of(db, &schema, &foreign_keys).await.map_err(broken)?;
     schema.row_estimate = row_estimate(db, &schema.table.name).await;
     Ok(Some(schema))
 }
@@ -196,53 +184,32 @@ pub(super) fn logical_type(declared: &str) -> LogicalType {
     let upper = declared.trim().to_ascii_uppercase();
     let (name, numbers) = upper.split_once('(').unwrap_or((&upper, ""));
     let name = name.trim();
-    let mut numbers = numbers
-        .trim_end_matches(')')
-        .split(',')
-        .filter_map(|n| n.trim().parse::<u16>().ok());
+    let mut numbers = numbers.trim_end_matches(')').split(',').filter_map(|n| n.trim().parse::<u16>().ok());
     let (first, second) = (numbers.next(), numbers.next());
     let fraction = first.and_then(|n| u8::try_from(n).ok()).filter(|n| *n <= 9);
     match name {
         "BOOLEAN" | "BOOL" => LogicalType::Bool,
         "DECIMAL_TEXT" | "DECIMAL" | "NUMERIC" | "NUMBER" | "MONEY" => match first {
-            Some(precision) => LogicalType::Decimal {
-                precision,
-                scale: second.unwrap_or(0),
-            },
+            Some(precision) => LogicalType::Decimal { precision, scale: second.unwrap_or(0) },
             None => LogicalType::AnyDecimal,
         },
         "DATE" => LogicalType::Date,
-        "TIME" => LogicalType::Time {
-            fraction: fraction.unwrap_or(9),
-        },
-        "DATETIME" => LogicalType::DateTime {
-            fraction: fraction.unwrap_or(9),
-        },
-        "TIMESTAMP" => LogicalType::Instant {
-            fraction: fraction.unwrap_or(9),
-        },
+        "TIME" => LogicalType::Time { fraction: fraction.unwrap_or(9) },
+        "DATETIME" => LogicalType::DateTime { fraction: fraction.unwrap_or(9) },
+        "TIMESTAMP" => LogicalType::Instant { fraction: fraction.unwrap_or(9) },
         "JSON_TEXT" | "JSON" | "JSONB" => LogicalType::Json,
         "UUID_TEXT" | "UUID" => LogicalType::Uuid,
-        "" => LogicalType::Bytes {
-            max_bytes: None,
-            fixed: false,
-            long: true,
-        },
-        _ if name.contains("INT") => LogicalType::Int {
-            bits: 64,
-            unsigned: false,
-        },
+        "" => LogicalType::Bytes { max_bytes: None, fixed: false, long: true },
+        _ if name.contains("INT") => LogicalType::Int { bits: 64, unsigned: false },
         _ if name.contains("CHAR") || name.contains("CLOB") || name.contains("TEXT") => LogicalType::Text {
             // A length is a wish in SQLite, but the one its owner stated.
             max_chars: first.map(u64::from),
             fixed: false,
             long: first.is_none(),
         },
-        _ if name.contains("BLOB") || name.contains("BINARY") => LogicalType::Bytes {
-            max_bytes: first.map(u64::from),
-            fixed: false,
-            long: first.is_none(),
-        },
+        _ if name.contains("BLOB") || name.contains("BINARY") => {
+            LogicalType::Bytes { max_bytes: first.map(u64::from), fixed: false, long: first.is_none() }
+        }
         _ if name.contains("REAL") || name.contains("FLOA") || name.contains("DOUB") => LogicalType::Float64,
         _ => LogicalType::AnyDecimal,
     }
@@ -251,11 +218,7 @@ pub(super) fn logical_type(declared: &str) -> LogicalType {
 /// The column SQLite gets for a column of another engine.
 pub(super) fn column_for(source: &Column) -> Column {
     let fraction = |name: &str, digits: u8| {
-        if digits >= 9 {
-            name.to_owned()
-        } else {
-            format!("{name}({digits})")
-        }
+        if digits >= 9 { name.to_owned() } else { format!("{name}({digits})") }
     };
     let length = |name: &str, max: Option<u64>, unlimited: &str| match max {
         Some(n) if n <= u64::from(u16::MAX) => format!("{name}({n})"),
@@ -263,10 +226,7 @@ pub(super) fn column_for(source: &Column) -> Column {
     };
     let native = match &source.logical {
         LogicalType::Bool => "BOOLEAN".to_owned(),
-        LogicalType::Int {
-            bits: 64,
-            unsigned: true,
-        } => "DECIMAL_TEXT(20,0)".to_owned(),
+        LogicalType::Int { bits: 64, unsigned: true } => "DECIMAL_TEXT(20,0)".to_owned(),
         LogicalType::Int { .. } => "BIGINT".to_owned(),
         LogicalType::Decimal { precision, scale } if usize::from(*precision) <= codec::REAL_DIGITS => {
             format!("DECIMAL({precision},{scale})")
@@ -284,11 +244,8 @@ pub(super) fn column_for(source: &Column) -> Column {
         LogicalType::Uuid => "UUID_TEXT".to_owned(),
     };
     // VARBINARY would have NUMERIC affinity, which leaves blobs alone but says the wrong thing to readers.
-    let native = if native.starts_with("VARBINARY") {
-        native.replacen("VARBINARY", "BLOB", 1)
-    } else {
-        native
-    };
+    let native =
+        if native.starts_with("VARBINARY") { native.replacen("VARBINARY", "BLOB", 1) } else { native };
     Column {
         name: source.name.clone(),
         logical: logical_type(&native),
@@ -326,35 +283,10 @@ mod tests {
     #[test]
     fn what_numeric_affinity_would_bend_is_kept_as_text() {
         let native = |logical| column_for(&Column::new("a", logical, true)).native;
-        assert_eq!(
-            native(LogicalType::Int {
-                bits: 64,
-                unsigned: true
-            }),
-            "DECIMAL_TEXT(20,0)"
-        );
-        assert_eq!(
-            native(LogicalType::Decimal {
-                precision: 65,
-                scale: 30
-            }),
-            "DECIMAL_TEXT(65,30)"
-        );
-        assert_eq!(
-            native(LogicalType::Decimal {
-                precision: 10,
-                scale: 2
-            }),
-            "DECIMAL(10,2)"
-        );
+        assert_eq!(native(LogicalType::Int { bits: 64, unsigned: true }), "DECIMAL_TEXT(20,0)");
+        assert_eq!(native(LogicalType::Decimal { precision: 65, scale: 30 }), "DECIMAL_TEXT(65,30)");
+        assert_eq!(native(LogicalType::Decimal { precision: 10, scale: 2 }), "DECIMAL(10,2)");
         assert_eq!(native(LogicalType::Json), "JSON_TEXT");
-        assert_eq!(
-            native(LogicalType::Bytes {
-                max_bytes: Some(16),
-                fixed: true,
-                long: false
-            }),
-            "BLOB(16)"
-        );
+        assert_eq!(native(LogicalType::Bytes { max_bytes: Some(16), fixed: true, long: false }), "BLOB(16)");
     }
 }

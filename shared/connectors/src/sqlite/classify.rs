@@ -64,9 +64,7 @@ fn kind(code: i32, message: &str) -> ErrorKind {
 /// `UNIQUE constraint failed: t.a, t.b` and `no such table: t` name their object after the colon.
 fn object(code: i32, message: &str) -> Option<String> {
     let names_object = code & 0xff == 19 && code != 275 || message.starts_with("no such table");
-    names_object
-        .then(|| message.split_once(": ").map(|(_, object)| object.to_owned()))
-        .flatten()
+    names_object.then(|| message.split_once(": ").map(|(_, object)| object.to_owned())).flatten()
 }
 
 #[cfg(test)]
@@ -93,9 +91,6 @@ mod tests {
         ] {
             assert_eq!(kind(code, message), expected, "{code} {message}");
         }
-        assert_eq!(
-            object(2067, "UNIQUE constraint failed: t.email").as_deref(),
-            Some("t.email")
-        );
+        assert_eq!(object(2067, "UNIQUE constraint failed: t.email").as_deref(), Some("t.email"));
     }
 }

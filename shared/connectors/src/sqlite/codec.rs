@@ -21,10 +21,7 @@ pub(super) struct Undecodable {
 
 impl Undecodable {
     fn new(kind: ErrorKind, reason: impl Into<String>) -> Self {
-        Self {
-            kind,
-            reason: reason.into(),
-        }
+        Self { kind, reason: reason.into() }
     }
 }
 
@@ -33,9 +30,8 @@ type Decoded = Result<Value, Undecodable>;
 /// A cell as its storage class has it: what keys and boundaries are made of, so that binding one again compares
 /// exactly as the stored one does.
 pub(super) fn stored(row: &SqliteRow, at: usize) -> Decoded {
-    let cell = row
-        .try_get_raw(at)
-        .map_err(|_| Undecodable::new(ErrorKind::Internal, "the cell is not there"))?;
+    let cell =
+        row.try_get_raw(at).map_err(|_| Undecodable::new(ErrorKind::Internal, "the cell is not there"))?;
     if cell.is_null() {
         return Ok(Value::Null);
     }
@@ -48,15 +44,10 @@ pub(super) fn stored(row: &SqliteRow, at: usize) -> Decoded {
             let bytes = decode::<&[u8]>(cell).map_err(broken)?;
             match std::str::from_utf8(bytes) {
                 Ok(text) => Ok(Value::Text(text.to_owned())),
-                Err(_) => Err(Undecodable::new(
-                    ErrorKind::Encoding,
-                    "the text is not valid UTF-8",
-                )),
+                Err(_) => Err(Undecodable::new(ErrorKind::Encoding, "the text is not valid UTF-8")),
             }
         }
-        _ => decode::<&[u8]>(cell)
-            .map(|b| Value::Bytes(b.to_vec()))
-            .map_err(broken),
+        _ => decode::<&[u8]>(cell).map(|b| Value::Bytes(b.to_vec())).map_err(broken),
     }
 }
 
@@ -67,12 +58,8 @@ fn decode<'r, T: Decode<'r, Sqlite>>(cell: SqliteValueRef<'r>) -> Result<T, ()> 
 /// A cell as what its column declares.
 pub(super) fn meant(row: &SqliteRow, at: usize, column: &Column) -> Decoded {
     let value = stored(row, at)?;
-    let mismatch = || {
-        Undecodable::new(
-            ErrorKind::Conversion,
-            format!("the stored value is no {}", column.logical),
-        )
-    };
+    let mismatch =
+        || Undecodable::new(ErrorKind::Conversion, format!("the stored value is no {}", column.logical));
     match (&column.logical, value) {
         (_, Value::Null) => Ok(Value::Null),
         (LogicalType::Bool, Value::Int(n @ (0 | 1))) => Ok(Value::Bool(n == 1)),
@@ -148,12 +135,7 @@ fn trimmed(text: &str) -> String {
 /// What SQLite would bend: NaN (becomes NULL), minus zero (a REAL without a fraction is stored as an integer) and
 /// decimals that NUMERIC affinity would turn into an inexact REAL.
 pub(super) fn admits(value: &Value, column: &Column) -> Result<(), ConvertError> {
-    let refuse = |reason: &str| {
-        Err(ConvertError {
-            kind: ErrorKind::OutOfRange,
-            reason: reason.to_owned(),
-        })
-    };
+    let refuse = |reason: &str| Err(ConvertError { kind: ErrorKind::OutOfRange, reason: reason.to_owned() });
     let float = |v: f64| match v {
         v if v.is_nan() => refuse("SQLite stores NaN as NULL"),
         v if v == 0.0 && v.is_sign_negative() => refuse("SQLite stores minus zero as zero"),
@@ -179,10 +161,8 @@ mod tests {
 
     #[test]
     fn numeric_affinity_is_not_trusted_with_more_than_15_digits() {
-        let mut column = Column {
-            native: "DECIMAL(30,2)".to_owned(),
-            ..Column::new("a", LogicalType::AnyDecimal, true)
-        };
+        let mut column =
+            Column { native: "DECIMAL(30,2)".to_owned(), ..Column::new("a", LogicalType::AnyDecimal, true) };
         let value = |t: &str| Value::Decimal(t.parse().expect("a decimal"));
         assert!(admits(&value("9999999999999.99"), &column).is_ok());
         assert!(admits(&value("99999999999999.99"), &column).is_err());

@@ -41,9 +41,7 @@ pub(crate) struct Sqlite {
 
 impl fmt::Debug for Sqlite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sqlite")
-            .field("path", &self.path)
-            .finish_non_exhaustive()
+        f.debug_struct("Sqlite").field("path", &self.path).finish_non_exhaustive()
     }
 }
 
@@ -63,21 +61,14 @@ impl Sqlite {
         options = match config.role {
             Role::Source => options.read_only(true).create_if_missing(false),
             // Only a file we make gets write-ahead logging; an existing one keeps its journal mode.
-            Role::Target if !exists => options
-                .create_if_missing(true)
-                .journal_mode(SqliteJournalMode::Wal),
+            Role::Target if !exists => options.create_if_missing(true).journal_mode(SqliteJournalMode::Wal),
             Role::Target => options.create_if_missing(true),
         };
         let pool = SqlitePoolOptions::new()
             .max_connections(config.connections_max)
             .acquire_timeout(config.deadline)
             .connect_lazy_with(options);
-        Ok(Self {
-            pool,
-            path,
-            deadline: config.deadline,
-            writer: Arc::default(),
-        })
+        Ok(Self { pool, path, deadline: config.deadline, writer: Arc::default() })
     }
 
     /// Runs one operation under the deadline and brings its error into our words.

@@ -26,12 +26,8 @@ pub(super) fn arguments(values: Vec<Value>, operation: &str) -> Result<SqliteArg
 
 pub(super) async fn count(db: &Sqlite, table: &TableRef) -> Result<u64> {
     let sql = format!("SELECT count(*) FROM {}", Dialect::Sqlite.table(table));
-    let rows: i64 = db
-        .bounded(
-            format!("count {table}"),
-            sqlx::query_scalar(safe(sql)).fetch_one(&db.pool),
-        )
-        .await?;
+    let rows: i64 =
+        db.bounded(format!("count {table}"), sqlx::query_scalar(safe(sql)).fetch_one(&db.pool)).await?;
     Ok(u64::try_from(rows).unwrap_or(0))
 }
 
@@ -44,21 +40,10 @@ pub(super) async fn next_boundary(
 ) -> Result<Option<Key>> {
     let operation = format!("find the next boundary of {}", table.table);
     let list = Dialect::Sqlite.idents(key);
-    let select = From {
-        dialect: Dialect::Sqlite,
-        table: &table.table,
-        list,
-        key,
-        index: None,
-    };
+    let select = From { dialect: Dialect::Sqlite, table: &table.table, list, key, index: None };
     let Statement { text, args, .. } = select.boundary(from, rows);
     let args = arguments(args, &operation)?;
-    let found = db
-        .bounded(
-            &operation,
-            sqlx::query_with(safe(text), args).fetch_optional(&db.pool),
-        )
-        .await?;
+    let found = db.bounded(&operation, sqlx::query_with(safe(text), args).fetch_optional(&db.pool)).await?;
     let Some(row) = found else { return Ok(None) };
     let values: std::result::Result<Vec<Value>, _> = (0..key.len()).map(|i| codec::stored(&row, i)).collect();
     let values = values.map_err(|e| {
@@ -97,11 +82,8 @@ fn rows<'a>(
     operation: String,
 ) -> BoxStream<'a, Result<RowBatch>> {
     let columns = slice.columns.clone();
-    let key: Vec<usize> = slice
-        .key
-        .iter()
-        .filter_map(|name| columns.iter().position(|c| c.name == *name))
-        .collect();
+    let key: Vec<usize> =
+        slice.key.iter().filter_map(|name| columns.iter().position(|c| c.name == *name)).collect();
     let args = match arguments(statement.args, &operation) {
         Ok(args) => args,
         Err(error) => return futures::stream::once(async { Err(error) }).boxed(),
@@ -123,10 +105,7 @@ pub(super) fn decode_row(row: &SqliteRow, columns: &[Column], key: &[usize]) -> 
         match codec::meant(row, at, column) {
             Ok(value) => cells.push(value),
             Err(why) => {
-                let key = key
-                    .iter()
-                    .map(|i| codec::stored(row, *i).unwrap_or(Value::Null))
-                    .collect();
+                let key = key.iter().map(|i| codec::stored(row, *i).unwrap_or(Value::Null)).collect();
                 return Decoded::Undecodable(QuarantinedRow {
                     key: Key(key),
                     column: Some(column.name.clone()),

@@ -11,22 +11,11 @@ use crate::fields::Fields as _;
 
 /// Removes every table, so that the next opener finds an empty database.
 async fn empty(world: &World) {
-    for table in [
-        "quarantine",
-        "attempt",
-        "event",
-        "worker",
-        "chunk",
-        "table",
-        "run",
-        "meta",
-        "schema_version",
-    ] {
+    for table in
+        ["quarantine", "attempt", "event", "worker", "chunk", "table", "run", "meta", "schema_version"]
+    {
         let drop = world.ledger.sql(&format!("DROP TABLE syncline_{table}"));
-        sqlx::query(drop)
-            .execute(&world.ledger.shared.pool)
-            .await
-            .expect("drops");
+        sqlx::query(drop).execute(&world.ledger.shared.pool).await.expect("drops");
     }
 }
 
@@ -39,39 +28,24 @@ pub(super) async fn concurrent_openers_migrate_once(world: World) {
             set.spawn(async move { Ledger::open(&url).await.expect("opens").install() });
         }
         let installs = set.join_all().await;
-        assert!(
-            installs.iter().all(|install| *install == installs[0]),
-            "{installs:?}"
-        );
+        assert!(installs.iter().all(|install| *install == installs[0]), "{installs:?}");
         assert_eq!(world.other().await.install(), installs[0]);
         let count = "SELECT COUNT(*) AS n FROM syncline_schema_version";
-        let row = sqlx::query(count)
-            .fetch_one(&world.ledger.shared.pool)
-            .await
-            .expect("counts");
+        let row = sqlx::query(count).fetch_one(&world.ledger.shared.pool).await.expect("counts");
         assert_eq!(row.int("n").expect("a number"), 1);
     }
 }
 
 pub(super) async fn a_newer_ledger_is_refused(world: World) {
     let put = "INSERT INTO syncline_schema_version (version, applied_ms) VALUES (99, 0)";
-    sqlx::query(put)
-        .execute(&world.ledger.shared.pool)
-        .await
-        .expect("inserts");
+    sqlx::query(put).execute(&world.ledger.shared.pool).await.expect("inserts");
     let error = Ledger::open(&world.url).await.expect_err("a newer version");
     assert_eq!(
         (error.kind, error.to_string().as_str()),
-        (
-            ErrorKind::Unsupported,
-            "the ledger could not be opened (unsupported)"
-        )
+        (ErrorKind::Unsupported, "the ledger could not be opened (unsupported)")
     );
     let cause = error.source.to_string();
-    assert!(
-        cause.contains("version 99") && cause.contains("newer program"),
-        "{cause}"
-    );
+    assert!(cause.contains("version 99") && cause.contains("newer program"), "{cause}");
 }
 
 pub(super) async fn odd_bytes_survive(world: World) {
@@ -84,64 +58,31 @@ pub(super) async fn odd_bytes_survive(world: World) {
         Value::Json("{\"a\":1.0}".to_owned()),
     ]);
     let ledger = &world.ledger;
-    let run = ledger
-        .create_run(RunKind::Copy, &spec("naïve '; DROP TABLE --"))
-        .await
-        .expect("a run")
-        .id;
+    let run = ledger.create_run(RunKind::Copy, &spec("naïve '; DROP TABLE --")).await.expect("a run").id;
     let mut table = new_table(0);
     table.source.name = "tàble`\"[x]".to_owned();
     ledger.add_tables(run, &[table.clone()]).await.expect("a table");
-    ledger
-        .set_plan(run, 0, &plan(), Pass::Copy, None)
-        .await
-        .expect("a plan");
+    ledger.set_plan(run, 0, &plan(), Pass::Copy, None).await.expect("a plan");
     let chain = KeyRange::partition(vec![odd.clone()]);
     let chunks: Vec<_> = (0..).zip(chain.clone()).collect();
-    assert_eq!(
-        ledger
-            .add_chunks(run, 0, Pass::Copy, &chunks)
-            .await
-            .expect("adds"),
-        2
-    );
+    assert_eq!(ledger.add_chunks(run, 0, Pass::Copy, &chunks).await.expect("adds"), 2);
     assert!(ledger.check_chain(run, 0, Pass::Copy).await.expect("checks"));
-    let (_, last) = ledger
-        .last_chunk(run, 0, Pass::Copy)
-        .await
-        .expect("reads")
-        .expect("exists");
+    let (_, last) = ledger.last_chunk(run, 0, Pass::Copy).await.expect("reads").expect("exists");
     assert_eq!(last, chain[1]);
     assert_eq!(ledger.tables(run).await.expect("lists")[0].source, table.source);
-    let due = ledger
-        .take_due(run, &[0], 1, std::time::Duration::ZERO)
-        .await
-        .expect("due")[0];
-    let claimed = ledger
-        .claim(
-            due.chunk,
-            due.attempt,
-            &super::world::worker("w"),
-            super::world::LEASE,
-        )
-        .await;
+    let due = ledger.take_due(run, &[0], 1, std::time::Duration::ZERO).await.expect("due")[0];
+    let claimed = ledger.claim(due.chunk, due.attempt, &super::world::worker("w"), super::world::LEASE).await;
     assert_eq!(claimed.expect("claims").expect("free").chunk.range, chain[0]);
     let message = "\u{0}\u{1F600}'\\".repeat(2_000);
     let failed = ChunkOutcome::Failed(model::Failure::new(ErrorKind::Conversion, message.clone()));
-    let settled = ledger
-        .settle(due.chunk, model::Attempt(1), &failed, std::time::Duration::ZERO)
-        .await;
+    let settled = ledger.settle(due.chunk, model::Attempt(1), &failed, std::time::Duration::ZERO).await;
     settled.expect("settles");
     let view = ledger.chunk(due.chunk).await.expect("reads").expect("exists");
     assert_eq!(view.failure.expect("a cause").message, message);
 }
 
 pub(super) async fn specs_keep_no_password(world: World) {
-    let run = world
-        .ledger
-        .create_run(RunKind::Copy, &spec("shop"))
-        .await
-        .expect("a run");
+    let run = world.ledger.create_run(RunKind::Copy, &spec("shop")).await.expect("a run");
     assert_eq!(run.spec.source.password, None);
     assert_eq!(run.spec.target.password.as_deref(), Some("${env:PW}"));
     let row = sqlx::query("SELECT spec FROM syncline_run")
@@ -179,11 +120,7 @@ pub(super) async fn a_busy_database_is_waited_for(world: World) {
     let mut set = JoinSet::new();
     set.spawn(async move {
         let mut tx = other.begin().await.expect("begins");
-        other
-            .lock_chunk(&mut tx, due.chunk)
-            .await
-            .expect("locks")
-            .expect("exists");
+        other.lock_chunk(&mut tx, due.chunk).await.expect("locks").expect("exists");
         held.send(()).expect("heard");
         tokio::time::sleep(Duration::from_millis(300)).await;
     });
@@ -203,9 +140,7 @@ pub(super) async fn dropped_connections_are_replaced(world: World) {
     for due in work.due().await {
         let claimed = work.claim(due).await;
         drop_connections(&url.secret).await;
-        let settled = work
-            .settle(due.chunk, claimed.chunk.attempt, &super::world::done(2))
-            .await;
+        let settled = work.settle(due.chunk, claimed.chunk.attempt, &super::world::done(2)).await;
         assert_eq!(settled, crate::Settled::Yes(model::ChunkState::Done));
     }
     let record = work.ledger.record(work.run).await.expect("sums").expect("exists");
@@ -214,15 +149,10 @@ pub(super) async fn dropped_connections_are_replaced(world: World) {
 
 async fn drop_connections(url: &str) {
     use sqlx::Connection as _;
-    let mut conn = sqlx::mysql::MySqlConnection::connect(url)
-        .await
-        .expect("connects");
+    let mut conn = sqlx::mysql::MySqlConnection::connect(url).await.expect("connects");
     let list = "SELECT CAST(id AS SIGNED) FROM information_schema.processlist \
         WHERE db = DATABASE() AND id <> CONNECTION_ID()";
-    let ids: Vec<i64> = sqlx::query_scalar(list)
-        .fetch_all(&mut conn)
-        .await
-        .expect("lists");
+    let ids: Vec<i64> = sqlx::query_scalar(list).fetch_all(&mut conn).await.expect("lists");
     assert!(!ids.is_empty());
     for id in ids {
         // One that ends by itself in between is no concern.

@@ -46,24 +46,15 @@ struct Expected {
 
 pub(super) async fn the_record_is_the_sum_of_its_chunks(world: World) {
     let cases = if world.server == Server::Sqlite { 24 } else { 6 };
-    let config = Config {
-        cases,
-        failure_persistence: None,
-        max_shrink_iters: 40,
-        ..Config::default()
-    };
+    let config = Config { cases, failure_persistence: None, max_shrink_iters: 40, ..Config::default() };
     let runtime = tokio::runtime::Handle::current();
     let steps = prop::collection::vec((any::<prop::sample::Index>(), step()), 1..40);
     let checked = tokio::task::block_in_place(|| {
         TestRunner::new(config).run(&steps, |steps| {
             runtime.block_on(async {
                 let work = world.work(4).await;
-                let mut model: BTreeMap<ChunkId, Expected> = work
-                    .due()
-                    .await
-                    .iter()
-                    .map(|due| (due.chunk, Expected::default()))
-                    .collect();
+                let mut model: BTreeMap<ChunkId, Expected> =
+                    work.due().await.iter().map(|due| (due.chunk, Expected::default())).collect();
                 for (pick, step) in steps {
                     let id = *pick.get(&model.keys().copied().collect::<Vec<_>>());
                     take_step(&work, id, &step, &mut model).await;
@@ -83,10 +74,7 @@ async fn take_step(work: &Work, id: ChunkId, step: &Step, model: &mut BTreeMap<C
         let retried = work.ledger.retry_chunks(work.run, None).await.expect("retries");
         assert_eq!(retried, quarantined as u64);
         for expected in model.values_mut().filter(|expected| expected.is_quarantined) {
-            *expected = Expected {
-                attempt: expected.attempt,
-                ..Expected::default()
-            };
+            *expected = Expected { attempt: expected.attempt, ..Expected::default() };
         }
         return;
     }
@@ -135,93 +123,54 @@ async fn take_step(work: &Work, id: ChunkId, step: &Step, model: &mut BTreeMap<C
 
 fn compare(record: &RunRecord, model: &BTreeMap<ChunkId, Expected>) {
     let rows: u64 = model.values().filter_map(|expected| expected.rows).sum();
-    let counts = Counts {
-        read: rows,
-        inserted: rows,
-        bytes: rows * 10,
-        matching: rows,
-        ..Counts::default()
-    };
-    let digest = ChunkDigest {
-        rows,
-        sum: u128::from(rows),
-    };
+    let counts = Counts { read: rows, inserted: rows, bytes: rows * 10, matching: rows, ..Counts::default() };
+    let digest = ChunkDigest { rows, sum: u128::from(rows) };
     let done = model.values().filter(|expected| expected.rows.is_some()).count() as u64;
     let quarantined = model.values().filter(|expected| expected.is_quarantined).count() as u64;
-    let retries: u64 = model
-        .values()
-        .map(|expected| expected.tries.saturating_sub(1))
-        .sum();
+    let retries: u64 = model.values().map(|expected| expected.tries.saturating_sub(1)).sum();
     assert_eq!((record.counts, record.retries), (counts, retries));
-    assert_eq!(
-        (record.chunks.done, record.chunks.quarantined),
-        (done, quarantined)
-    );
+    assert_eq!((record.chunks.done, record.chunks.quarantined), (done, quarantined));
     assert_eq!(record.chunks.ready, model.len() as u64 - done - quarantined);
     assert_eq!(record.chunks.total(), model.len() as u64);
     let table = &record.tables[0];
-    assert_eq!(
-        (table.counts, table.chunks, table.retries),
-        (record.counts, record.chunks, record.retries)
-    );
+    assert_eq!((table.counts, table.chunks, table.retries), (record.counts, record.chunks, record.retries));
     assert_eq!((table.source_digest, table.target_digest), (digest, digest));
 }
 
 pub(super) async fn digests_are_summed_modulo_2_128(world: World) {
     let work = world.work(3).await;
     let mut whole = ChunkDigest::default();
-    for (due, sum) in work
-        .due()
-        .await
-        .into_iter()
-        .zip([u128::MAX, u128::MAX - 5, 1 << 100])
-    {
+    for (due, sum) in work.due().await.into_iter().zip([u128::MAX, u128::MAX - 5, 1 << 100]) {
         let digest = ChunkDigest { rows: 2, sum };
         whole += digest;
         let claimed = work.claim(due).await;
         let report = Report {
-            counts: Counts {
-                read: 2,
-                unchanged: 2,
-                ..Counts::default()
-            },
+            counts: Counts { read: 2, unchanged: 2, ..Counts::default() },
             source_digest: Some(digest),
             target_digest: None,
             quarantined: vec![],
             read_ms: 30,
         };
-        work.settle(due.chunk, claimed.chunk.attempt, &ChunkOutcome::Done(report))
-            .await;
+        work.settle(due.chunk, claimed.chunk.attempt, &ChunkOutcome::Done(report)).await;
         let view = work.chunk(due.chunk).await;
         assert_eq!((view.source_digest, view.target_digest), (Some(digest), None));
     }
     let record = work.ledger.record(work.run).await.expect("sums").expect("exists");
     assert_eq!(record.tables[0].source_digest, whole);
     assert_eq!(record.tables[0].target_digest, ChunkDigest::default());
-    let costs = work
-        .ledger
-        .recent_chunk_costs(work.run, 0, model::Pass::Copy, 2)
-        .await
-        .expect("reads");
+    let costs = work.ledger.recent_chunk_costs(work.run, 0, model::Pass::Copy, 2).await.expect("reads");
     assert_eq!((costs.len(), costs[0].rows, costs[0].read_ms), (2, 2, 30));
 }
 
 pub(super) async fn a_long_run_is_summed_and_served_in_time(world: World) {
     // Servers share this machine with other tests; SQLite alone is held to the full length.
-    let chunks = if world.server == Server::Sqlite {
-        100_000
-    } else {
-        10_000
-    };
+    let chunks = if world.server == Server::Sqlite { 100_000 } else { 10_000 };
     let done = chunks / 2;
     let work = world.work(chunks).await;
     let settle = "UPDATE syncline_chunk SET state = 'done', c_read = 1000, s_rows = 1000, s_d0 = 4294967295, \
         s_d1 = 1, s_d2 = 1, s_d3 = 1 WHERE ordinal < ?";
     let settle = sqlx::query(settle).bind(i64::try_from(done).expect("small"));
-    settle
-        .execute(&work.ledger.shared.pool)
-        .await
-        .expect("settles half");
+    settle.execute(&work.ledger.shared.pool).await.expect("settles half");
 
     let started = Instant::now();
     let record = work.ledger.record(work.run).await.expect("sums").expect("exists");
@@ -232,19 +181,10 @@ pub(super) async fn a_long_run_is_summed_and_served_in_time(world: World) {
 
     let started = Instant::now();
     for _ in 0..3 {
-        let due = work
-            .ledger
-            .take_due(work.run, &[0, 1], 1_000, Duration::from_secs(60))
-            .await
-            .expect("due");
+        let due = work.ledger.take_due(work.run, &[0, 1], 1_000, Duration::from_secs(60)).await.expect("due");
         assert_eq!(due.len(), 1_000);
     }
     let took = started.elapsed();
     assert!(took < Duration::from_secs(3), "handing out took {took:?}");
-    assert!(
-        work.ledger
-            .check_chain(work.run, 0, model::Pass::Copy)
-            .await
-            .expect("checks")
-    );
+    assert!(work.ledger.check_chain(work.run, 0, model::Pass::Copy).await.expect("checks"));
 }

@@ -76,23 +76,13 @@ impl World {
                 admin(base, &format!("CREATE DATABASE {database}")).await;
                 format!("{base}/{database}")
             }
-            None => folder
-                .path()
-                .join("ledger.db")
-                .to_str()
-                .expect("a UTF-8 path")
-                .to_owned(),
+            None => folder.path().join("ledger.db").to_str().expect("a UTF-8 path").to_owned(),
         };
         let url: LedgerUrl = address.parse().expect("an address");
         let mut set = tokio::task::JoinSet::new();
         set.spawn(async move {
             let ledger = Ledger::open(&url).await.expect("opens");
-            case(Self {
-                server,
-                ledger: ledger.clone(),
-                url,
-            })
-            .await;
+            case(Self { server, ledger: ledger.clone(), url }).await;
             ledger.close().await;
         });
         let ended = set.join_next().await.expect("one task");
@@ -111,58 +101,26 @@ impl World {
 
     /// A run with one planned table and chunks `0..count`, all `working`.
     pub(super) async fn work(&self, count: u64) -> Work {
-        let run = self
-            .ledger
-            .create_run(RunKind::Copy, &spec("shop"))
-            .await
-            .expect("a run")
-            .id;
+        let run = self.ledger.create_run(RunKind::Copy, &spec("shop")).await.expect("a run").id;
         self.work_in(run, 0, count).await
     }
 
     pub(super) async fn work_in(&self, run: RunId, table: u32, count: u64) -> Work {
         let ledger = &self.ledger;
-        ledger
-            .add_tables(run, &[new_table(table)])
-            .await
-            .expect("a table");
-        assert!(
-            ledger
-                .set_plan(run, table, &plan(), Pass::Copy, Some(10))
-                .await
-                .expect("a plan")
-        );
-        let added = ledger
-            .add_chunks(run, table, Pass::Copy, &numbered(ranges(count)))
-            .await
-            .expect("chunks");
+        ledger.add_tables(run, &[new_table(table)]).await.expect("a table");
+        assert!(ledger.set_plan(run, table, &plan(), Pass::Copy, Some(10)).await.expect("a plan"));
+        let added =
+            ledger.add_chunks(run, table, Pass::Copy, &numbered(ranges(count))).await.expect("chunks");
         assert_eq!(added as u64, count);
-        let (from, to) = (
-            (TableState::Planning, Pass::Copy),
-            (TableState::Working, Pass::Copy),
-        );
-        assert!(
-            ledger
-                .advance_table(run, table, from, to)
-                .await
-                .expect("advances")
-        );
-        Work {
-            ledger: ledger.clone(),
-            run,
-            table,
-        }
+        let (from, to) = ((TableState::Planning, Pass::Copy), (TableState::Working, Pass::Copy));
+        assert!(ledger.advance_table(run, table, from, to).await.expect("advances"));
+        Work { ledger: ledger.clone(), run, table }
     }
 }
 
 async fn admin(base: &str, statement: &str) {
-    let mut conn = MySqlConnection::connect(&format!("{base}/"))
-        .await
-        .expect("the test server answers");
-    sqlx::query(AssertSqlSafe(statement.to_owned()))
-        .execute(&mut conn)
-        .await
-        .expect("administers");
+    let mut conn = MySqlConnection::connect(&format!("{base}/")).await.expect("the test server answers");
+    sqlx::query(AssertSqlSafe(statement.to_owned())).execute(&mut conn).await.expect("administers");
     conn.close().await.expect("closes");
 }
 
@@ -177,26 +135,17 @@ pub(super) struct Work {
 impl Work {
     /// Everything due now, whether or not it was handed out before.
     pub(super) async fn due(&self) -> Vec<Due> {
-        self.ledger
-            .take_due(self.run, &[self.table], 1_000, NOW)
-            .await
-            .expect("due chunks")
+        self.ledger.take_due(self.run, &[self.table], 1_000, NOW).await.expect("due chunks")
     }
 
     pub(super) async fn claim(&self, due: Due) -> Claimed {
-        let claimed = self
-            .ledger
-            .claim(due.chunk, due.attempt, &worker("w"), LEASE)
-            .await;
+        let claimed = self.ledger.claim(due.chunk, due.attempt, &worker("w"), LEASE).await;
         claimed.expect("claims").expect("the chunk is free")
     }
 
     /// Claims under a lease that is over at once.
     pub(super) async fn claim_and_die(&self, due: Due) -> Claimed {
-        let claimed = self
-            .ledger
-            .claim(due.chunk, due.attempt, &worker("dead"), NOW)
-            .await;
+        let claimed = self.ledger.claim(due.chunk, due.attempt, &worker("dead"), NOW).await;
         let claimed = claimed.expect("claims").expect("the chunk is free");
         tokio::time::sleep(Duration::from_millis(5)).await;
         claimed
@@ -208,10 +157,7 @@ impl Work {
         attempt: Attempt,
         outcome: &ChunkOutcome,
     ) -> crate::Settled {
-        self.ledger
-            .settle(chunk, attempt, outcome, NOW)
-            .await
-            .expect("settles")
+        self.ledger.settle(chunk, attempt, outcome, NOW).await.expect("settles")
     }
 
     pub(super) async fn chunk(&self, chunk: ChunkId) -> crate::ChunkView {
@@ -228,17 +174,8 @@ pub(super) fn failure(kind: ErrorKind) -> Failure {
 }
 
 pub(super) fn done(rows: u64) -> ChunkOutcome {
-    let counts = Counts {
-        read: rows,
-        inserted: rows,
-        bytes: rows * 10,
-        matching: rows,
-        ..Counts::default()
-    };
-    let digest = Some(ChunkDigest {
-        rows,
-        sum: u128::from(rows),
-    });
+    let counts = Counts { read: rows, inserted: rows, bytes: rows * 10, matching: rows, ..Counts::default() };
+    let digest = Some(ChunkDigest { rows, sum: u128::from(rows) });
     ChunkOutcome::Done(Report {
         counts,
         source_digest: digest,
@@ -286,24 +223,14 @@ pub(super) fn spec(name: &str) -> RunSpec {
     RunSpec {
         name: name.to_owned(),
         source: connection("from"),
-        target: ConnectionSpec {
-            password: Some("${env:PW}".to_owned()),
-            ..connection("to")
-        },
+        target: ConnectionSpec { password: Some("${env:PW}".to_owned()), ..connection("to") },
         tables: vec![],
         chunk: ChunkLimits::default(),
     }
 }
 
 pub(super) fn plan() -> TablePlan {
-    let column = Column::new(
-        "id",
-        LogicalType::Int {
-            bits: 64,
-            unsigned: false,
-        },
-        false,
-    );
+    let column = Column::new("id", LogicalType::Int { bits: 64, unsigned: false }, false);
     let schema = TableSchema {
         table: TableRef::named("t"),
         columns: vec![column.clone()],
@@ -319,10 +246,7 @@ pub(super) fn plan() -> TablePlan {
         columns: vec![model::ColumnPlan {
             source: column.clone(),
             target: column,
-            canonical: LogicalType::Int {
-                bits: 64,
-                unsigned: false,
-            },
+            canonical: LogicalType::Int { bits: 64, unsigned: false },
             loss: None,
         }],
         key: vec![0],

@@ -36,36 +36,16 @@ impl Bed {
     pub(super) async fn redis() -> Self {
         let install = Uuid::now_v7().to_string();
         let (url, server) = private_or_given().await;
-        Self::new(
-            QueueConfig::Redis {
-                url: url.into(),
-                install: install.clone(),
-            },
-            install,
-            server,
-        )
+        Self::new(QueueConfig::Redis { url: url.into(), install: install.clone() }, install, server)
     }
 
     pub(super) fn on(server: &Server) -> Self {
         let install = Uuid::now_v7().to_string();
-        Self::new(
-            QueueConfig::Redis {
-                url: server.url().into(),
-                install: install.clone(),
-            },
-            install,
-            None,
-        )
+        Self::new(QueueConfig::Redis { url: server.url().into(), install: install.clone() }, install, None)
     }
 
     fn new(config: QueueConfig, install: String, server: Option<Server>) -> Self {
-        Self {
-            install,
-            key: SigningKey::ephemeral(),
-            config,
-            memory: None,
-            _server: server,
-        }
+        Self { install, key: SigningKey::ephemeral(), config, memory: None, _server: server }
     }
 
     pub(super) async fn queue(&mut self) -> Queue {
@@ -77,9 +57,7 @@ impl Bed {
         if let Some(queue) = &self.memory {
             return queue.clone();
         }
-        let queue = Queue::open_with(self.config.clone(), self.key.clone(), timing)
-            .await
-            .unwrap();
+        let queue = Queue::open_with(self.config.clone(), self.key.clone(), timing).await.unwrap();
         if matches!(self.config, QueueConfig::InProcess) {
             self.memory = Some(queue.clone());
         }
@@ -93,11 +71,7 @@ impl Bed {
             let mut connection = client.get_multiplexed_async_connection().await.unwrap();
             for name in ["ready", "jobs", "deadlines", "owners", "bell", "dead"] {
                 let key = format!("{{syncline:{install}}}:{name}");
-                let () = redis::cmd("DEL")
-                    .arg(key)
-                    .query_async(&mut connection)
-                    .await
-                    .unwrap();
+                let () = redis::cmd("DEL").arg(key).query_async(&mut connection).await.unwrap();
             }
         }
     }
@@ -146,13 +120,7 @@ impl Running {
         let token = stop.clone();
         let task =
             TaskTracker::new().spawn(async move { queue.consume(&name, concurrency, token, handler).await });
-        Self {
-            stop,
-            gate,
-            seen,
-            under_way,
-            task,
-        }
+        Self { stop, gate, seen, under_way, task }
     }
 
     pub(super) fn seen(&self) -> Vec<String> {
@@ -169,11 +137,7 @@ impl Running {
 
     pub(super) async fn stopped(self) {
         self.stop.cancel();
-        tokio::time::timeout(DEADLINE, self.task)
-            .await
-            .expect("the consumer ends")
-            .unwrap()
-            .unwrap();
+        tokio::time::timeout(DEADLINE, self.task).await.expect("the consumer ends").unwrap().unwrap();
     }
 }
 
@@ -184,38 +148,26 @@ pub(super) async fn wait_until(what: &str, condition: impl AsyncFn() -> bool) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(DEADLINE, poll)
-        .await
-        .unwrap_or_else(|_| panic!("waited in vain until {what}"));
+    tokio::time::timeout(DEADLINE, poll).await.unwrap_or_else(|_| panic!("waited in vain until {what}"));
 }
 
 pub(super) async fn until_depth(queue: &Queue, ready: u64, in_flight: u64) {
-    wait_until(
-        &format!("{ready} jobs are ready and {in_flight} in flight"),
-        async || {
-            let depth = queue.depth().await.unwrap();
-            (depth.ready, depth.in_flight) == (ready, in_flight)
-        },
-    )
+    wait_until(&format!("{ready} jobs are ready and {in_flight} in flight"), async || {
+        let depth = queue.depth().await.unwrap();
+        (depth.ready, depth.in_flight) == (ready, in_flight)
+    })
     .await;
 }
 
 pub(super) async fn depth(queue: &Queue) -> (u64, u64, u64) {
-    let Depth {
-        ready,
-        in_flight,
-        dead,
-    } = queue.depth().await.unwrap();
+    let Depth { ready, in_flight, dead } = queue.depth().await.unwrap();
     (ready, in_flight, dead)
 }
 
 /// Takes the next job as a worker would that then does nothing more.
 pub(super) async fn claim(queue: &Queue, fence: &str) -> Option<Claim> {
     let parcel: Option<Parcel> = queue.store.claim(fence).await.unwrap();
-    parcel.map(|parcel| Claim {
-        id: parcel.id,
-        fence: fence.into(),
-    })
+    parcel.map(|parcel| Claim { id: parcel.id, fence: fence.into() })
 }
 
 /// Takes the next job as soon as there is one.
@@ -228,13 +180,9 @@ pub(super) async fn claim_soon(queue: &Queue, fence: &str) -> Claim {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(DEADLINE, claimed)
-        .await
-        .expect("a job becomes ready")
+    tokio::time::timeout(DEADLINE, claimed).await.expect("a job becomes ready")
 }
 
 pub(super) async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(DEADLINE, future)
-        .await
-        .expect("it ends in time")
+    tokio::time::timeout(DEADLINE, future).await.expect("it ends in time")
 }

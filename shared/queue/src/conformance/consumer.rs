@@ -32,11 +32,8 @@ over_both_stores! {
 
 async fn every_job_goes_to_exactly_one_consumer(bed: &mut Bed) {
     let (one, two) = (bed.queue().await, bed.queue().await);
-    let consumers = [
-        Running::open(&one, "w1", 3),
-        Running::open(&two, "w2", 3),
-        Running::open(&two, "w3", 3),
-    ];
+    let consumers =
+        [Running::open(&one, "w1", 3), Running::open(&two, "w2", 3), Running::open(&two, "w3", 3)];
     one.push(&bed.jobs("run", 400)).await.unwrap();
     until_depth(&one, 0, 0).await;
     let seen: Vec<String> = consumers.iter().flat_map(Running::seen).collect();
@@ -87,14 +84,7 @@ async fn a_drain_puts_back_what_was_fetched_and_not_started(bed: &mut Bed) {
     let queue = bed.queue().await;
     queue.push(&bed.jobs("run", 2)).await.unwrap();
     let (store, key, stop) = (queue.store.clone(), bed.key.clone(), CancellationToken::new());
-    let consumer = Arc::new(Consumer::new(
-        store,
-        key,
-        None,
-        Timing::default(),
-        "w",
-        stop.clone(),
-    ));
+    let consumer = Arc::new(Consumer::new(store, key, None, Timing::default(), "w", stop.clone()));
     // A worker that asked for a job and, for whatever reason, never comes for it.
     let shelf = Arc::new(Shelf::default());
     assert!(shelf.take(&Context::from_waker(Waker::noop())).is_pending());
@@ -105,11 +95,7 @@ async fn a_drain_puts_back_what_was_fetched_and_not_started(bed: &mut Bed) {
     };
     within(async { tokio::join!(fetching, drain) }).await;
     assert_eq!(depth(&queue).await, (2, 0, 0));
-    assert_eq!(
-        claim(&queue, "b").await.unwrap().id,
-        b"run-chunk0-1",
-        "back at the head"
-    );
+    assert_eq!(claim(&queue, "b").await.unwrap().id, b"run-chunk0-1", "back at the head");
     assert!(
         matches!(shelf.take(&Context::from_waker(Waker::noop())), Poll::Ready(None)),
         "nothing starts any more"
@@ -123,16 +109,10 @@ async fn a_drain_of_an_idle_consumer_ends_at_once(bed: &mut Bed) {
     until_depth(&queue, 0, 0).await;
     let asked = Instant::now();
     running.stopped().await;
-    assert!(
-        asked.elapsed() < Duration::from_secs(5),
-        "took {:?}",
-        asked.elapsed()
-    );
+    assert!(asked.elapsed() < Duration::from_secs(5), "took {:?}", asked.elapsed());
     let stopped = CancellationToken::new();
     stopped.cancel();
-    within(queue.consume("w", 1, stopped, |_| async {}))
-        .await
-        .unwrap();
+    within(queue.consume("w", 1, stopped, |_| async {})).await.unwrap();
 }
 
 async fn the_jobs_of_a_dead_worker_come_to_a_live_one(bed: &mut Bed) {
@@ -167,11 +147,7 @@ async fn a_job_in_hand_stays_in_hand_even_while_draining(bed: &mut Bed) {
     queue.push(&bed.jobs("short", 1)).await.unwrap();
     let short = claim_soon(&queue, "dead").await;
     for _ in 0..2 {
-        assert_eq!(
-            claim_soon(&queue, "dead").await.id,
-            short.id,
-            "only the short one expires"
-        );
+        assert_eq!(claim_soon(&queue, "dead").await.id, short.id, "only the short one expires");
     }
     running.gate.add_permits(1);
     running.stopped().await;
@@ -185,10 +161,7 @@ async fn payloads_that_are_not_believed_are_set_aside(bed: &mut Bed) {
     let mut flipped = signed.clone();
     flipped[30] ^= 1;
     let foreign = SigningKey::ephemeral().encode(&good);
-    let elsewhere = bed.key.encode(&ChunkJob {
-        install: "elsewhere".into(),
-        ..good.clone()
-    });
+    let elsewhere = bed.key.encode(&ChunkJob { install: "elsewhere".into(), ..good.clone() });
     let id = good.job_id().into_bytes();
     let bad = [
         (b"1".to_vec(), b"no envelope".to_vec()),
@@ -200,10 +173,7 @@ async fn payloads_that_are_not_believed_are_set_aside(bed: &mut Bed) {
         (vec![0xff, 0x00, b'\n'], Vec::new()),
         (id, elsewhere),
     ];
-    let parcels: Vec<Parcel> = bad
-        .into_iter()
-        .map(|(id, payload)| Parcel { id, payload })
-        .collect();
+    let parcels: Vec<Parcel> = bad.into_iter().map(|(id, payload)| Parcel { id, payload }).collect();
     let in_process = queue.install.is_none(); // There, all jobs are of one install.
     let count = parcels.len() - usize::from(in_process);
     assert_eq!(queue.store.push(&parcels[..count]).await.unwrap(), count);
@@ -253,10 +223,7 @@ async fn a_dropped_consumer_fetches_nothing_more(bed: &mut Bed) {
 }
 
 async fn an_idle_consumer_is_woken_long_before_its_slow_poll(bed: &mut Bed) {
-    let slow = Timing {
-        idle: Duration::from_secs(9),
-        ..Timing::default()
-    };
+    let slow = Timing { idle: Duration::from_secs(9), ..Timing::default() };
     let queue = bed.queue_with(slow).await;
     let (started, mut starts) = tokio::sync::mpsc::unbounded_channel();
     let stop = CancellationToken::new();
@@ -284,10 +251,7 @@ async fn an_idle_consumer_is_woken_long_before_its_slow_poll(bed: &mut Bed) {
 }
 
 async fn a_released_job_wakes_an_idle_consumer(bed: &mut Bed) {
-    let slow = Timing {
-        idle: Duration::from_secs(9),
-        ..Timing::default()
-    };
+    let slow = Timing { idle: Duration::from_secs(9), ..Timing::default() };
     let queue = bed.queue_with(slow).await;
     queue.push(&bed.jobs("run", 2)).await.unwrap();
     let held = claim(&queue, "other").await.unwrap();

@@ -16,22 +16,12 @@ async fn tell(server: &Server, words: &[&str]) {
 }
 
 async fn keys(server: &Server) -> Vec<String> {
-    redis::cmd("KEYS")
-        .arg("*")
-        .query_async(&mut server.connection().await)
-        .await
-        .unwrap()
+    redis::cmd("KEYS").arg("*").query_async(&mut server.connection().await).await.unwrap()
 }
 
 async fn open(url: String, install: &str) -> Result<Queue, crate::Error> {
-    Queue::open(
-        QueueConfig::Redis {
-            url: url.into(),
-            install: install.into(),
-        },
-        SigningKey::ephemeral(),
-    )
-    .await
+    Queue::open(QueueConfig::Redis { url: url.into(), install: install.into() }, SigningKey::ephemeral())
+        .await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -46,11 +36,7 @@ async fn a_flushed_server_is_filled_again() {
     tell(&server, &["FLUSHALL"]).await;
     tell(&server, &["SCRIPT", "FLUSH"]).await;
 
-    assert_eq!(
-        queue.push(&bed.jobs("run", 5)).await.unwrap(),
-        5,
-        "nothing is remembered"
-    );
+    assert_eq!(queue.push(&bed.jobs("run", 5)).await.unwrap(), 5, "nothing is remembered");
     running.gate.add_permits(6);
     running.until_seen(6).await; // The one in hand came twice: at least once is the promise.
     until_depth(&queue, 0, 0).await;
@@ -67,18 +53,12 @@ async fn a_server_that_dies_and_returns_is_used_again() {
     running.until_seen(2).await;
 
     server.kill();
-    assert_eq!(
-        queue.push(&bed.jobs("never", 1)).await.unwrap_err().kind(),
-        ErrorKind::Unreachable
-    );
+    assert_eq!(queue.push(&bed.jobs("never", 1)).await.unwrap_err().kind(), ErrorKind::Unreachable);
     running.gate.add_permits(2); // These two are acknowledged to nobody, for now.
     wait_until("both handlers ended", async || running.under_way() == 0).await;
     server.restart().await;
 
-    wait_until("a push gets through", async || {
-        queue.push(&bed.jobs("after", 3)).await.is_ok()
-    })
-    .await;
+    wait_until("a push gets through", async || queue.push(&bed.jobs("after", 3)).await.is_ok()).await;
     running.gate.add_permits(3);
     running.until_seen(5).await;
     until_depth(&queue, 0, 0).await;
@@ -89,12 +69,7 @@ async fn a_server_that_dies_and_returns_is_used_again() {
 async fn a_drain_ends_although_the_server_is_gone() {
     let mut server = Server::start().await;
     let mut bed = Bed::on(&server);
-    let queue = bed
-        .queue_with(Timing {
-            drain: Duration::from_millis(100),
-            ..Timing::default()
-        })
-        .await;
+    let queue = bed.queue_with(Timing { drain: Duration::from_millis(100), ..Timing::default() }).await;
     queue.push(&bed.jobs("run", 1)).await.unwrap();
     let running = Running::gated(&queue, "w", 2);
     running.until_seen(1).await;
@@ -111,12 +86,7 @@ async fn a_finished_run_leaves_no_key() {
     queue.push(&bed.jobs("done", 700)).await.unwrap();
     queue.push(&bed.jobs("worked", 70)).await.unwrap();
     claim(&queue, "a").await.unwrap();
-    assert!(
-        keys(&server)
-            .await
-            .iter()
-            .all(|key| key.starts_with(&format!("{{syncline:{}}}:", bed.install)))
-    );
+    assert!(keys(&server).await.iter().all(|key| key.starts_with(&format!("{{syncline:{}}}:", bed.install))));
 
     queue.clear_run("done").await.unwrap();
     let running = Running::open(&queue, "w", 8);
@@ -137,10 +107,7 @@ async fn the_narrow_user_of_the_security_page_is_enough() {
     tell(&server, &words).await;
 
     let url = format!("redis://syncline:secret@127.0.0.1:{}/", server.port());
-    let config = QueueConfig::Redis {
-        url: url.clone().into(),
-        install: bed.install.clone(),
-    };
+    let config = QueueConfig::Redis { url: url.clone().into(), install: bed.install.clone() };
     assert!(!format!("{config:?}").contains("secret"));
     let queue = Queue::open(config, bed.key.clone()).await.unwrap();
     let running = Running::gated(&queue, "w", 2);
@@ -152,34 +119,18 @@ async fn the_narrow_user_of_the_security_page_is_enough() {
     assert_eq!(depth(&queue).await, (2, 0, 0));
     queue.clear_run("run").await.unwrap();
     let info = queue.check().await.unwrap();
-    assert_eq!(
-        (info.may_evict(), info.version.is_some()),
-        (None, true),
-        "{info:?}"
-    );
+    assert_eq!((info.may_evict(), info.version.is_some()), (None, true), "{info:?}");
 
-    let error = open(url, "another-install")
-        .await
-        .unwrap()
-        .push(&bed.jobs("run", 1))
-        .await
-        .unwrap_err();
+    let error = open(url, "another-install").await.unwrap().push(&bed.jobs("run", 1)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidJob);
     let plain = bed.queue().await;
-    assert_eq!(
-        plain.check().await.unwrap().maxmemory_policy.as_deref(),
-        Some("noeviction")
-    );
+    assert_eq!(plain.check().await.unwrap().maxmemory_policy.as_deref(), Some("noeviction"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_login_is_tried_again() {
     let server = Server::start().await;
-    tell(
-        &server,
-        &["ACL", "SETUSER", "u", "reset", "on", ">one", "~*", "+@all"],
-    )
-    .await;
+    tell(&server, &["ACL", "SETUSER", "u", "reset", "on", ">one", "~*", "+@all"]).await;
     let url = |password: &str| format!("redis://u:{password}@127.0.0.1:{}/", server.port());
     let error = open(url("wrong"), "i").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Auth);
@@ -189,10 +140,7 @@ async fn a_refused_login_is_tried_again() {
     tell(&server, &["ACL", "SETUSER", "u", "resetpass"]).await;
     tell(&server, &["CLIENT", "KILL", "USER", "u"]).await;
     wait_until("the login is refused", async || {
-        queue
-            .depth()
-            .await
-            .is_err_and(|error| error.kind() == ErrorKind::Auth)
+        queue.depth().await.is_err_and(|error| error.kind() == ErrorKind::Auth)
     })
     .await;
     tell(&server, &["ACL", "SETUSER", "u", ">one"]).await;
@@ -207,8 +155,5 @@ async fn configurations_that_cannot_work_say_so() {
     assert_eq!(kind("redis://127.0.0.1:1/", "i").await, ErrorKind::Unreachable);
     // Without a TLS provider the driver would panic.
     let server = Server::start().await;
-    assert_eq!(
-        kind(&format!("rediss://127.0.0.1:{}/", server.port()), "i").await,
-        ErrorKind::Unreachable
-    );
+    assert_eq!(kind(&format!("rediss://127.0.0.1:{}/", server.port()), "i").await, ErrorKind::Unreachable);
 }

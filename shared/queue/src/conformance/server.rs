@@ -28,11 +28,7 @@ impl Server {
         // Tests run in many processes at once: each begins to look elsewhere, and the server itself settles who has it.
         let first = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap();
         for port in first..first + 200 {
-            let mut server = Self {
-                directory: tempfile::tempdir().unwrap(),
-                port,
-                child: None,
-            };
+            let mut server = Self { directory: tempfile::tempdir().unwrap(), port, child: None };
             if server.boot().await {
                 return server;
             }
@@ -59,11 +55,7 @@ impl Server {
     /// The same address, nothing in it.
     pub(super) async fn restart(&mut self) {
         self.kill();
-        assert!(
-            self.boot().await,
-            "redis-server does not come back on port {}",
-            self.port
-        );
+        assert!(self.boot().await, "redis-server does not come back on port {}", self.port);
     }
 
     pub(super) async fn connection(&self) -> redis::aio::MultiplexedConnection {
@@ -75,17 +67,7 @@ impl Server {
     async fn boot(&mut self) -> bool {
         let port = self.port.to_string();
         let child = Command::new("redis-server")
-            .args([
-                "--port",
-                &port,
-                "--bind",
-                "127.0.0.1",
-                "--save",
-                "",
-                "--appendonly",
-                "no",
-                "--dir",
-            ])
+            .args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir"])
             .arg(self.directory.path())
             .stdout(Stdio::null())
             .spawn();
@@ -117,11 +99,6 @@ impl Drop for Server {
 }
 
 async fn process_id(connection: &mut redis::aio::MultiplexedConnection) -> Option<u32> {
-    let info: String = redis::cmd("INFO")
-        .arg("server")
-        .query_async(connection)
-        .await
-        .ok()?;
-    info.lines()
-        .find_map(|line| line.strip_prefix("process_id:")?.trim().parse().ok())
+    let info: String = redis::cmd("INFO").arg("server").query_async(connection).await.ok()?;
+    info.lines().find_map(|line| line.strip_prefix("process_id:")?.trim().parse().ok())
 }

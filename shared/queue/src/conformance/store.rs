@@ -23,10 +23,7 @@ over_both_stores! {
 }
 
 fn short() -> Timing {
-    Timing {
-        visibility: Duration::from_millis(150),
-        ..Timing::default()
-    }
+    Timing { visibility: Duration::from_millis(150), ..Timing::default() }
 }
 
 fn id(claim: &Claim) -> &str {
@@ -41,17 +38,10 @@ async fn a_job_is_queued_once_until_it_is_done(bed: &mut Bed) {
     let claim = claim(&queue, "a").await.unwrap();
     assert_eq!(queue.push(&jobs).await.unwrap(), 0, "in flight is queued too");
     assert!(queue.store.ack(&claim).await.unwrap());
-    assert_eq!(
-        queue.push(&jobs).await.unwrap(),
-        1,
-        "what is done may be queued again"
-    );
+    assert_eq!(queue.push(&jobs).await.unwrap(), 1, "what is done may be queued again");
     let mut next_attempt = jobs[1].clone();
     next_attempt.attempt_seen += 1;
-    assert_eq!(
-        queue.push(&[next_attempt.clone(), next_attempt]).await.unwrap(),
-        1
-    );
+    assert_eq!(queue.push(&[next_attempt.clone(), next_attempt]).await.unwrap(), 1);
     assert_eq!(depth(&queue).await, (4, 0, 0));
     assert_eq!(queue.push(&[]).await.unwrap(), 0);
 }
@@ -79,10 +69,7 @@ async fn a_released_job_is_the_next_to_come(bed: &mut Bed) {
     queue.push(&bed.jobs("run", 3)).await.unwrap();
     let first = claim(&queue, "a").await.unwrap();
     assert!(queue.store.release(&first).await.unwrap());
-    assert!(
-        !queue.store.release(&first).await.unwrap(),
-        "twice changes nothing"
-    );
+    assert!(!queue.store.release(&first).await.unwrap(), "twice changes nothing");
     assert_eq!(depth(&queue).await, (3, 0, 0));
     assert_eq!(claim(&queue, "b").await.unwrap().id, first.id);
 }
@@ -90,22 +77,11 @@ async fn a_released_job_is_the_next_to_come(bed: &mut Bed) {
 async fn a_claim_that_is_not_extended_ends(bed: &mut Bed) {
     let queue = bed.queue_with(short()).await;
     queue.push(&bed.jobs("run", 2)).await.unwrap();
-    let lost = [
-        claim(&queue, "dead").await.unwrap(),
-        claim(&queue, "dead").await.unwrap(),
-    ];
+    let lost = [claim(&queue, "dead").await.unwrap(), claim(&queue, "dead").await.unwrap()];
     assert!(claim(&queue, "b").await.is_none(), "not before its time");
     let again = [claim_soon(&queue, "b").await, claim_soon(&queue, "b").await];
-    assert!(
-        again
-            .iter()
-            .all(|claim| lost.iter().any(|lost| lost.id == claim.id))
-    );
-    assert_eq!(
-        queue.store.extend(&lost).await.unwrap(),
-        lost,
-        "the first owner is told"
-    );
+    assert!(again.iter().all(|claim| lost.iter().any(|lost| lost.id == claim.id)));
+    assert_eq!(queue.store.extend(&lost).await.unwrap(), lost, "the first owner is told");
 }
 
 async fn an_extended_claim_lasts(bed: &mut Bed) {
@@ -115,14 +91,7 @@ async fn an_extended_claim_lasts(bed: &mut Bed) {
     let dropped = claim(&queue, "a").await.unwrap();
     // When the other claim has expired, this one would have too.
     let returned = loop {
-        assert!(
-            queue
-                .store
-                .extend(std::slice::from_ref(&kept))
-                .await
-                .unwrap()
-                .is_empty()
-        );
+        assert!(queue.store.extend(std::slice::from_ref(&kept)).await.unwrap().is_empty());
         if let Some(returned) = claim(&queue, "b").await {
             break returned;
         }
@@ -137,24 +106,12 @@ async fn stolen(queue: &Queue, bed: &Bed, thief: &str) -> (Claim, Claim) {
     let second = claim_soon(queue, thief).await;
     assert_eq!(first.id, second.id);
     // From here on the second owner must not lose it as well.
-    assert!(
-        queue
-            .store
-            .extend(std::slice::from_ref(&second))
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    assert!(queue.store.extend(std::slice::from_ref(&second)).await.unwrap().is_empty());
     (first, second)
 }
 
 async fn a_stolen_job_cannot_be_ended_by_its_first_owner(bed: &mut Bed) {
-    let queue = bed
-        .queue_with(Timing {
-            visibility: Duration::from_secs(1),
-            ..Timing::default()
-        })
-        .await;
+    let queue = bed.queue_with(Timing { visibility: Duration::from_secs(1), ..Timing::default() }).await;
     let (first, second) = stolen(&queue, bed, "thief").await;
     assert!(!queue.store.ack(&first).await.unwrap());
     assert!(!queue.store.release(&first).await.unwrap());
@@ -166,12 +123,7 @@ async fn a_stolen_job_cannot_be_ended_by_its_first_owner(bed: &mut Bed) {
 }
 
 async fn the_same_owner_cannot_end_its_newer_claim_with_its_older_one(bed: &mut Bed) {
-    let queue = bed
-        .queue_with(Timing {
-            visibility: Duration::from_secs(1),
-            ..Timing::default()
-        })
-        .await;
+    let queue = bed.queue_with(Timing { visibility: Duration::from_secs(1), ..Timing::default() }).await;
     let (first, second) = stolen(&queue, bed, "first/2").await;
     let both = [first.clone(), second.clone()];
     assert_eq!(queue.store.extend(&both).await.unwrap(), [first]);
@@ -194,19 +146,10 @@ async fn clearing_a_run_leaves_the_others(bed: &mut Bed) {
 async fn dead_letters_are_bounded(bed: &mut Bed) {
     let queue = bed.queue().await;
     for number in 0..DEAD_MAX + 3 {
-        let parcel = Parcel {
-            id: number.to_string().into_bytes(),
-            payload: b"forged".to_vec(),
-        };
+        let parcel = Parcel { id: number.to_string().into_bytes(), payload: b"forged".to_vec() };
         queue.store.push(std::slice::from_ref(&parcel)).await.unwrap();
         let claim = claim(&queue, "a").await.unwrap();
-        assert!(
-            queue
-                .store
-                .bury(&claim, &letter(&parcel, Rejected::Malformed))
-                .await
-                .unwrap()
-        );
+        assert!(queue.store.bury(&claim, &letter(&parcel, Rejected::Malformed)).await.unwrap());
     }
     assert_eq!(depth(&queue).await, (0, 0, DEAD_MAX as u64));
 }
@@ -226,15 +169,7 @@ async fn the_doctor_learns_what_there_is_to_know(bed: &mut Bed) {
         return;
     }
     // The default of a server that nobody configured.
-    assert_eq!(
-        info.maxmemory_policy
-            .as_deref()
-            .map(|_| info.may_evict().is_some()),
-        Some(true)
-    );
-    assert!(
-        info.server_time_ms.is_some_and(|time| time > 1_700_000_000_000),
-        "{info:?}"
-    );
+    assert_eq!(info.maxmemory_policy.as_deref().map(|_| info.may_evict().is_some()), Some(true));
+    assert!(info.server_time_ms.is_some_and(|time| time > 1_700_000_000_000), "{info:?}");
     assert!(info.version.is_some_and(|version| version.contains('.')));
 }

@@ -47,31 +47,13 @@ mod tests {
         for (line, kind) in [
             ("-NOAUTH Authentication required.\r\n", ErrorKind::Auth),
             ("-WRONGPASS invalid username-password pair\r\n", ErrorKind::Auth),
-            (
-                "-NOPERM this user has no permissions to run the 'evalsha' command\r\n",
-                ErrorKind::Auth,
-            ),
-            (
-                "-READONLY You can't write against a read only replica.\r\n",
-                ErrorKind::ReadOnly,
-            ),
-            (
-                "-MISCONF Errors writing to the AOF file: No space left on device\r\n",
-                ErrorKind::ReadOnly,
-            ),
-            (
-                "-OOM command not allowed when used memory > 'maxmemory'.\r\n",
-                ErrorKind::Full,
-            ),
-            (
-                "-LOADING Redis is loading the dataset in memory\r\n",
-                ErrorKind::Unreachable,
-            ),
+            ("-NOPERM this user has no permissions to run the 'evalsha' command\r\n", ErrorKind::Auth),
+            ("-READONLY You can't write against a read only replica.\r\n", ErrorKind::ReadOnly),
+            ("-MISCONF Errors writing to the AOF file: No space left on device\r\n", ErrorKind::ReadOnly),
+            ("-OOM command not allowed when used memory > 'maxmemory'.\r\n", ErrorKind::Full),
+            ("-LOADING Redis is loading the dataset in memory\r\n", ErrorKind::Unreachable),
             ("-CLUSTERDOWN Hash slot not served\r\n", ErrorKind::Unreachable),
-            (
-                "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n",
-                ErrorKind::Other,
-            ),
+            ("-WRONGTYPE Operation against a key holding the wrong kind of value\r\n", ErrorKind::Other),
             ("-ERR unknown command\r\n", ErrorKind::Other),
         ] {
             assert_eq!(classify(&answered(line)), kind, "{line}");
@@ -85,10 +67,7 @@ mod tests {
             std::io::ErrorKind::ConnectionReset,
             std::io::ErrorKind::UnexpectedEof,
         ] {
-            assert_eq!(
-                classify(&RedisError::from(std::io::Error::from(kind))),
-                ErrorKind::Unreachable
-            );
+            assert_eq!(classify(&RedisError::from(std::io::Error::from(kind))), ErrorKind::Unreachable);
         }
     }
 }

@@ -71,10 +71,7 @@ impl Link {
             Ok(answer) => Ok(answer),
             Err(error) => {
                 let kind = classify(&error);
-                if matches!(
-                    kind,
-                    ErrorKind::Unreachable | ErrorKind::Auth | ErrorKind::ReadOnly
-                ) {
+                if matches!(kind, ErrorKind::Unreachable | ErrorKind::Auth | ErrorKind::ReadOnly) {
                     self.replace(generation);
                 }
                 Err(Error::new(kind, operation).because(error))
@@ -84,13 +81,7 @@ impl Link {
 
     fn over(client: Client) -> Result<Self, Error> {
         let manager = manager(&client)?;
-        Ok(Self {
-            client,
-            current: Mutex::new(Current {
-                generation: 0,
-                manager,
-            }),
-        })
+        Ok(Self { client, current: Mutex::new(Current { generation: 0, manager }) })
     }
 
     fn replace(&self, failed: u64) {
@@ -98,17 +89,12 @@ impl Link {
         if current.generation == failed
             && let Ok(manager) = manager(&self.client)
         {
-            *current = Current {
-                generation: failed + 1,
-                manager,
-            };
+            *current = Current { generation: failed + 1, manager };
         }
     }
 
     fn current(&self) -> MutexGuard<'_, Current> {
-        self.current
-            .lock()
-            .expect("nothing panics while it holds the lock")
+        self.current.lock().expect("nothing panics while it holds the lock")
     }
 }
 

@@ -42,12 +42,8 @@ impl Redis {
             return Err(Error::new(ErrorKind::Config, "use the install id"));
         }
         let visibility_ms = u64::try_from(visibility.as_millis()).unwrap_or(u64::MAX);
-        let redis = Self {
-            link: Link::new(url)?,
-            scripts: Scripts::new(),
-            keys: Keys::new(install),
-            visibility_ms,
-        };
+        let redis =
+            Self { link: Link::new(url)?, scripts: Scripts::new(), keys: Keys::new(install), visibility_ms };
         redis.server_time_ms().await?;
         Ok(redis)
     }
@@ -57,9 +53,7 @@ impl Redis {
         T: redis::FromRedisValue + Send,
     {
         self.link
-            .run(operation, |mut connection| async move {
-                script.invoke_async(&mut connection).await
-            })
+            .run(operation, |mut connection| async move { script.invoke_async(&mut connection).await })
             .await
     }
 
@@ -78,9 +72,7 @@ impl Redis {
             command.arg(word);
         }
         self.link
-            .run(operation, |mut connection| async move {
-                command.query_async(&mut connection).await
-            })
+            .run(operation, |mut connection| async move { command.query_async(&mut connection).await })
             .await
     }
 
@@ -99,31 +91,15 @@ impl Redis {
     }
 
     async fn finish(&self, operation: &'static str, claim: &Claim, letter: &str) -> Result<bool, Error> {
-        let keys = [
-            &self.keys.jobs,
-            &self.keys.deadlines,
-            &self.keys.owners,
-            &self.keys.dead,
-        ];
+        let keys = [&self.keys.jobs, &self.keys.deadlines, &self.keys.owners, &self.keys.dead];
         let mut script = with_keys(&self.scripts.finish, keys);
-        script
-            .arg(claim.id.as_slice())
-            .arg(&claim.fence)
-            .arg(letter)
-            .arg(DEAD_MAX)
-            .arg(DEAD_SECONDS);
+        script.arg(claim.id.as_slice()).arg(&claim.fence).arg(letter).arg(DEAD_MAX).arg(DEAD_SECONDS);
         self.call(operation, script).await
     }
 
     async fn page_of_run(&self, run: &str, cursor: u64) -> Result<(u64, Vec<StoredId>), Error> {
         let mut command = redis::cmd("HSCAN");
-        command
-            .arg(&self.keys.jobs)
-            .arg(cursor)
-            .arg("MATCH")
-            .arg(format!("{run}-*"))
-            .arg("COUNT")
-            .arg(500);
+        command.arg(&self.keys.jobs).arg(cursor).arg("MATCH").arg(format!("{run}-*")).arg("COUNT").arg(500);
         let (next, page): (u64, Vec<(StoredId, Vec<u8>)>) = self
             .link
             .run("list the jobs of a run", |mut connection| async move {
@@ -140,10 +116,7 @@ impl Redis {
 #[async_trait]
 impl Store for Redis {
     async fn push(&self, parcels: &[Parcel]) -> Result<usize, Error> {
-        let mut script = with_keys(
-            &self.scripts.push,
-            [&self.keys.ready, &self.keys.jobs, &self.keys.bell],
-        );
+        let mut script = with_keys(&self.scripts.push, [&self.keys.ready, &self.keys.jobs, &self.keys.bell]);
         for Parcel { id, payload } in parcels {
             script.arg(id.as_slice()).arg(payload.as_slice());
         }
@@ -151,22 +124,12 @@ impl Store for Redis {
     }
 
     async fn claim(&self, fence: &str) -> Result<Option<Parcel>, Error> {
-        let Keys {
-            ready,
-            jobs,
-            deadlines,
-            owners,
-            dead: _,
-            bell,
-        } = &self.keys;
+        let Keys { ready, jobs, deadlines, owners, dead: _, bell } = &self.keys;
         let mut script = with_keys(&self.scripts.claim, [ready, jobs, deadlines, owners, bell]);
         script.arg(fence).arg(self.visibility_ms).arg(EXPIRED_BATCH);
         let taken: Vec<Vec<u8>> = self.call("fetch a job", script).await?;
         let mut taken = taken.into_iter();
-        Ok(taken.next().map(|id| Parcel {
-            id,
-            payload: taken.next().unwrap_or_default(),
-        }))
+        Ok(taken.next().map(|id| Parcel { id, payload: taken.next().unwrap_or_default() }))
     }
 
     async fn extend(&self, claims: &[Claim]) -> Result<Vec<Claim>, Error> {
@@ -176,11 +139,7 @@ impl Store for Redis {
             script.arg(id.as_slice()).arg(fence);
         }
         let lost: Vec<usize> = self.call("keep the jobs in hand", script).await?;
-        Ok(lost
-            .into_iter()
-            .filter_map(|position| claims.get(position))
-            .cloned()
-            .collect())
+        Ok(lost.into_iter().filter_map(|position| claims.get(position)).cloned().collect())
     }
 
     async fn ack(&self, claim: &Claim) -> Result<bool, Error> {
@@ -192,13 +151,7 @@ impl Store for Redis {
     }
 
     async fn release(&self, claim: &Claim) -> Result<bool, Error> {
-        let Keys {
-            ready,
-            deadlines,
-            owners,
-            bell,
-            ..
-        } = &self.keys;
+        let Keys { ready, deadlines, owners, bell, .. } = &self.keys;
         let mut script = with_keys(&self.scripts.release, [ready, deadlines, owners, bell]);
         script.arg(claim.id.as_slice()).arg(&claim.fence);
         self.call("give a job back", script).await
@@ -206,17 +159,10 @@ impl Store for Redis {
 
     async fn depth(&self) -> Result<Depth, Error> {
         let mut pipeline = redis::pipe();
-        pipeline
-            .zcard(&self.keys.ready)
-            .zcard(&self.keys.deadlines)
-            .llen(&self.keys.dead);
+        pipeline.zcard(&self.keys.ready).zcard(&self.keys.deadlines).llen(&self.keys.dead);
         let counts = |mut connection| async move { pipeline.query_async(&mut connection).await };
         let (ready, in_flight, dead) = self.link.run("count the jobs", counts).await?;
-        Ok(Depth {
-            ready,
-            in_flight,
-            dead,
-        })
+        Ok(Depth { ready, in_flight, dead })
     }
 
     async fn check(&self) -> Result<QueueInfo, Error> {
@@ -235,14 +181,7 @@ impl Store for Redis {
         if !is_plain_id(run) {
             return Ok(()); // No job can have been queued under it, and it could hold glob characters.
         }
-        let Keys {
-            ready,
-            jobs,
-            deadlines,
-            owners,
-            dead: _,
-            bell,
-        } = &self.keys;
+        let Keys { ready, jobs, deadlines, owners, dead: _, bell } = &self.keys;
         let mut cursor = 0;
         loop {
             let (next, ids) = self.page_of_run(run, cursor).await?;
@@ -259,10 +198,7 @@ impl Store for Redis {
     }
 
     fn bell(&self) -> Box<dyn Bell> {
-        Box::new(Blocking {
-            link: self.link.another().ok(),
-            key: self.keys.bell.clone(),
-        })
+        Box::new(Blocking { link: self.link.another().ok(), key: self.keys.bell.clone() })
     }
 }
 
@@ -292,9 +228,7 @@ impl Blocking {
             popped
         };
         let popped = link.run("wait for work", pop).await;
-        popped
-            .inspect_err(|error| tracing::debug!(error = %chain(error), "bell not heard"))
-            .is_ok()
+        popped.inspect_err(|error| tracing::debug!(error = %chain(error), "bell not heard")).is_ok()
     }
 }
 

@@ -43,28 +43,13 @@ pub(super) fn connection(
         Engine::Sqlite | Engine::Memory => Tls::Off,
     };
     let password = parts.password.as_ref().map(|password| password.value.clone());
-    Some(ConnectionSpec {
-        engine,
-        host,
-        port,
-        user,
-        password,
-        database,
-        path,
-        tls,
-        tls_ca,
-    })
+    Some(ConnectionSpec { engine, host, port, user, password, database, path, tls, tls_ca })
 }
 
 fn engine(given: &At<String>, findings: &mut Findings<'_>) -> Option<Engine> {
     if LATER.contains(&given.value.as_str()) {
         let message = format!("engine `{}` is not available in this version", given.value);
-        findings.refuse(
-            code::NOT_AVAILABLE,
-            message,
-            given.place,
-            "this version knows `sqlite` and `mysql`",
-        );
+        findings.refuse(code::NOT_AVAILABLE, message, given.place, "this version knows `sqlite` and `mysql`");
         return None;
     }
     if given.value == "mariadb" {
@@ -76,11 +61,7 @@ fn engine(given: &At<String>, findings: &mut Findings<'_>) -> Option<Engine> {
         );
         return None;
     }
-    findings.choose(
-        code::UNKNOWN_ENGINE,
-        given,
-        &[("sqlite", Engine::Sqlite), ("mysql", Engine::Mysql)],
-    )
+    findings.choose(code::UNKNOWN_ENGINE, given, &[("sqlite", Engine::Sqlite), ("mysql", Engine::Mysql)])
 }
 
 fn refuse_misfits(parts: &RawConnection, engine: Engine, findings: &mut Findings<'_>) {
@@ -99,12 +80,7 @@ fn refuse_misfits(parts: &RawConnection, engine: Engine, findings: &mut Findings
     };
     for (key, value) in misfits {
         if let Some(value) = value {
-            findings.refuse(
-                code::MISFIT,
-                format!("{engine} has no `{key}`"),
-                value.place,
-                "remove the key",
-            );
+            findings.refuse(code::MISFIT, format!("{engine} has no `{key}`"), value.place, "remove the key");
         }
     }
 }
@@ -152,36 +128,19 @@ fn parse_port(text: &str, given: Option<&At<String>>, findings: &mut Findings<'_
     let port = text.parse().ok().filter(|port| *port > 0);
     if port.is_none() {
         let place = given.map(|given| given.place).unwrap_or_default();
-        findings.refuse(
-            code::BAD_PORT,
-            "not a port",
-            place,
-            "a port is a number from 1 to 65535",
-        );
+        findings.refuse(code::BAD_PORT, "not a port", place, "a port is a number from 1 to 65535");
     }
     port
 }
 
 fn tls(parts: &RawConnection, host: Option<&str>, role: &str, findings: &mut Findings<'_>) -> Tls {
     let is_local = host.is_none_or(is_loopback);
-    let choices = [
-        ("verify", Tls::Verify),
-        ("insecure", Tls::Insecure),
-        ("off", Tls::Off),
-    ];
-    let chosen = parts
-        .tls
-        .as_ref()
-        .and_then(|given| findings.choose(code::UNKNOWN_CHOICE, given, &choices));
+    let choices = [("verify", Tls::Verify), ("insecure", Tls::Insecure), ("off", Tls::Off)];
+    let chosen = parts.tls.as_ref().and_then(|given| findings.choose(code::UNKNOWN_CHOICE, given, &choices));
     let consent = parts.insecure_tls.as_ref();
     if let Some(consent) = consent.filter(|consent| consent.value != "accept-unverified") {
         let message = "`insecure_tls` confirms only by the word `accept-unverified`";
-        findings.refuse(
-            code::TLS,
-            message,
-            consent.place,
-            "write `insecure_tls: accept-unverified`",
-        );
+        findings.refuse(code::TLS, message, consent.place, "write `insecure_tls: accept-unverified`");
     }
     match (chosen, consent) {
         (Some(Tls::Insecure), None) => {
@@ -191,9 +150,7 @@ fn tls(parts: &RawConnection, host: Option<&str>, role: &str, findings: &mut Fin
             findings.refuse(code::TLS, "`tls: insecure` must be confirmed", place, help);
         }
         (Some(Tls::Insecure), Some(_)) => {
-            findings
-                .warnings
-                .push(format!("the certificate of the {role} is not verified"));
+            findings.warnings.push(format!("the certificate of the {role} is not verified"));
         }
         (Some(Tls::Verify | Tls::Off) | None, Some(consent)) => {
             findings.refuse(
@@ -204,9 +161,7 @@ fn tls(parts: &RawConnection, host: Option<&str>, role: &str, findings: &mut Fin
             );
         }
         (Some(Tls::Off), None) if !is_local => {
-            findings.warnings.push(format!(
-                "traffic with the {role}, password and rows, is not encrypted"
-            ));
+            findings.warnings.push(format!("traffic with the {role}, password and rows, is not encrypted"));
         }
         (Some(Tls::Verify | Tls::Off) | None, None) => {}
     }
@@ -243,11 +198,7 @@ fn parse_url(url: &str, place: Place, findings: &mut Findings<'_>) -> Option<Raw
     let Some(rest) = url.strip_prefix("mysql://") else {
         let scheme = url.split(':').next().unwrap_or_default();
         let is_later = url.contains(':') && LATER.contains(&scheme);
-        let page = if is_later {
-            code::NOT_AVAILABLE
-        } else {
-            code::BAD_URL
-        };
+        let page = if is_later { code::NOT_AVAILABLE } else { code::BAD_URL };
         findings.refuse(page, page.title, place, URL_HELP);
         return None;
     };
@@ -257,21 +208,11 @@ fn parse_url(url: &str, place: Place, findings: &mut Findings<'_>) -> Option<Raw
     let (host, port) = split_host(authority);
     if database.contains('?') || database.contains('/') {
         let message = "a URL holds user, host, port and database only";
-        findings.refuse(
-            code::BAD_URL,
-            message,
-            place,
-            "write other settings as a mapping with `engine`",
-        );
+        findings.refuse(code::BAD_URL, message, place, "write other settings as a mapping with `engine`");
         return None;
     }
     let [Some(user), Some(password), Some(database)] = [user, password, database].map(percent_decode) else {
-        findings.refuse(
-            code::BAD_URL,
-            "a `%` in the URL is not an escape",
-            place,
-            "write % itself as %25",
-        );
+        findings.refuse(code::BAD_URL, "a `%` in the URL is not an escape", place, "write % itself as %25");
         return None;
     };
     Some(RawConnection {
@@ -319,9 +260,7 @@ fn percent_decode(text: &str) -> Option<String> {
             rest = tail;
             continue;
         }
-        let digits = tail
-            .get(..2)
-            .and_then(|digits| std::str::from_utf8(digits).ok())?;
+        let digits = tail.get(..2).and_then(|digits| std::str::from_utf8(digits).ok())?;
         bytes.push(u8::from_str_radix(digits, 16).ok()?);
         rest = &tail[2..];
     }

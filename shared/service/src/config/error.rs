@@ -25,20 +25,12 @@ pub struct SpecError {
 impl SpecError {
     pub(super) fn invalid(name: &str, text: &str, mut problems: Vec<SpecProblem>) -> Self {
         problems.sort_by_key(|problem| problem.place.start);
-        Self {
-            name: name.to_owned(),
-            text: redact(text).into(),
-            problems,
-        }
+        Self { name: name.to_owned(), text: redact(text).into(), problems }
     }
 
     pub(super) fn unreadable(name: &str, error: &io::Error) -> Self {
         let problem = SpecProblem::new(code::SPEC_UNREADABLE, error.to_string(), Place::default());
-        Self {
-            name: name.to_owned(),
-            text: "".into(),
-            problems: vec![problem],
-        }
+        Self { name: name.to_owned(), text: "".into(), problems: vec![problem] }
     }
 
     /// In the order of the file; never empty.
@@ -59,23 +51,15 @@ impl SpecError {
     /// Whether there was no text to check at all.
     #[must_use]
     pub fn is_unreadable(&self) -> bool {
-        self.problems
-            .iter()
-            .any(|problem| problem.page == code::SPEC_UNREADABLE)
+        self.problems.iter().any(|problem| problem.page == code::SPEC_UNREADABLE)
     }
 
     /// Each problem with its place and help, for people; with its code too if there are several, since the code of
     /// a single one stands in the header that `Problem` prints.
     #[must_use]
     pub fn render(&self, color: bool) -> String {
-        let theme = if color {
-            GraphicalTheme::unicode()
-        } else {
-            GraphicalTheme::unicode_nocolor()
-        };
-        let handler = GraphicalReportHandler::new_themed(theme)
-            .with_width(WIDTH)
-            .with_links(false);
+        let theme = if color { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
+        let handler = GraphicalReportHandler::new_themed(theme).with_width(WIDTH).with_links(false);
         let mut rendered = String::new();
         for problem in &self.problems {
             let shown = Shown::new(self, problem);
@@ -94,11 +78,7 @@ impl SpecError {
         match self.problems.as_slice() {
             _ if self.is_unreadable() => format!("ls -l {}", self.name),
             [_only] => format!("correct it, then: syncline check {}", self.name),
-            several => format!(
-                "correct the {} problems, then: syncline check {}",
-                several.len(),
-                self.name
-            ),
+            several => format!("correct the {} problems, then: syncline check {}", several.len(), self.name),
         }
     }
 
@@ -107,10 +87,7 @@ impl SpecError {
     pub fn line_and_column(&self, problem: &SpecProblem) -> (usize, usize) {
         let before = &self.text[..problem.place.within(&self.text).start];
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        (
-            before.matches('\n').count() + 1,
-            before[line_start..].chars().count() + 1,
-        )
+        (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
     }
 }
 
@@ -125,13 +102,7 @@ impl fmt::Display for SpecError {
         for (i, problem) in self.problems.iter().enumerate() {
             let (line, column) = self.line_and_column(problem);
             let end = if i == 0 { "" } else { "\n" };
-            write!(
-                f,
-                "{end}{}:{line}:{column}: {}: {}",
-                self.name,
-                problem.code(),
-                problem.message
-            )?;
+            write!(f, "{end}{}:{line}:{column}: {}: {}", self.name, problem.code(), problem.message)?;
         }
         Ok(())
     }
@@ -153,13 +124,7 @@ impl SpecProblem {
     pub(super) fn new(page: &'static Page, message: impl Into<String>, place: Place) -> Self {
         // A key of the file may be part of the message; its control characters are not for the terminal.
         let message = message.into().replace(char::is_control, "?");
-        Self {
-            page,
-            message,
-            help: None,
-            label: None,
-            place,
-        }
+        Self { page, message, help: None, label: None, place }
     }
 
     pub(super) fn help(mut self, help: impl Into<String>) -> Self {
@@ -209,15 +174,11 @@ impl std::error::Error for Shown<'_> {}
 
 impl Diagnostic for Shown<'_> {
     fn code<'b>(&'b self) -> Option<Box<dyn fmt::Display + 'b>> {
-        self.with_code
-            .then(|| Box::new(self.problem.code()) as Box<dyn fmt::Display>)
+        self.with_code.then(|| Box::new(self.problem.code()) as Box<dyn fmt::Display>)
     }
 
     fn help<'b>(&'b self) -> Option<Box<dyn fmt::Display + 'b>> {
-        self.problem
-            .help
-            .as_ref()
-            .map(|help| Box::new(help) as Box<dyn fmt::Display>)
+        self.problem.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {

@@ -23,25 +23,15 @@ impl Place {
         let span = location.span();
         let at = |offset: Option<u64>| usize::try_from(offset.unwrap_or(0)).unwrap_or(0);
         let start = at(span.byte_offset());
-        Self {
-            start,
-            end: start + at(span.byte_len()),
-        }
+        Self { start, end: start + at(span.byte_len()) }
     }
 
     /// A range that `text` has: on character boundaries, and at least one byte long unless at the very end.
     pub(crate) fn within(self, text: &str) -> Range<usize> {
-        let floor = |at: usize| {
-            (0..=at.min(text.len()))
-                .rev()
-                .find(|at| text.is_char_boundary(*at))
-                .unwrap_or(0)
-        };
+        let floor =
+            |at: usize| (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
         let start = floor(self.start);
-        let next = text[start..]
-            .chars()
-            .next()
-            .map_or(start, |c| start + c.len_utf8());
+        let next = text[start..].chars().next().map_or(start, |c| start + c.len_utf8());
         // What spans lines (a mapping, a list) is marked at its beginning only.
         let line_end = text[start..].find('\n').map_or(text.len(), |at| start + at);
         start..floor(self.end).min(line_end).max(next)
@@ -64,10 +54,7 @@ impl<T> At<T> {
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for At<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let spanned = Spanned::<T>::deserialize(deserializer)?;
-        Ok(Self {
-            place: Place::of(&spanned.referenced),
-            value: spanned.value,
-        })
+        Ok(Self { place: Place::of(&spanned.referenced), value: spanned.value })
     }
 }
 

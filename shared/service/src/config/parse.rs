@@ -56,12 +56,10 @@ fn problem(error: &Error) -> SpecProblem {
             .help("a file holds one spec; remove `---`"),
         Error::Budget { .. }
         | Error::AliasReplayLimitExceeded { .. }
-        | Error::AliasExpansionLimitExceeded { .. } => placed(
-            code::SYNTAX,
-            "longer, deeper or more entangled than a spec can be".to_owned(),
-            at,
-        )
-        .help("split the spec, and do without anchors"),
+        | Error::AliasExpansionLimitExceeded { .. } => {
+            placed(code::SYNTAX, "longer, deeper or more entangled than a spec can be".to_owned(), at)
+                .help("split the spec, and do without anchors")
+        }
         other => placed(code::SYNTAX, first_line(&other.to_string()), at)
             .help("check indentation, colons and quotes; a `${…}` inside { } must be quoted"),
     }
@@ -80,23 +78,15 @@ fn wrong_type(expected: &str, at: Option<Location>) -> SpecProblem {
 
 fn unknown_key(field: &str, expected: &[&'static str], at: Option<Location>) -> SpecProblem {
     if LATER.contains(&field) {
-        return placed(
-            code::NOT_AVAILABLE,
-            format!("`{field}` is not available in this version"),
-            at,
-        )
-        .help("remove the key");
+        return placed(code::NOT_AVAILABLE, format!("`{field}` is not available in this version"), at)
+            .help("remove the key");
     }
     placed(code::UNKNOWN_KEY, format!("unknown key `{field}`"), at).help(suggest(field, expected))
 }
 
 /// "did you mean …?" if something is near, and all that would do.
 pub(super) fn suggest(given: &str, known: &[&str]) -> String {
-    let list = known
-        .iter()
-        .map(|name| format!("`{name}`"))
-        .collect::<Vec<_>>()
-        .join(", ");
+    let list = known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     let near = known
         .iter()
         .map(|name| (strsim::damerau_levenshtein(given, name), *name))
@@ -115,10 +105,6 @@ fn placed(page: &'static Page, message: String, at: Option<Location>) -> SpecPro
 /// The parser's own words end with a place, which is shown otherwise.
 fn first_line(message: &str) -> String {
     let line = message.lines().next().unwrap_or("not valid YAML");
-    let end = [" at line ", " (line "]
-        .iter()
-        .filter_map(|mark| line.find(mark))
-        .min()
-        .unwrap_or(line.len());
+    let end = [" at line ", " (line "].iter().filter_map(|mark| line.find(mark)).min().unwrap_or(line.len());
     line[..end].to_owned()
 }

@@ -7,10 +7,7 @@ use std::ops::Range;
 /// The text with every inline password replaced by asterisks, byte for byte, and without what a terminal would obey.
 pub(super) fn redact(text: &str) -> String {
     let mut bytes = text.as_bytes().to_vec();
-    for byte in bytes
-        .iter_mut()
-        .filter(|byte| byte.is_ascii_control() && !byte.is_ascii_whitespace())
-    {
+    for byte in bytes.iter_mut().filter(|byte| byte.is_ascii_control() && !byte.is_ascii_whitespace()) {
         *byte = b'?';
     }
     for secret in password_values(text).into_iter().chain(url_passwords(text)) {
@@ -30,18 +27,13 @@ fn password_values(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     for (at, key) in text.match_indices("password") {
         let rest = &text[at + key.len()..];
-        let after_key = rest
-            .strip_prefix(['"', '\''])
-            .unwrap_or(rest)
-            .trim_start_matches([' ', '\t']);
+        let after_key = rest.strip_prefix(['"', '\'']).unwrap_or(rest).trim_start_matches([' ', '\t']);
         let Some(value) = after_key.strip_prefix(':') else {
             continue;
         };
         let value = value.trim_start_matches([' ', '\t']);
         let start = text.len() - value.len();
-        let is_flow = text[..at]
-            .trim_end_matches(['"', '\'', ' ', '\t', '\n', '\r'])
-            .ends_with(['{', ',']);
+        let is_flow = text[..at].trim_end_matches(['"', '\'', ' ', '\t', '\n', '\r']).ends_with(['{', ',']);
         found.push(start..start + value_len(value, is_flow, indentation(text, at)));
     }
     found
@@ -118,11 +110,8 @@ fn literal_parts(value: &str) -> Vec<Range<usize>> {
         at = close + 1;
     }
     parts.push(at..value.len());
-    let is_only_punctuation = |range: &Range<usize>| {
-        value[range.clone()]
-            .trim_matches(['"', '\'', '\n', ' '])
-            .is_empty()
-    };
+    let is_only_punctuation =
+        |range: &Range<usize>| value[range.clone()].trim_matches(['"', '\'', '\n', ' ']).is_empty();
     parts.retain(|range| !is_only_punctuation(range));
     parts
 }
@@ -173,9 +162,6 @@ mod tests {
             assert_eq!(redact(text), text);
         }
         assert_eq!(redact("{ password: abc, tls: of }"), "{ password: ***, tls: of }");
-        assert_eq!(
-            redact("a:\n  password: abc\n  tls: of"),
-            "a:\n  password: ***\n  tls: of"
-        );
+        assert_eq!(redact("a:\n  password: abc\n  tls: of"), "a:\n  password: ***\n  tls: of");
     }
 }

@@ -27,18 +27,12 @@ mod tests {
     #[test]
     fn the_checked_in_schema_is_the_generated_one() {
         let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../schema/spec.v1.json");
-        let generated = format!(
-            "{}\n",
-            serde_json::to_string_pretty(&spec_schema()).expect("serialises")
-        );
+        let generated = format!("{}\n", serde_json::to_string_pretty(&spec_schema()).expect("serialises"));
         if std::env::var_os(UPDATE_VARIABLE).is_some() {
             fs::create_dir_all(path.parent().expect("has a parent")).expect("makes the directory");
             fs::write(&path, &generated).expect("writes");
         }
         let checked_in = fs::read_to_string(&path).expect("the schema is checked in");
-        assert_eq!(
-            checked_in, generated,
-            "set {UPDATE_VARIABLE}=1 and run this test to write it"
-        );
+        assert_eq!(checked_in, generated, "set {UPDATE_VARIABLE}=1 and run this test to write it");
     }
 }

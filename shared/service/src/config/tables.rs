@@ -17,11 +17,8 @@ const QUARANTINED_MAX: u64 = 1_000;
 const NAME_BYTES_MAX: usize = 512;
 /// Each star multiplies the work of matching a name.
 const STARS_MAX: usize = 4;
-const MODES: [(&str, Mode); 3] = [
-    ("merge", Mode::Merge),
-    ("mirror", Mode::Mirror),
-    ("insert-only", Mode::InsertOnly),
-];
+const MODES: [(&str, Mode); 3] =
+    [("merge", Mode::Merge), ("mirror", Mode::Mirror), ("insert-only", Mode::InsertOnly)];
 
 /// What a table has that does not say otherwise.
 struct Defaults {
@@ -47,17 +44,10 @@ pub(super) fn tables(raw: &RawSpec, ends: Ends<'_>, findings: &mut Findings<'_>)
             "name them, or write `- from: \"*\"` for all",
         );
     }
-    let mut tables: Vec<TableSpec> = entries
-        .iter()
-        .map(|entry| table(entry, &defaults, findings))
-        .collect();
+    let mut tables: Vec<TableSpec> = entries.iter().map(|entry| table(entry, &defaults, findings)).collect();
     refuse_shared_targets(entries, &tables, ends.1, findings);
     refuse_copies_onto_themselves(entries, &tables, ends, findings);
-    if findings
-        .problems
-        .iter()
-        .any(|problem| problem.code() == code::BAD_TABLE.code)
-    {
+    if findings.problems.iter().any(|problem| problem.code() == code::BAD_TABLE.code) {
         return tables; // What is no name is not matched with others.
     }
     refuse_overlaps(entries, &tables, findings);
@@ -72,16 +62,9 @@ fn defaults(raw: &RawDefaults, findings: &mut Findings<'_>) -> Defaults {
     if let Some(choice) = &raw.verify {
         findings.choose(code::UNKNOWN_CHOICE, choice, &[("digest", ())]);
     }
-    let mode = raw
-        .mode
-        .as_ref()
-        .and_then(|given| mode(given, findings))
-        .unwrap_or(Mode::Merge);
-    let policy = raw
-        .policy
-        .as_ref()
-        .and_then(|given| policy(given, findings))
-        .unwrap_or(MergePolicy::SourceWins);
+    let mode = raw.mode.as_ref().and_then(|given| mode(given, findings)).unwrap_or(Mode::Merge);
+    let policy =
+        raw.policy.as_ref().and_then(|given| policy(given, findings)).unwrap_or(MergePolicy::SourceWins);
     let fallback = (DeleteGuard::default(), QUARANTINED_MAX);
     let (delete_guard, quarantined_max) = guard(raw.guard.as_ref(), fallback, findings);
     Defaults {
@@ -94,11 +77,7 @@ fn defaults(raw: &RawDefaults, findings: &mut Findings<'_>) -> Defaults {
 }
 
 fn table(raw: &RawTable, defaults: &Defaults, findings: &mut Findings<'_>) -> TableSpec {
-    let mode = raw
-        .mode
-        .as_ref()
-        .and_then(|given| mode(given, findings))
-        .unwrap_or(defaults.mode);
+    let mode = raw.mode.as_ref().and_then(|given| mode(given, findings)).unwrap_or(defaults.mode);
     let chosen = raw.policy.as_ref().and_then(|given| policy(given, findings));
     if let (Some(given), Mode::Mirror | Mode::InsertOnly) = (&raw.policy, mode) {
         let message = format!("mode {} takes no policy", mode.name());
@@ -135,25 +114,17 @@ fn table(raw: &RawTable, defaults: &Defaults, findings: &mut Findings<'_>) -> Ta
 
 fn lossy_allowed(given: Option<&At<String>>, fallback: bool, findings: &mut Findings<'_>) -> bool {
     let choices = [("refuse", false), ("quarantine", true)];
-    given
-        .and_then(|choice| findings.choose(code::UNKNOWN_CHOICE, choice, &choices))
-        .unwrap_or(fallback)
+    given.and_then(|choice| findings.choose(code::UNKNOWN_CHOICE, choice, &choices)).unwrap_or(fallback)
 }
 
 fn names(list: Option<&At<Vec<At<String>>>>) -> Vec<String> {
-    list.map(|list| list.value.iter().map(|name| name.value.clone()).collect())
-        .unwrap_or_default()
+    list.map(|list| list.value.iter().map(|name| name.value.clone()).collect()).unwrap_or_default()
 }
 
 fn mode(given: &At<String>, findings: &mut Findings<'_>) -> Option<Mode> {
     if given.value == "stage-and-swap" {
         let message = "mode `stage-and-swap` is not available in this version";
-        findings.refuse(
-            code::NOT_AVAILABLE,
-            message,
-            given.place,
-            "use `merge`, `mirror` or `insert-only`",
-        );
+        findings.refuse(code::NOT_AVAILABLE, message, given.place, "use `merge`, `mirror` or `insert-only`");
         return None;
     }
     findings.choose(code::UNKNOWN_MODE, given, &MODES)
@@ -170,9 +141,7 @@ fn policy(given: &At<Form<RawNewest>>, findings: &mut Findings<'_>) -> Option<Me
             );
             None
         }
-        Form::Map(RawNewest { newest }) => Some(MergePolicy::NewestWins {
-            column: newest.value.clone(),
-        }),
+        Form::Map(RawNewest { newest }) => Some(MergePolicy::NewestWins { column: newest.value.clone() }),
         Form::Text(name) if name == "newest" || name == "newest-wins" => {
             let message = format!("policy `{name}` needs a column");
             findings.refuse(
@@ -185,16 +154,9 @@ fn policy(given: &At<Form<RawNewest>>, findings: &mut Findings<'_>) -> Option<Me
         }
         Form::Text(name) => {
             let choices = [("source-wins", true), ("keep-target", false)];
-            let is_source = findings.choose(
-                code::UNKNOWN_POLICY,
-                &At::new(name.clone(), given.place),
-                &choices,
-            )?;
-            Some(if is_source {
-                MergePolicy::SourceWins
-            } else {
-                MergePolicy::KeepTarget
-            })
+            let is_source =
+                findings.choose(code::UNKNOWN_POLICY, &At::new(name.clone(), given.place), &choices)?;
+            Some(if is_source { MergePolicy::SourceWins } else { MergePolicy::KeepTarget })
         }
         Form::List(_) => None,
     }
@@ -206,14 +168,8 @@ fn guard(
     findings: &mut Findings<'_>,
 ) -> (DeleteGuard, u64) {
     let Some(raw) = raw else { return fallback };
-    let deletes = raw
-        .max_delete
-        .as_ref()
-        .map_or(fallback.0, |given| max_delete(given, findings));
-    let quarantined = raw
-        .max_quarantined
-        .as_ref()
-        .map_or(fallback.1, |given| given.value);
+    let deletes = raw.max_delete.as_ref().map_or(fallback.0, |given| max_delete(given, findings));
+    let quarantined = raw.max_quarantined.as_ref().map_or(fallback.1, |given| given.value);
     (deletes, quarantined)
 }
 
@@ -222,9 +178,7 @@ fn max_delete(given: &At<Form<RawMaxDelete>>, findings: &mut Findings<'_>) -> De
     let mut limits = Limits::default();
     match &given.value {
         Form::Text(text) => limits.add(text, given.place, findings),
-        Form::List(items) => items
-            .iter()
-            .for_each(|item| limits.add(&item.value, item.place, findings)),
+        Form::List(items) => items.iter().for_each(|item| limits.add(&item.value, item.place, findings)),
         Form::Map(RawMaxDelete { rows, percent }) => {
             if let Some(rows) = rows {
                 limits.add_rows(&rows.value, rows.place, findings);
@@ -242,10 +196,7 @@ fn max_delete(given: &At<Form<RawMaxDelete>>, findings: &mut Findings<'_>) -> De
             "write 10%, 1000 or [10%, 1000]",
         );
     }
-    DeleteGuard {
-        rows: limits.rows.unwrap_or(u64::MAX),
-        percent: limits.percent.unwrap_or(100.0),
-    }
+    DeleteGuard { rows: limits.rows.unwrap_or(u64::MAX), percent: limits.percent.unwrap_or(100.0) }
 }
 
 #[derive(Default)]
@@ -290,11 +241,7 @@ impl Limits {
 fn check_names(raw: &RawTable, findings: &mut Findings<'_>) {
     let is_pattern = raw.from.value.contains('*');
     let excepted = raw.except.iter().flat_map(|except| &except.value);
-    for name in [Some(&raw.from), raw.to.as_ref()]
-        .into_iter()
-        .flatten()
-        .chain(excepted)
-    {
+    for name in [Some(&raw.from), raw.to.as_ref()].into_iter().flatten().chain(excepted) {
         let is_sane = name.value.len() <= NAME_BYTES_MAX && name.value.matches('*').count() <= STARS_MAX;
         if !is_sane || name.value.trim().is_empty() || name.value.contains(char::is_control) {
             findings.refuse(
@@ -310,44 +257,23 @@ fn check_names(raw: &RawTable, findings: &mut Findings<'_>) {
         findings.refuse(code::TO_WITH_PATTERN, "`to` beside a pattern", to.place, help);
     }
     if let Some(to) = raw.to.as_ref().filter(|to| to.value.contains('*')) {
-        findings.refuse(
-            code::BAD_TABLE,
-            "`to` cannot be a pattern",
-            to.place,
-            "name one table",
-        );
+        findings.refuse(code::BAD_TABLE, "`to` cannot be a pattern", to.place, "name one table");
     }
     if let Some(except) = raw.except.as_ref().filter(|_except| !is_pattern) {
         let message = "`except` beside a single table";
-        findings.refuse(
-            code::EXCEPT_WITHOUT_PATTERN,
-            message,
-            except.place,
-            "remove `except`",
-        );
+        findings.refuse(code::EXCEPT_WITHOUT_PATTERN, message, except.place, "remove `except`");
     }
 }
 
 fn check_columns(raw: &RawTable, table: &TableSpec, findings: &mut Findings<'_>) {
     if let Some(key) = raw.key.as_ref().filter(|key| key.value.is_empty()) {
-        findings.refuse(
-            code::BAD_COLUMNS,
-            "`key` is empty",
-            key.place,
-            "name its columns, or remove `key`",
-        );
+        findings.refuse(code::BAD_COLUMNS, "`key` is empty", key.place, "name its columns, or remove `key`");
     }
     for list in [&raw.key, &raw.exclude].into_iter().flatten() {
         for (i, column) in list.value.iter().enumerate() {
-            let is_repeated = list.value[..i]
-                .iter()
-                .any(|earlier| earlier.value == column.value);
+            let is_repeated = list.value[..i].iter().any(|earlier| earlier.value == column.value);
             if column.value.is_empty() || is_repeated {
-                let message = if is_repeated {
-                    "column named twice"
-                } else {
-                    "column without a name"
-                };
+                let message = if is_repeated { "column named twice" } else { "column without a name" };
                 findings.refuse(code::BAD_COLUMNS, message, column.place, "remove it");
             }
         }
@@ -362,12 +288,7 @@ fn check_columns(raw: &RawTable, table: &TableSpec, findings: &mut Findings<'_>)
         let is_key = table.key.as_ref().is_some_and(|key| key.contains(&column.value));
         if is_key || newest == Some(&column.value) {
             let message = format!("column `{}` is needed and cannot be excluded", column.value);
-            findings.refuse(
-                code::BAD_COLUMNS,
-                message,
-                column.place,
-                "remove it from `exclude`",
-            );
+            findings.refuse(code::BAD_COLUMNS, message, column.place, "remove it from `exclude`");
         }
     }
 }
@@ -393,12 +314,7 @@ fn refuse_shared_targets(
         if tables[..i].iter().any(|earlier| is_same(earlier, table)) {
             let place = entries[i].to.as_ref().unwrap_or(&entries[i].from).place;
             let message = "an earlier entry has the same target";
-            findings.refuse(
-                code::DUPLICATE_TARGET,
-                message,
-                place,
-                "remove one, or give it another `to`",
-            );
+            findings.refuse(code::DUPLICATE_TARGET, message, place, "remove one, or give it another `to`");
         }
     }
 }
@@ -431,15 +347,11 @@ fn refuse_copies_onto_themselves(
 /// Patterns must not mean the same table, unless one is wholly within the other or takes the other out.
 fn refuse_overlaps(entries: &[RawTable], tables: &[TableSpec], findings: &mut Findings<'_>) {
     for (i, table) in tables.iter().enumerate().filter(|(_i, table)| table.is_pattern()) {
-        let clash = tables[..i]
-            .iter()
-            .filter(|earlier| earlier.is_pattern())
-            .find(|earlier| {
-                let is_nested = wildcard(&earlier.from, &table.from) || wildcard(&table.from, &earlier.from);
-                let is_excepted =
-                    earlier.except.contains(&table.from) || table.except.contains(&earlier.from);
-                !is_nested && !is_excepted && may_share(earlier.from.as_bytes(), table.from.as_bytes())
-            });
+        let clash = tables[..i].iter().filter(|earlier| earlier.is_pattern()).find(|earlier| {
+            let is_nested = wildcard(&earlier.from, &table.from) || wildcard(&table.from, &earlier.from);
+            let is_excepted = earlier.except.contains(&table.from) || table.except.contains(&earlier.from);
+            !is_nested && !is_excepted && may_share(earlier.from.as_bytes(), table.from.as_bytes())
+        });
         if let Some(earlier) = clash {
             let message = format!("`{}` and `{}` may mean the same table", earlier.from, table.from);
             let help = format!("add `except: [\"{}\"]` here, or the reverse there", earlier.from);
@@ -452,9 +364,7 @@ fn refuse_overlaps(entries: &[RawTable], tables: &[TableSpec], findings: &mut Fi
 /// stars is taken to fit, so that the answer errs on the side of asking.
 fn may_share(a: &[u8], b: &[u8]) -> bool {
     let agree = |a: &mut dyn Iterator<Item = &u8>, b: &mut dyn Iterator<Item = &u8>| {
-        a.zip(b)
-            .take_while(|(a, b)| **a != b'*' && **b != b'*')
-            .all(|(a, b)| a == b)
+        a.zip(b).take_while(|(a, b)| **a != b'*' && **b != b'*').all(|(a, b)| a == b)
     };
     agree(&mut a.iter(), &mut b.iter()) && agree(&mut a.iter().rev(), &mut b.iter().rev())
 }

@@ -33,10 +33,7 @@ pub(crate) fn parse_millis(text: &str) -> Option<u64> {
 pub(crate) fn parse_percent(text: &str) -> Option<f64> {
     let number = text.trim().strip_suffix('%')?.trim_end();
     let plain = number.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-    number
-        .parse()
-        .ok()
-        .filter(|percent| plain && (0.0..=100.0).contains(percent))
+    number.parse().ok().filter(|percent| plain && (0.0..=100.0).contains(percent))
 }
 
 fn split(text: &str) -> Option<(u64, &str)> {
@@ -55,16 +52,9 @@ mod tests {
         assert_eq!(parse_size("16MiB"), Some(16 * 1024 * 1024));
         assert_eq!(parse_size("500 kB"), Some(500_000));
         assert_eq!(parse_size("0B"), Some(0));
-        for text in [
-            "",
-            "16",
-            "MiB",
-            "16 mib",
-            "-1MiB",
-            "1.5MiB",
-            "99999999999999999999B",
-            "18446744073709551615GiB",
-        ] {
+        for text in
+            ["", "16", "MiB", "16 mib", "-1MiB", "1.5MiB", "99999999999999999999B", "18446744073709551615GiB"]
+        {
             assert_eq!(parse_size(text), None, "{text}");
         }
     }

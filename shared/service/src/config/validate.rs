@@ -34,8 +34,7 @@ impl Findings<'_> {
         place: Place,
         help: &str,
     ) {
-        self.problems
-            .push(SpecProblem::new(page, message, place).help(help));
+        self.problems.push(SpecProblem::new(page, message, place).help(help));
     }
 
     /// The choice with this name; `kind` is for the message.
@@ -60,11 +59,7 @@ impl Findings<'_> {
 }
 
 pub(super) fn validate(raw: &RawSpec, variables: Variables<'_>) -> Result<LoadedSpec, Vec<SpecProblem>> {
-    let mut findings = Findings {
-        problems: Vec::new(),
-        warnings: Vec::new(),
-        variables,
-    };
+    let mut findings = Findings { problems: Vec::new(), warnings: Vec::new(), variables };
     check_version(&raw.version, &mut findings);
     check_name(&raw.name, &mut findings);
     let source = super::connection::connection(&raw.source, "source", &mut findings);
@@ -74,13 +69,7 @@ pub(super) fn validate(raw: &RawSpec, variables: Variables<'_>) -> Result<Loaded
     let tables = super::tables::tables(raw, (source.as_ref(), target.as_ref()), &mut findings);
     match (source, target) {
         (Some(source), Some(target)) if findings.problems.is_empty() => Ok(LoadedSpec {
-            spec: RunSpec {
-                name: raw.name.value.clone(),
-                source,
-                target,
-                tables,
-                chunk,
-            },
+            spec: RunSpec { name: raw.name.value.clone(), source, target, tables, chunk },
             warnings: findings.warnings,
         }),
         _ => Err(findings.problems),
@@ -90,24 +79,14 @@ pub(super) fn validate(raw: &RawSpec, variables: Variables<'_>) -> Result<Loaded
 fn check_version(version: &At<u64>, findings: &mut Findings<'_>) {
     if version.value != 1 {
         let message = format!("unknown version {}", version.value);
-        findings.refuse(
-            code::VERSION,
-            message,
-            version.place,
-            "this program reads `version: 1`",
-        );
+        findings.refuse(code::VERSION, message, version.place, "this program reads `version: 1`");
     }
 }
 
 fn check_name(name: &At<String>, findings: &mut Findings<'_>) {
     let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if name.value.is_empty() || name.value.len() > NAME_CHARS_MAX || !name.value.chars().all(is_plain) {
-        findings.refuse(
-            code::BAD_NAME,
-            "not a name for a spec",
-            name.place,
-            "use 1 to 63 of a-z, 0-9 and -",
-        );
+        findings.refuse(code::BAD_NAME, "not a name for a spec", name.place, "use 1 to 63 of a-z, 0-9 and -");
     }
 }
 
@@ -116,12 +95,7 @@ fn chunk_limits(raw: &RawChunk, findings: &mut Findings<'_>) -> ChunkLimits {
     ChunkLimits {
         rows_max: raw.rows_max.as_ref().map_or(default.rows_max, |rows| {
             if !ROWS_MAX.contains(&rows.value) {
-                findings.refuse(
-                    code::BAD_LIMIT,
-                    "rows_max is out of range",
-                    rows.place,
-                    "use 1 to 100000",
-                );
+                findings.refuse(code::BAD_LIMIT, "rows_max is out of range", rows.place, "use 1 to 100000");
             }
             rows.value
         }),
@@ -156,12 +130,7 @@ fn chunk_limits(raw: &RawChunk, findings: &mut Findings<'_>) -> ChunkLimits {
                 default.target_ms
             });
             if !TARGET_MILLIS.contains(&millis) {
-                findings.refuse(
-                    code::BAD_LIMIT,
-                    "target_time is out of range",
-                    time.place,
-                    "use 1ms to 20s",
-                );
+                findings.refuse(code::BAD_LIMIT, "target_time is out of range", time.place, "use 1ms to 20s");
             }
             millis
         }),

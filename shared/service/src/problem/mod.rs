@@ -54,10 +54,7 @@ impl Problem {
         if error.is_unreadable() {
             return Self::new(code::SPEC_UNREADABLE, error.to_string(), error.next());
         }
-        Self {
-            code: error.code(),
-            ..Self::new(code::SPEC_INVALID, error.render(color), error.next())
-        }
+        Self { code: error.code(), ..Self::new(code::SPEC_INVALID, error.render(color), error.next()) }
     }
 }
 
@@ -102,11 +99,7 @@ impl From<&SecretError> for Problem {
 
 impl From<&TelemetryError> for Problem {
     fn from(error: &TelemetryError) -> Self {
-        Self::new(
-            code::BAD_SETTING,
-            chain(error).to_string(),
-            "SYNCLINE_LOG=info, or leave it unset",
-        )
+        Self::new(code::BAD_SETTING, chain(error).to_string(), "SYNCLINE_LOG=info, or leave it unset")
     }
 }
 
@@ -124,9 +117,7 @@ impl SecretError {
 /// The page of a code, for `syncline explain`.
 #[must_use]
 pub fn explain(code: &str) -> Option<&'static str> {
-    ALL.iter()
-        .find(|page| page.code.eq_ignore_ascii_case(code))
-        .map(|page| page.text)
+    ALL.iter().find(|page| page.code.eq_ignore_ascii_case(code)).map(|page| page.text)
 }
 
 /// Page and next step of each kind. No wildcard: a new kind does not compile until it is placed.
@@ -141,10 +132,7 @@ pub const fn of_kind(kind: ErrorKind) -> (&'static Page, &'static str) {
         ErrorKind::TooManyConnections => (code::TOO_MANY_CONNECTIONS, "use fewer workers"),
         ErrorKind::TooLarge => (code::TOO_LARGE, "raise max_allowed_packet at the server"),
         ErrorKind::DuplicateKey => (code::DUPLICATE_KEY, "syncline quarantine list"),
-        ErrorKind::ForeignKey => (
-            code::FOREIGN_KEY,
-            "add the parent table to the spec, then run again",
-        ),
+        ErrorKind::ForeignKey => (code::FOREIGN_KEY, "add the parent table to the spec, then run again"),
         ErrorKind::Check => (code::CHECK, "syncline quarantine list"),
         ErrorKind::NotNull => (code::NOT_NULL, "syncline quarantine list"),
         ErrorKind::TooLong => (code::TOO_LONG, "widen the target column, or exclude it"),
@@ -154,27 +142,18 @@ pub const fn of_kind(kind: ErrorKind) -> (&'static Page, &'static str) {
         ErrorKind::KeyExists => (code::KEY_EXISTS, "use mode merge, or remove the rows"),
         ErrorKind::DiskFull => (code::DISK_FULL, "free space, then run again, which continues"),
         ErrorKind::ReadOnly => (code::READ_ONLY, "point the spec at a writable server"),
-        ErrorKind::Authentication => (
-            code::AUTHENTICATION,
-            "check user and password, then syncline doctor",
-        ),
+        ErrorKind::Authentication => (code::AUTHENTICATION, "check user and password, then syncline doctor"),
         ErrorKind::Permission => (code::PERMISSION, "syncline doctor, which lists missing grants"),
         ErrorKind::Tls => (code::TLS_FAILED, "set tls_ca, then syncline doctor"),
         ErrorKind::UnknownDatabase => (code::UNKNOWN_DATABASE, "check database in the spec"),
-        ErrorKind::UnknownTable => (
-            code::UNKNOWN_TABLE,
-            "check tables in the spec, then syncline plan",
-        ),
+        ErrorKind::UnknownTable => (code::UNKNOWN_TABLE, "check tables in the spec, then syncline plan"),
         ErrorKind::UnknownColumn => (code::UNKNOWN_COLUMN, "check key and exclude, then syncline plan"),
         ErrorKind::Drift => (code::DRIFT, "syncline plan, then run again, which plans anew"),
         ErrorKind::Fenced => (code::FENCED, "syncline runs, to see who works on the table"),
         ErrorKind::Diverged => (code::DIVERGED, "syncline verify, then run again to repair"),
         ErrorKind::WorkerDied => (code::WORKER_DIED, "read the workers' logs, then syncline retry"),
         ErrorKind::Unsupported => (code::UNSUPPORTED, "syncline plan, which names it"),
-        ErrorKind::Refused => (
-            code::REFUSED,
-            "syncline show, which names the table and the reason",
-        ),
+        ErrorKind::Refused => (code::REFUSED, "syncline show, which names the table and the reason"),
         ErrorKind::Internal => (code::INTERNAL, "report it, with the log at SYNCLINE_LOG=debug"),
     }
 }
@@ -191,11 +170,7 @@ mod tests {
         assert_eq!(codes.len(), ALL.len());
         for page in ALL {
             let digits = page.code.strip_prefix("SYN-").expect("the prefix");
-            assert!(
-                digits.len() == 4 && digits.bytes().all(|b| b.is_ascii_digit()),
-                "{}",
-                page.code
-            );
+            assert!(digits.len() == 4 && digits.bytes().all(|b| b.is_ascii_digit()), "{}", page.code);
             assert!(page.text.len() > 40, "{} needs a text", page.code);
             assert!(matches!(page.exit, 1 | 3..=8), "{}", page.code);
         }
@@ -218,9 +193,7 @@ mod tests {
 
     #[test]
     fn a_secret_problem_names_the_variable_only() {
-        let problem = Problem::from(&SecretError::VariableMissing {
-            name: "SRC_PW".to_owned(),
-        });
+        let problem = Problem::from(&SecretError::VariableMissing { name: "SRC_PW".to_owned() });
         insta::assert_snapshot!(problem, @r"
         error[SYN-1041]: a variable is not set: variable SRC_PW is not set
           next: export SRC_PW=…

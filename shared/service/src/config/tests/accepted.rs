@@ -37,64 +37,25 @@ tables:
         (Engine::Mysql, Some(3306), Tls::Verify)
     );
     assert_eq!(spec.source.password.as_deref(), Some("${env:SRC_PW}"));
-    assert_eq!(
-        (spec.chunk.rows_max, spec.chunk.target_bytes, spec.chunk.target_ms),
-        (5_000, 8 << 20, 500)
-    );
-    let [all, customers, orders] = spec.tables.as_slice() else {
-        panic!("three tables")
-    };
+    assert_eq!((spec.chunk.rows_max, spec.chunk.target_bytes, spec.chunk.target_ms), (5_000, 8 << 20, 500));
+    let [all, customers, orders] = spec.tables.as_slice() else { panic!("three tables") };
     assert_eq!(all.except, ["tmp", "customers", "orders"]);
-    assert_eq!(
-        all.delete_guard,
-        DeleteGuard {
-            rows: u64::MAX,
-            percent: 10.0
-        }
-    );
+    assert_eq!(all.delete_guard, DeleteGuard { rows: u64::MAX, percent: 10.0 });
     assert_eq!(all.quarantined_max, 7);
-    assert_eq!(
-        (customers.mode, &customers.policy),
-        (Mode::Mirror, &MergePolicy::Mirror)
-    );
-    assert_eq!(
-        customers.delete_guard,
-        DeleteGuard {
-            rows: 50,
-            percent: 5.0
-        }
-    );
+    assert_eq!((customers.mode, &customers.policy), (Mode::Mirror, &MergePolicy::Mirror));
+    assert_eq!(customers.delete_guard, DeleteGuard { rows: 50, percent: 5.0 });
     assert_eq!(customers.quarantined_max, 7);
-    assert_eq!(
-        orders.policy,
-        MergePolicy::NewestWins {
-            column: "updated_at".to_owned()
-        }
-    );
-    assert_eq!(
-        orders.delete_guard,
-        DeleteGuard {
-            rows: 20,
-            percent: 100.0
-        }
-    );
+    assert_eq!(orders.policy, MergePolicy::NewestWins { column: "updated_at".to_owned() });
+    assert_eq!(orders.delete_guard, DeleteGuard { rows: 20, percent: 100.0 });
     assert_eq!(orders.quarantined_max, 0);
 }
 
 #[test]
 fn the_short_form_has_the_usual_values() {
     let loaded = load(&format!("{HEAD}tables:\n  - from: t\n"));
-    let [table] = loaded.spec.tables.as_slice() else {
-        panic!("one table")
-    };
-    assert_eq!(
-        (table.mode, &table.policy),
-        (Mode::Merge, &MergePolicy::SourceWins)
-    );
-    assert_eq!(
-        (table.delete_guard, table.quarantined_max),
-        (DeleteGuard::default(), 1_000)
-    );
+    let [table] = loaded.spec.tables.as_slice() else { panic!("one table") };
+    assert_eq!((table.mode, &table.policy), (Mode::Merge, &MergePolicy::SourceWins));
+    assert_eq!((table.delete_guard, table.quarantined_max), (DeleteGuard::default(), 1_000));
     assert_eq!(loaded.spec.chunk, model::spec::ChunkLimits::default());
 }
 
@@ -105,12 +66,8 @@ fn the_narrower_entry_has_the_table() {
     ))
     .spec;
     let owner = |name: &str| {
-        let owners: Vec<&str> = spec
-            .tables
-            .iter()
-            .filter(|t| t.matches(name))
-            .map(|t| t.from.as_str())
-            .collect();
+        let owners: Vec<&str> =
+            spec.tables.iter().filter(|t| t.matches(name)).map(|t| t.from.as_str()).collect();
         owners.join(" ")
     };
     assert_eq!(owner("log_old"), "log_old");
@@ -120,32 +77,19 @@ fn the_narrower_entry_has_the_table() {
 
 #[test]
 fn urls_say_the_same_as_mappings() {
-    let source = |url: &str| {
-        connection(url)
-            .unwrap_or_else(|e| panic!("{}", e.render(false)))
-            .spec
-            .source
-    };
+    let source = |url: &str| connection(url).unwrap_or_else(|e| panic!("{}", e.render(false))).spec.source;
     let mysql = source("mysql://app@db:3307/shop");
     assert_eq!(mysql.address(), "mysql db:3307/shop");
-    assert_eq!(
-        (mysql.user.as_deref(), mysql.password, mysql.tls),
-        (Some("app"), None, Tls::Verify)
-    );
+    assert_eq!((mysql.user.as_deref(), mysql.password, mysql.tls), (Some("app"), None, Tls::Verify));
     let secret = source("\"mysql://app:${file:/run/pw}@[::1]/shop\"");
     assert_eq!((secret.host.as_deref(), secret.tls), (Some("::1"), Tls::Off));
     assert_eq!(secret.password.as_deref(), Some("${file:/run/pw}"));
     let named = source("\"mysql://${env:DB_HOST}:${env:DB_PORT}/shop\"");
     assert_eq!(named.address(), "mysql db7:3310/shop");
-    assert_eq!(
-        source("mysql://a%40b:p%3Aw@localhost/s").password.as_deref(),
-        Some("p:w")
-    );
-    for (url, path) in [
-        ("sqlite:a.db", "a.db"),
-        ("sqlite:///var/a.db", "/var/a.db"),
-        ("sqlite://a.db", "a.db"),
-    ] {
+    assert_eq!(source("mysql://a%40b:p%3Aw@localhost/s").password.as_deref(), Some("p:w"));
+    for (url, path) in
+        [("sqlite:a.db", "a.db"), ("sqlite:///var/a.db", "/var/a.db"), ("sqlite://a.db", "a.db")]
+    {
         assert_eq!(source(url).path.as_deref(), Some(path));
     }
 }
@@ -156,13 +100,8 @@ fn tls_is_off_at_home_and_verified_abroad() {
         connection(&format!("{{ engine: mysql, database: d{rest} }}"))
             .map(|loaded| (loaded.spec.source.tls, loaded.warnings.len()))
     };
-    for home in [
-        "",
-        ", host: localhost",
-        ", host: 127.0.0.1",
-        ", host: \"::1\"",
-        ", host: /run/mysqld.sock",
-    ] {
+    for home in ["", ", host: localhost", ", host: 127.0.0.1", ", host: \"::1\"", ", host: /run/mysqld.sock"]
+    {
         assert_eq!(tls(home).expect(home), (Tls::Off, 0), "{home}");
     }
     assert_eq!(tls(", host: db1").expect("valid"), (Tls::Verify, 0));

@@ -37,9 +37,7 @@ fn refused_tables(tables: &str) -> String {
 
 /// The one-line messages for a text that must be refused.
 fn lines(text: &str) -> String {
-    parse_spec_with(text, "shop.yaml", &variables)
-        .expect_err("must be refused")
-        .to_string()
+    parse_spec_with(text, "shop.yaml", &variables).expect_err("must be refused").to_string()
 }
 
 fn connection(source: &str) -> Result<LoadedSpec, SpecError> {
@@ -53,20 +51,10 @@ fn every_example_is_valid() {
     let examples = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../examples");
     let mut seen = 0;
     for folder in fs::read_dir(examples).expect("examples").flatten() {
-        for file in fs::read_dir(folder.path())
-            .into_iter()
-            .flatten()
-            .flatten()
-            .map(|file| file.path())
-        {
+        for file in fs::read_dir(folder.path()).into_iter().flatten().flatten().map(|file| file.path()) {
             if file.extension().is_some_and(|extension| extension == "yaml") {
                 let loaded = load_spec(&file).unwrap_or_else(|error| panic!("{}", error.render(false)));
-                assert!(
-                    loaded.warnings.is_empty(),
-                    "{}: {:?}",
-                    file.display(),
-                    loaded.warnings
-                );
+                assert!(loaded.warnings.is_empty(), "{}: {:?}", file.display(), loaded.warnings);
                 seen += 1;
             }
         }
@@ -121,11 +109,8 @@ fn fragments() -> impl Strategy<Value = String> {
         "@",
         "://",
     ];
-    prop::collection::vec(
-        prop_oneof![prop::sample::select(WORDS).prop_map(str::to_owned), ".{0,3}"],
-        0..40,
-    )
-    .prop_map(|words| words.concat())
+    prop::collection::vec(prop_oneof![prop::sample::select(WORDS).prop_map(str::to_owned), ".{0,3}"], 0..40)
+        .prop_map(|words| words.concat())
 }
 
 proptest! {

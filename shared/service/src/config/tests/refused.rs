@@ -339,13 +339,7 @@ fn two_entries_must_not_share_a_target() {
     ");
     // Names differ by case on a server that tells them apart.
     let head = HEAD.replace("{ engine: sqlite, path: b.db }", "mysql://127.0.0.1/shop");
-    assert_eq!(
-        load(&format!("{head}tables: [{{ from: a, to: c }}, {{ from: C }}]\n"))
-            .spec
-            .tables
-            .len(),
-        2
-    );
+    assert_eq!(load(&format!("{head}tables: [{{ from: a, to: c }}, {{ from: C }}]\n")).spec.tables.len(), 2);
 }
 
 #[test]

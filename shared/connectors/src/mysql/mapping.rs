@@ -46,19 +46,10 @@ pub(super) fn type_for(source: &Column) -> (String, LogicalType) {
     }
     let native = match &source.logical {
         LogicalType::Bool => {
-            return (
-                "tinyint(1)".to_owned(),
-                LogicalType::Int {
-                    bits: 8,
-                    unsigned: false,
-                },
-            );
+            return ("tinyint(1)".to_owned(), LogicalType::Int { bits: 8, unsigned: false });
         }
         LogicalType::Int { bits, unsigned } => {
-            let logical = LogicalType::Int {
-                bits: int_bits(*bits),
-                unsigned: *unsigned,
-            };
+            let logical = LogicalType::Int { bits: int_bits(*bits), unsigned: *unsigned };
             return (int_type(*bits, *unsigned).to_owned(), logical);
         }
         LogicalType::Decimal { precision, scale } => return decimal_type(*precision, *scale),
@@ -69,10 +60,7 @@ pub(super) fn type_for(source: &Column) -> (String, LogicalType) {
         }
         LogicalType::DateTime { fraction } | LogicalType::Instant { fraction } => {
             let fraction = (*fraction).min(6);
-            return (
-                fractional("datetime", fraction),
-                LogicalType::DateTime { fraction },
-            );
+            return (fractional("datetime", fraction), LogicalType::DateTime { fraction });
         }
         LogicalType::Text { max_chars, fixed, .. } => return text_type(*max_chars, *fixed),
         LogicalType::Bytes { max_bytes, fixed, .. } => return bytes_type(*max_bytes, *fixed),
@@ -87,39 +75,24 @@ pub(super) fn type_for(source: &Column) -> (String, LogicalType) {
 
 /// `time`, `time(3)`.
 fn fractional(word: &str, fraction: u8) -> String {
-    if fraction == 0 {
-        word.to_owned()
-    } else {
-        format!("{word}({fraction})")
-    }
+    if fraction == 0 { word.to_owned() } else { format!("{word}({fraction})") }
 }
 
 /// Types that only this family of servers has: kept where both ends are of it.
 fn kept_native(source: &Column) -> Option<String> {
     let native = source.native.as_str();
     match &source.logical {
-        LogicalType::Int {
-            bits: 8,
-            unsigned: false,
-        } if native == "tinyint(1)" => Some(native.to_owned()),
-        LogicalType::Int {
-            bits: 16,
-            unsigned: true,
-        } if native.starts_with("year") => Some("year".to_owned()),
-        LogicalType::Int {
-            bits: 64,
-            unsigned: true,
-        } => {
+        LogicalType::Int { bits: 8, unsigned: false } if native == "tinyint(1)" => Some(native.to_owned()),
+        LogicalType::Int { bits: 16, unsigned: true } if native.starts_with("year") => {
+            Some("year".to_owned())
+        }
+        LogicalType::Int { bits: 64, unsigned: true } => {
             let bits: u8 = native.strip_prefix("bit(")?.strip_suffix(')')?.parse().ok()?;
             Some(format!("bit({bits})"))
         }
         // TIMESTAMP ends in 2038; it is taken only where the source has it too.
         LogicalType::Instant { fraction } if native.starts_with("timestamp") && *fraction <= 6 => {
-            Some(if *fraction == 0 {
-                "timestamp".to_owned()
-            } else {
-                format!("timestamp({fraction})")
-            })
+            Some(if *fraction == 0 { "timestamp".to_owned() } else { format!("timestamp({fraction})") })
         }
         LogicalType::Text { .. } => {
             let word = ["enum", "set"]
@@ -180,44 +153,22 @@ fn decimal_type(precision: u16, scale: u16) -> (String, LogicalType) {
         // More digits than any decimal here has: as text, with room for sign and point.
         return text_type(Some(u64::from(precision) + 3), false);
     }
-    (
-        format!("decimal({precision},{scale})"),
-        LogicalType::Decimal { precision, scale },
-    )
+    (format!("decimal({precision},{scale})"), LogicalType::Decimal { precision, scale })
 }
 
 fn text_type(max_chars: Option<u64>, fixed: bool) -> (String, LogicalType) {
     match max_chars {
         Some(n) if fixed && n <= 255 => {
             let n = n.max(1);
-            (
-                format!("char({n})"),
-                LogicalType::Text {
-                    max_chars: Some(n),
-                    fixed: true,
-                    long: false,
-                },
-            )
+            (format!("char({n})"), LogicalType::Text { max_chars: Some(n), fixed: true, long: false })
         }
         Some(n) if n <= VARCHAR_CHARS_MAX => {
             let n = n.max(1);
-            (
-                format!("varchar({n})"),
-                LogicalType::Text {
-                    max_chars: Some(n),
-                    fixed: false,
-                    long: false,
-                },
-            )
+            (format!("varchar({n})"), LogicalType::Text { max_chars: Some(n), fixed: false, long: false })
         }
-        Some(_) | None => (
-            "longtext".to_owned(),
-            LogicalType::Text {
-                max_chars: None,
-                fixed: false,
-                long: true,
-            },
-        ),
+        Some(_) | None => {
+            ("longtext".to_owned(), LogicalType::Text { max_chars: None, fixed: false, long: true })
+        }
     }
 }
 
@@ -225,34 +176,15 @@ fn bytes_type(max_bytes: Option<u64>, fixed: bool) -> (String, LogicalType) {
     match max_bytes {
         Some(n) if fixed && n <= 255 => {
             let n = n.max(1);
-            (
-                format!("binary({n})"),
-                LogicalType::Bytes {
-                    max_bytes: Some(n),
-                    fixed: true,
-                    long: false,
-                },
-            )
+            (format!("binary({n})"), LogicalType::Bytes { max_bytes: Some(n), fixed: true, long: false })
         }
         Some(n) if n <= VARCHAR_CHARS_MAX => {
             let n = n.max(1);
-            (
-                format!("varbinary({n})"),
-                LogicalType::Bytes {
-                    max_bytes: Some(n),
-                    fixed: false,
-                    long: false,
-                },
-            )
+            (format!("varbinary({n})"), LogicalType::Bytes { max_bytes: Some(n), fixed: false, long: false })
         }
-        Some(_) | None => (
-            "longblob".to_owned(),
-            LogicalType::Bytes {
-                max_bytes: None,
-                fixed: false,
-                long: true,
-            },
-        ),
+        Some(_) | None => {
+            ("longblob".to_owned(), LogicalType::Bytes { max_bytes: None, fixed: false, long: true })
+        }
     }
 }
 
@@ -301,135 +233,38 @@ mod tests {
     use super::*;
 
     fn source(logical: LogicalType, native: &str) -> Column {
-        Column {
-            native: native.to_owned(),
-            ..Column::new("c", logical, true)
-        }
+        Column { native: native.to_owned(), ..Column::new("c", logical, true) }
     }
 
     /// Logical type, native words, and the type that is made.
     const TYPES: &[(LogicalType, &str, &str)] = &[
         (LogicalType::Bool, "boolean", "tinyint(1)"),
-        (
-            LogicalType::Int {
-                bits: 24,
-                unsigned: true,
-            },
-            "mediumint unsigned",
-            "mediumint unsigned",
-        ),
-        (
-            LogicalType::Int {
-                bits: 64,
-                unsigned: true,
-            },
-            "bit(7)",
-            "bit(7)",
-        ),
-        (
-            LogicalType::Int {
-                bits: 64,
-                unsigned: true,
-            },
-            "bigint(20) unsigned",
-            "bigint unsigned",
-        ),
-        (
-            LogicalType::Int {
-                bits: 16,
-                unsigned: true,
-            },
-            "year(4)",
-            "year",
-        ),
-        (
-            LogicalType::Decimal {
-                precision: 65,
-                scale: 30,
-            },
-            "",
-            "decimal(65,30)",
-        ),
-        (
-            LogicalType::Decimal {
-                precision: 38,
-                scale: 38,
-            },
-            "",
-            "varchar(41)",
-        ),
+        (LogicalType::Int { bits: 24, unsigned: true }, "mediumint unsigned", "mediumint unsigned"),
+        (LogicalType::Int { bits: 64, unsigned: true }, "bit(7)", "bit(7)"),
+        (LogicalType::Int { bits: 64, unsigned: true }, "bigint(20) unsigned", "bigint unsigned"),
+        (LogicalType::Int { bits: 16, unsigned: true }, "year(4)", "year"),
+        (LogicalType::Decimal { precision: 65, scale: 30 }, "", "decimal(65,30)"),
+        (LogicalType::Decimal { precision: 38, scale: 38 }, "", "varchar(41)"),
         (LogicalType::AnyDecimal, "NUMERIC", "decimal(65,30)"),
         (LogicalType::Float32, "float", "float"),
         (LogicalType::Time { fraction: 9 }, "", "time(6)"),
-        (
-            LogicalType::Instant { fraction: 3 },
-            "timestamp(3)",
-            "timestamp(3)",
-        ),
+        (LogicalType::Instant { fraction: 3 }, "timestamp(3)", "timestamp(3)"),
         (LogicalType::Instant { fraction: 3 }, "DATETIME", "datetime(3)"),
+        (LogicalType::Text { max_chars: Some(16_384), fixed: false, long: false }, "", "longtext"),
+        (LogicalType::Text { max_chars: Some(0), fixed: false, long: false }, "", "varchar(1)"),
+        (LogicalType::Text { max_chars: Some(300), fixed: true, long: false }, "", "varchar(300)"),
         (
-            LogicalType::Text {
-                max_chars: Some(16_384),
-                fixed: false,
-                long: false,
-            },
-            "",
-            "longtext",
-        ),
-        (
-            LogicalType::Text {
-                max_chars: Some(0),
-                fixed: false,
-                long: false,
-            },
-            "",
-            "varchar(1)",
-        ),
-        (
-            LogicalType::Text {
-                max_chars: Some(300),
-                fixed: true,
-                long: false,
-            },
-            "",
-            "varchar(300)",
-        ),
-        (
-            LogicalType::Text {
-                max_chars: Some(2),
-                fixed: false,
-                long: false,
-            },
+            LogicalType::Text { max_chars: Some(2), fixed: false, long: false },
             "enum('a','it''s')",
             "enum('a','it''s')",
         ),
         (
-            LogicalType::Text {
-                max_chars: Some(2),
-                fixed: false,
-                long: false,
-            },
+            LogicalType::Text { max_chars: Some(2), fixed: false, long: false },
             "enum('a'); DROP TABLE x",
             "varchar(2)",
         ),
-        (
-            LogicalType::Bytes {
-                max_bytes: None,
-                fixed: false,
-                long: true,
-            },
-            "point",
-            "point",
-        ),
-        (
-            LogicalType::Bytes {
-                max_bytes: Some(16),
-                fixed: true,
-                long: false,
-            },
-            "binary(16)",
-            "binary(16)",
-        ),
+        (LogicalType::Bytes { max_bytes: None, fixed: false, long: true }, "point", "point"),
+        (LogicalType::Bytes { max_bytes: Some(16), fixed: true, long: false }, "binary(16)", "binary(16)"),
         (LogicalType::Uuid, "uuid", "char(36)"),
     ];
 
@@ -448,13 +283,7 @@ mod tests {
 
     #[test]
     fn text_of_a_column_definition_is_never_taken_from_the_source() {
-        let evil = source(
-            LogicalType::Int {
-                bits: 64,
-                unsigned: true,
-            },
-            "bit(1) ); DROP TABLE x; --",
-        );
+        let evil = source(LogicalType::Int { bits: 64, unsigned: true }, "bit(1) ); DROP TABLE x; --");
         assert_eq!(column_for(&evil).native, "bigint unsigned");
     }
 
