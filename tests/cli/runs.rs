@@ -128,7 +128,7 @@ fn a_small_run_is_over_in_a_moment() {
 fn the_demo_shows_what_it_promises() {
     let sandbox = Sandbox::new();
     let ended = sandbox.ends(0, &["demo", "--dir", "d", "--rows", "60000"]);
-    assert!(ended.stdout.contains("each exactly once"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("each copied exactly once"), "{}", ended.stdout);
     assert!(sandbox.path("d/target.db").exists());
     sandbox.ends(7, &["demo", "--dir", "d"]);
 }

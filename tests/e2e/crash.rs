@@ -48,3 +48,20 @@ macro_rules! crash_points {
     };
 }
 crash_points!(k0, k1, k2, k3, k4, k5, k6, k7, k8);
+
+/// Committed, killed before the settle, and the source has moved on: the receipt does not vouch for the new rows.
+#[tokio::test]
+async fn a_source_that_moves_between_crash_and_resume_is_merged_again() {
+    let (from, to) = (Database::fresh(Server::Sqlite).await, Database::fresh(Server::Mariadb).await);
+    from.exec(data::CUSTOMERS_SQLITE).await;
+    for batch in data::customers(ROWS, 8, false) {
+        from.exec(&batch).await;
+    }
+    let syncline = syncline();
+    let spec = syncline.spec(&from, &to, SPEC);
+    let died = syncline.run_with(&[("SYNCLINE_CRASH_AT", "k5")], &["run", &spec, "--lease", "1s"]);
+    assert_eq!(died.code, None, "{}", died.stderr);
+    from.exec("UPDATE customers SET city = 'elsewhere'").await;
+    let _ = syncline.run(&["run", &spec, "--resume", "--lease", "1s"]).expect(0);
+    oracle::assert_equal(&from, &to, &["customers"]);
+}

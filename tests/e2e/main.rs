@@ -9,6 +9,7 @@ mod modes;
 mod quarantine;
 mod scaled;
 mod values;
+mod verify;
 
 use harness::Syncline;
 

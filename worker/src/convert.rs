@@ -27,12 +27,7 @@ pub(crate) fn row(plan: &TablePlan, target: &dyn Target, mut row: Row) -> Result
             Ok(value) => row[at] = value,
             Err((kind, reason)) => {
                 let column = Some(column.source.name.clone());
-                return Err(QuarantinedRow {
-                    key: plan.key_of(&row),
-                    column,
-                    kind,
-                    reason,
-                });
+                return Err(QuarantinedRow { key: plan.key_of(&row), column, kind, reason });
             }
         }
     }
@@ -44,12 +39,7 @@ pub(crate) fn key_to_source(plan: &TablePlan, key: &Key) -> Option<Key> {
     let convert = |(value, place): (&Value, &usize)| {
         model::convert(value.clone(), &plan.columns[*place].source.logical).ok()
     };
-    key.0
-        .iter()
-        .zip(&plan.key)
-        .map(convert)
-        .collect::<Option<Vec<_>>>()
-        .map(Key)
+    key.0.iter().zip(&plan.key).map(convert).collect::<Option<Vec<_>>>().map(Key)
 }
 
 /// A source key in the target's types; `None` if the target cannot hold it.
@@ -57,9 +47,5 @@ pub(crate) fn key_to_target(plan: &TablePlan, key: &[Value]) -> Option<Key> {
     let convert = |(value, place): (&Value, &usize)| {
         model::convert(value.clone(), &plan.columns[*place].target.logical).ok()
     };
-    key.iter()
-        .zip(&plan.key)
-        .map(convert)
-        .collect::<Option<Vec<_>>>()
-        .map(Key)
+    key.iter().zip(&plan.key).map(convert).collect::<Option<Vec<_>>>().map(Key)
 }

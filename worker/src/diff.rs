@@ -29,11 +29,7 @@ pub enum Difference {
     /// The source has no row at this key; the key is in the target's types.
     Extra { key: Key },
     /// The source's row cannot be written in the target's types, so nothing can equal it.
-    NotComparable {
-        key: Key,
-        column: Option<String>,
-        reason: String,
-    },
+    NotComparable { key: Key, column: Option<String>, reason: String },
 }
 
 /// A column in which the two sides differ: values in the target's types.
@@ -60,9 +56,7 @@ pub async fn diff(
     while found.len() < limit {
         let range = next_range(source, &plan.source, &plan.source_key(), lower.take()).await?;
         lower.clone_from(&range.upper);
-        let rows = sides
-            .source_rows(Selection::Range(range.clone()), &mut found)
-            .await?;
+        let rows = sides.source_rows(Selection::Range(range.clone()), &mut found).await?;
         sides.compare(rows, &range, &mut found).await?;
         if lower.is_none() {
             break;
@@ -92,17 +86,13 @@ pub async fn diff_row(
 ) -> Result<Option<Difference>> {
     let sides = Sides { plan, source, target };
     let mut found = Vec::new();
-    let there = sides
-        .source_rows(Selection::Keys(vec![key.clone()]), &mut found)
-        .await?;
+    let there = sides.source_rows(Selection::Keys(vec![key.clone()]), &mut found).await?;
     if there.is_empty() && found.is_empty() {
         let Some(key) = convert::key_to_target(plan, &key.0) else {
             return Ok(None);
         };
         let rows = sides.target_rows(Selection::Keys(vec![key])).await?;
-        return Ok(rows.into_values().next().map(|row| Difference::Extra {
-            key: plan.key_of(&row),
-        }));
+        return Ok(rows.into_values().next().map(|row| Difference::Extra { key: plan.key_of(&row) }));
     }
     sides.name(there, &mut found).await?;
     Ok(found.pop())
@@ -114,9 +104,7 @@ async fn next_range(
     key: &[String],
     lower: Option<Key>,
 ) -> Result<KeyRange> {
-    let upper = side
-        .next_boundary(table, key, lower.as_ref(), ROWS_PER_CHUNK)
-        .await?;
+    let upper = side.next_boundary(table, key, lower.as_ref(), ROWS_PER_CHUNK).await?;
     Ok(KeyRange { lower, upper })
 }
 
@@ -129,22 +117,12 @@ struct Sides<'a> {
 impl Sides<'_> {
     fn source_slice(&self, rows: Selection) -> Slice {
         let columns: Arc<[Column]> = self.plan.columns.iter().map(|c| c.source.clone()).collect();
-        Slice {
-            table: self.plan.source.clone(),
-            columns,
-            key: self.plan.source_key(),
-            rows,
-        }
+        Slice { table: self.plan.source.clone(), columns, key: self.plan.source_key(), rows }
     }
 
     fn target_slice(&self, rows: Selection) -> Slice {
         let columns: Arc<[Column]> = self.plan.columns.iter().map(|c| c.target.clone()).collect();
-        Slice {
-            table: self.plan.target.clone(),
-            columns,
-            key: self.plan.target_key(),
-            rows,
-        }
+        Slice { table: self.plan.target.clone(), columns, key: self.plan.target_key(), rows }
     }
 
     /// Keys of a slice of the source, in both sides' types. Rows that cannot be compared are found at once.
@@ -188,10 +166,7 @@ impl Sides<'_> {
         let mut batches = self.target.read(&slice);
         while let Some(batch) = batches.next().await {
             rows.extend(
-                batch?
-                    .rows
-                    .into_iter()
-                    .map(|row| (key_digest(&self.plan.key_of(&row), &types), row)),
+                batch?.rows.into_iter().map(|row| (key_digest(&self.plan.key_of(&row), &types), row)),
             );
         }
         Ok(rows)
@@ -230,9 +205,8 @@ impl Sides<'_> {
             }
         }
         drop(batches);
-        let suspects = known
-            .into_iter()
-            .filter(|row| expected.rows.contains_key(&expected.key_digest(&row.target)));
+        let suspects =
+            known.into_iter().filter(|row| expected.rows.contains_key(&expected.key_digest(&row.target)));
         let suspects: Vec<Known> = suspects.collect();
         for some in suspects.chunks(KEYS_PER_LOOKUP) {
             self.name(some.to_vec(), found).await?;
@@ -243,9 +217,8 @@ impl Sides<'_> {
     /// Reads both sides of these rows again and says in which columns they differ.
     async fn name(&self, known: Vec<Known>, found: &mut Vec<Difference>) -> Result<()> {
         let types = self.plan.key_types();
-        let mut targets = self
-            .target_rows(Selection::Keys(known.iter().map(|k| k.target.clone()).collect()))
-            .await?;
+        let mut targets =
+            self.target_rows(Selection::Keys(known.iter().map(|k| k.target.clone()).collect())).await?;
         let slice = self.source_slice(Selection::Keys(known.iter().map(|k| k.source.clone()).collect()));
         let mut sources = HashMap::new();
         let mut batches = self.source.read(&slice);
@@ -256,10 +229,7 @@ impl Sides<'_> {
                 }
             }
         }
-        for Known {
-            source: key, target, ..
-        } in known
-        {
+        for Known { source: key, target, .. } in known {
             let digest = key_digest(&target, &types);
             match (sources.remove(&digest), targets.remove(&digest)) {
                 (Some(_), None) => found.push(Difference::Missing { key }),
@@ -284,11 +254,7 @@ impl Sides<'_> {
         };
         pairs
             .filter(|((a, b), column)| differs(a, b, column))
-            .map(|((source, target), column)| Field {
-                column: column.target.name.clone(),
-                source,
-                target,
-            })
+            .map(|((source, target), column)| Field { column: column.target.name.clone(), source, target })
             .collect()
     }
 
@@ -296,23 +262,15 @@ impl Sides<'_> {
     async fn extra(&self, range: KeyRange, limit: usize, found: &mut Vec<Difference>) -> Result<()> {
         let types = self.plan.key_types();
         let key_slice = Slice {
-            columns: self
-                .plan
-                .key
-                .iter()
-                .map(|i| self.plan.columns[*i].target.clone())
-                .collect(),
+            columns: self.plan.key.iter().map(|i| self.plan.columns[*i].target.clone()).collect(),
             ..self.target_slice(Selection::Range(range))
         };
         let mut batches = self.target.read(&key_slice);
         while let Some(batch) = batches.next().await {
             for keys in batch?.rows.chunks(KEYS_PER_LOOKUP) {
                 let there = self.at_source(keys).await?;
-                let absent = keys
-                    .iter()
-                    .cloned()
-                    .map(Key)
-                    .filter(|key| !there.contains(&key_digest(key, &types)));
+                let absent =
+                    keys.iter().cloned().map(Key).filter(|key| !there.contains(&key_digest(key, &types)));
                 found.extend(absent.map(|key| Difference::Extra { key }));
                 if found.len() >= limit {
                     return Ok(());
@@ -325,17 +283,10 @@ impl Sides<'_> {
     /// Digests of those target keys that the source has.
     async fn at_source(&self, keys: &[Row]) -> Result<HashSet<RowDigest>> {
         let types = self.plan.key_types();
-        let asked = keys
-            .iter()
-            .filter_map(|key| convert::key_to_source(self.plan, &Key(key.clone())))
-            .collect();
+        let asked =
+            keys.iter().filter_map(|key| convert::key_to_source(self.plan, &Key(key.clone()))).collect();
         let slice = Slice {
-            columns: self
-                .plan
-                .key
-                .iter()
-                .map(|i| self.plan.columns[*i].source.clone())
-                .collect(),
+            columns: self.plan.key.iter().map(|i| self.plan.columns[*i].source.clone()).collect(),
             ..self.source_slice(Selection::Keys(asked))
         };
         let mut there = HashSet::new();

@@ -26,10 +26,7 @@ pub(crate) async fn process(worker: &Worker, job: queue::ChunkJob, abort: &Cance
     };
     crash::point("k0");
     crash::point_between_chunks();
-    let claimed = match worker
-        .ledger
-        .claim(chunk, Attempt(job.attempt_seen), &worker.id, worker.lease)
-        .await
+    let claimed = match worker.ledger.claim(chunk, Attempt(job.attempt_seen), &worker.id, worker.lease).await
     {
         Ok(Some(claimed)) => claimed,
         Ok(None) => {

@@ -19,11 +19,7 @@ pub(crate) struct Tally {
 
 impl Tally {
     pub(crate) fn new(plan: &TablePlan) -> Self {
-        Self {
-            counts: Counts::default(),
-            quarantined: Vec::new(),
-            expected: Expected::new(plan),
-        }
+        Self { counts: Counts::default(), quarantined: Vec::new(), expected: Expected::new(plan) }
     }
 
     pub(crate) fn quarantine(&mut self, row: QuarantinedRow) {
@@ -84,24 +80,17 @@ async fn sort_out(
     rows: Vec<Row>,
 ) -> Result<(Vec<Row>, Vec<Row>)> {
     let keys: Vec<Key> = rows.iter().map(|row| plan.key_of(row)).collect();
-    let found = if keys.iter().all(|k| k.0.is_empty()) {
-        Vec::new()
-    } else {
-        write.existing(&keys).await?.rows
-    };
+    let found =
+        if keys.iter().all(|k| k.0.is_empty()) { Vec::new() } else { write.existing(&keys).await?.rows };
     let mut present: HashMap<RowDigest, (RowDigest, Row)> = HashMap::with_capacity(found.len());
     for row in found {
-        let (key, digest) = (
-            tally.expected.key_digest(&plan.key_of(&row)),
-            tally.expected.row_digest(&row),
-        );
+        let (key, digest) = (tally.expected.key_digest(&plan.key_of(&row)), tally.expected.row_digest(&row));
         present.insert(key, (digest, row));
     }
     let mark = match &plan.policy {
-        MergePolicy::NewestWins { column } => plan
-            .columns
-            .iter()
-            .position(|c| c.source.name == *column || c.target.name == *column),
+        MergePolicy::NewestWins { column } => {
+            plan.columns.iter().position(|c| c.source.name == *column || c.target.name == *column)
+        }
         MergePolicy::InsertOnly | MergePolicy::KeepTarget | MergePolicy::SourceWins | MergePolicy::Mirror => {
             None
         }
@@ -111,19 +100,13 @@ async fn sort_out(
         let digest = tally.expected.row_digest(&row);
         let existing = present.get(&tally.expected.key_digest(&key));
         let equal = existing.is_some_and(|(there, _)| *there == digest);
-        let newer = existing
-            .zip(mark)
-            .is_some_and(|((_, there), at)| is_newer(&row[at], &there[at]));
+        let newer = existing.zip(mark).is_some_and(|((_, there), at)| is_newer(&row[at], &there[at]));
         match plan.policy.decide(existing.is_some(), equal, newer) {
             Verdict::Insert => inserts.push(row),
             Verdict::Update => updates.push(row),
             Verdict::Keep => {
                 tally.counts.unchanged += 1;
-                if equal {
-                    tally.expected.accept(key, digest)
-                } else {
-                    tally.expected.accept_key(key)
-                }
+                if equal { tally.expected.accept(key, digest) } else { tally.expected.accept_key(key) }
             }
             Verdict::Quarantine(kind) => tally.quarantine(QuarantinedRow {
                 key,
@@ -202,10 +185,7 @@ pub(crate) async fn delete(write: &mut dyn ChunkWrite, tally: &mut Tally, keys: 
 }
 
 fn concerns_rows(error: &Error) -> bool {
-    matches!(
-        error.kind.disposition(),
-        Disposition::QuarantineRow | Disposition::Shrink
-    )
+    matches!(error.kind.disposition(), Disposition::QuarantineRow | Disposition::Shrink)
 }
 
 fn refused(key: Key, error: &Error) -> QuarantinedRow {
@@ -221,10 +201,5 @@ fn refused(key: Key, error: &Error) -> QuarantinedRow {
         ErrorKind::TooLarge => "the row is larger than one statement to the target may be",
         _ => "the target refuses the row",
     };
-    QuarantinedRow {
-        key,
-        column: error.object.clone(),
-        kind: error.kind,
-        reason: reason.to_owned(),
-    }
+    QuarantinedRow { key, column: error.object.clone(), kind: error.kind, reason: reason.to_owned() }
 }

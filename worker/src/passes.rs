@@ -39,22 +39,19 @@ impl Attempt {
     ) -> Result<Self> {
         let source = connections.get(&spec.source, Role::Source)?;
         let target = connections.get(&spec.target, Role::Target)?;
-        Ok(Self {
-            chunk,
-            plan,
-            fence,
-            source,
-            target,
-        })
+        Ok(Self { chunk, plan, fence, source, target })
     }
 
     /// Copies the chunk in one fenced transaction, then verifies it. If an earlier attempt committed, only
     /// verifies, and reports what that attempt's receipt says.
     pub(crate) async fn copy(&self) -> Result<Report> {
-        let write = self.target.begin(&self.plan, &self.fence).await?;
+        let mut write = self.target.begin(&self.plan, &self.fence).await?;
         if let Some(receipt) = write.receipt().cloned() {
             drop(write);
-            return self.settle_receipt(receipt).await;
+            if let Some(report) = self.settle_receipt(receipt).await? {
+                return Ok(report);
+            }
+            write = self.target.begin(&self.plan, &self.fence).await?;
         }
         crash::point("k2");
         let (tally, read_ms) = self.copy_rows(write).await?;
@@ -62,10 +59,7 @@ impl Attempt {
         let source_digest = tally.expected.digest;
         let compared = self.verify_expected(tally.expected).await?;
         crash::point("k6");
-        let counts = Counts {
-            matching: compared.matching,
-            ..tally.counts
-        };
+        let counts = Counts { matching: compared.matching, ..tally.counts };
         Ok(Report {
             counts,
             source_digest: Some(source_digest),
@@ -124,8 +118,9 @@ impl Attempt {
         converted
     }
 
-    /// An earlier attempt committed: read the source again only to know what to compare the target with.
-    async fn settle_receipt(&self, receipt: Receipt) -> Result<Report> {
+    /// An earlier attempt committed: read the source again only to know what to compare the target with. `None` if
+    /// they are not equal any more, because one of them has moved on: then the rows are merged once more.
+    async fn settle_receipt(&self, receipt: Receipt) -> Result<Option<Report>> {
         let mut tally = self.expectation().await?;
         let set_aside: HashSet<_> = receipt
             .quarantined
@@ -134,17 +129,15 @@ impl Attempt {
             .map(|key| tally.expected.key_digest(&key))
             .collect();
         tally.expected.rows.retain(|key, _| !set_aside.contains(key));
-        let compared = self.verify_expected(tally.expected).await?;
-        Ok(Report {
-            counts: Counts {
-                matching: compared.matching,
-                ..receipt.counts
-            },
+        let range = &self.chunk.range;
+        let compared = verify::against_target(&self.plan, &*self.target, range, tally.expected).await?;
+        Ok(compared.is_clean().then(|| Report {
+            counts: Counts { matching: compared.matching, ..receipt.counts },
             source_digest: Some(receipt.source_digest),
             target_digest: Some(compared.digest),
             quarantined: receipt.quarantined,
             read_ms: 0,
-        })
+        }))
     }
 
     /// Reads the source and notes what its rows should be in the target, by the policy's promise.
@@ -173,10 +166,7 @@ impl Attempt {
             return Ok(compared);
         }
         let operation = format!("verify table {}", self.plan.target.table);
-        let found = format!(
-            "{} rows differ and {} are missing",
-            compared.different, compared.missing
-        );
+        let found = format!("{} rows differ and {} are missing", compared.different, compared.missing);
         Err(Error::new(ErrorKind::Diverged, self.target.engine(), operation).with_object(found))
     }
 
@@ -215,10 +205,7 @@ impl Attempt {
     pub(crate) async fn delete(&self) -> Result<Report> {
         let mut write = self.target.begin(&self.plan, &self.fence).await?;
         if let Some(receipt) = write.receipt().cloned() {
-            return Ok(Report {
-                quarantined: receipt.quarantined,
-                ..report(receipt.counts)
-            });
+            return Ok(Report { quarantined: receipt.quarantined, ..report(receipt.counts) });
         }
         let mut tally = Tally::new(&self.plan);
         self.orphans(&mut tally, Some(&mut *write)).await?;
@@ -230,21 +217,14 @@ impl Attempt {
             quarantined: tally.quarantined.clone(),
         };
         write.commit(&receipt).await?;
-        Ok(Report {
-            quarantined: tally.quarantined,
-            ..report(tally.counts)
-        })
+        Ok(Report { quarantined: tally.quarantined, ..report(tally.counts) })
     }
 
     /// Streams the target's keys of this chunk and asks the source for them, list by list. Those it lacks are counted,
     /// or deleted where there is a transaction to do it in.
     async fn orphans(&self, tally: &mut Tally, mut write: Option<&mut dyn ChunkWrite>) -> Result<()> {
-        let columns: Arc<[Column]> = self
-            .plan
-            .key
-            .iter()
-            .map(|i| self.plan.columns[*i].target.clone())
-            .collect();
+        let columns: Arc<[Column]> =
+            self.plan.key.iter().map(|i| self.plan.columns[*i].target.clone()).collect();
         let slice = Slice {
             table: self.plan.target.clone(),
             columns,
@@ -274,18 +254,10 @@ impl Attempt {
     /// Those of these target keys that the source does not have.
     async fn absent_at_source(&self, keys: Vec<Key>) -> Result<Vec<Key>> {
         let types = self.plan.key_types();
-        let asked: Vec<Key> = keys
-            .iter()
-            .filter_map(|key| convert::key_to_source(&self.plan, key))
-            .collect();
+        let asked: Vec<Key> = keys.iter().filter_map(|key| convert::key_to_source(&self.plan, key)).collect();
         let slice = Slice {
             table: self.plan.source.clone(),
-            columns: self
-                .plan
-                .key
-                .iter()
-                .map(|i| self.plan.columns[*i].source.clone())
-                .collect(),
+            columns: self.plan.key.iter().map(|i| self.plan.columns[*i].source.clone()).collect(),
             key: self.plan.source_key(),
             rows: Selection::Keys(asked),
         };
@@ -301,10 +273,7 @@ impl Attempt {
                 there.extend(convert::key_to_target(&self.plan, &row).map(|key| key_digest(&key, &types)));
             }
         }
-        Ok(keys
-            .into_iter()
-            .filter(|key| !there.contains(&key_digest(key, &types)))
-            .collect())
+        Ok(keys.into_iter().filter(|key| !there.contains(&key_digest(key, &types))).collect())
     }
 
     fn source_slice(&self) -> Slice {
@@ -318,11 +287,5 @@ impl Attempt {
 }
 
 const fn report(counts: Counts) -> Report {
-    Report {
-        counts,
-        source_digest: None,
-        target_digest: None,
-        quarantined: Vec::new(),
-        read_ms: 0,
-    }
+    Report { counts, source_digest: None, target_digest: None, quarantined: Vec::new(), read_ms: 0 }
 }

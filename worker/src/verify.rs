@@ -39,12 +39,7 @@ pub(crate) async fn against_target(
         Selection::Keys(std::mem::take(&mut expected.keys))
     };
     let columns: Arc<[Column]> = plan.columns.iter().map(|c| c.target.clone()).collect();
-    let slice = Slice {
-        table: plan.target.clone(),
-        columns,
-        key: plan.target_key(),
-        rows,
-    };
+    let slice = Slice { table: plan.target.clone(), columns, key: plan.target_key(), rows };
     if plan.key.is_empty() {
         return as_a_whole(plan, target, &slice, &expected).await;
     }
@@ -61,11 +56,7 @@ pub(crate) async fn against_target(
                 Some(digest) => {
                     let found = encoder.digest(&row);
                     compared.digest.add_row(found);
-                    if found == digest {
-                        compared.matching += 1
-                    } else {
-                        compared.different += 1
-                    }
+                    if found == digest { compared.matching += 1 } else { compared.different += 1 }
                 }
             }
         }

@@ -126,33 +126,34 @@ async fn cut_table(coordinator: &Coordinator, run: &Run, table: &TableRow) -> Re
     };
     let database = coordinator.connections.get(connection, role)?;
     let (schema, key) = cut::owner(&plan, pass);
-    let (mut ordinal, mut lower) =
-        match ledger.last_chunk(run.id, table.ordinal, pass).await.map_err(failed)? {
-            Some((last, KeyRange { upper: Some(upper), .. })) => (last + 1, Some(upper)),
-            Some((last, KeyRange { upper: None, .. })) => (last + 1, None),
-            None => (0, None),
-        };
     let mut rows = plan.rows_per_chunk.max(1);
-    let mut page = Vec::new();
-    while ordinal == 0 || lower.is_some() {
-        if coordinator.tasks.is_closed() {
-            break;
-        }
-        let range = cut::next_range(&*database, schema, &key, lower.take(), rows).await?;
-        lower.clone_from(&range.upper);
-        page.push((ordinal, range));
-        ordinal += 1;
+    while !coordinator.tasks.is_closed() {
+        // Asked again for every page: another coordinator may be cutting the same table.
+        let (mut ordinal, mut lower) =
+            match ledger.last_chunk(run.id, table.ordinal, pass).await.map_err(failed)? {
+                None => (0, None),
+                Some((last, KeyRange { upper: Some(upper), .. })) => (last + 1, Some(upper)),
+                Some((_, KeyRange { upper: None, .. })) => {
+                    let (from, to) = ((TableState::Planning, pass), (TableState::Working, pass));
+                    ledger.advance_table(run.id, table.ordinal, from, to).await.map_err(failed)?;
+                    return Ok(());
+                }
+            };
         // The first chunk goes alone and at once; later ones by the page.
-        if page.len() >= CHUNKS_PER_WRITE || ordinal == 1 || lower.is_none() {
-            ledger.add_chunks(run.id, table.ordinal, pass, &page).await.map_err(failed)?;
-            page.clear();
-            coordinator.nudge.notify_one();
-            rows = adapted(coordinator, run, table, rows).await.map_err(failed)?;
+        let page_len = if ordinal == 0 { 1 } else { CHUNKS_PER_WRITE };
+        let mut page = Vec::with_capacity(page_len);
+        while page.len() < page_len && (ordinal == 0 || lower.is_some()) {
+            let range = cut::next_range(&*database, schema, &key, lower.take(), rows).await?;
+            lower.clone_from(&range.upper);
+            page.push((ordinal, range));
+            ordinal += 1;
         }
-    }
-    if lower.is_none() && page.is_empty() {
-        let (from, to) = ((TableState::Planning, pass), (TableState::Working, pass));
-        ledger.advance_table(run.id, table.ordinal, from, to).await.map_err(failed)?;
+        if ledger.add_chunks(run.id, table.ordinal, pass, &page).await.map_err(failed)? == 0 {
+            // Another coordinator was quicker, or the run has ended: the next tick will see.
+            return Ok(());
+        }
+        coordinator.nudge.notify_one();
+        rows = adapted(coordinator, run, table, rows).await.map_err(failed)?;
     }
     Ok(())
 }
