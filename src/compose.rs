@@ -44,13 +44,18 @@ pub(crate) fn connections(specs: &[&RunSpec], workers: usize) -> Connections {
 }
 
 fn is_same_login(a: &ConnectionSpec, b: &ConnectionSpec) -> bool {
-    a.engine == b.engine && a.host == b.host && a.port == b.port && a.database == b.database && a.user == b.user
+    a.engine == b.engine
+        && a.host == b.host
+        && a.port == b.port
+        && a.database == b.database
+        && a.user == b.user
 }
 
 /// This machine's name.
 pub(crate) fn host() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let plain: String = name.trim().chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(40).collect();
+    let plain: String =
+        name.trim().chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(40).collect();
     if plain.is_empty() { "localhost".to_owned() } else { plain }
 }
 

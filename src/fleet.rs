@@ -28,7 +28,8 @@ pub(crate) fn is_set() -> bool {
 /// A variable is missing, a secret cannot be resolved, or Redis cannot be used.
 pub(crate) async fn open_queue(ledger: &Ledger) -> Result<Queue, Problem> {
     let url = secret(REDIS_VARIABLE, "export SYNCLINE_REDIS=redis://…")?;
-    let key = secret(KEY_VARIABLE, "export SYNCLINE_QUEUE_KEY='${file:/run/secrets/queue-key}', the same for all")?;
+    let key =
+        secret(KEY_VARIABLE, "export SYNCLINE_QUEUE_KEY='${file:/run/secrets/queue-key}', the same for all")?;
     let key = SigningKey::new(KEY_NAME, key.expose_secret().trim().as_bytes()).map_err(|error| {
         let next = format!("give {KEY_VARIABLE} at least 32 random bytes: openssl rand -hex 32");
         Problem::new(code::BAD_SETTING, chain(&error).to_string(), next)
@@ -120,11 +121,18 @@ pub(crate) async fn preflight(ledger: &Ledger, queue: &Queue) -> Result<(), Prob
     for (name, skew) in [("the ledger's", Some(skew)), ("Redis'", queue_skew(&info))] {
         if let Some(skew) = skew.filter(|skew| skew.is_too_much()) {
             let detail = format!("{name} clock is {} ms from this machine's, more than 2 s", skew.ms);
-            return Err(Problem::new(code::REFUSED, detail, "synchronise the clocks, for instance with chrony"));
+            return Err(Problem::new(
+                code::REFUSED,
+                detail,
+                "synchronise the clocks, for instance with chrony",
+            ));
         }
     }
     if info.may_evict() == Some(true) {
-        tracing::warn!(policy = info.maxmemory_policy, "redis may throw jobs away when it is full; set noeviction");
+        tracing::warn!(
+            policy = info.maxmemory_policy,
+            "redis may throw jobs away when it is full; set noeviction"
+        );
     }
     Ok(())
 }

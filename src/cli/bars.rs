@@ -55,14 +55,19 @@ impl Bars {
         let (multi, total, colored) = (&self.multi, &self.total, self.colored);
         let (bar, pace) = self.tables.entry(table.table).or_insert_with(|| {
             let bar = multi.insert_before(total, ProgressBar::new(1));
-            let template = if colored { "  {prefix} {bar:28.cyan/black.bright} {msg}" } else { "  {prefix} {bar:28} {msg}" };
+            let template = if colored {
+                "  {prefix} {bar:28.cyan/black.bright} {msg}"
+            } else {
+                "  {prefix} {bar:28} {msg}"
+            };
             bar.set_style(style(template).progress_chars("━╸─"));
             bar.set_prefix(name(&table.source));
             (bar, Pace::default())
         });
         let read = table.counts.read;
         pace.note(read);
-        let estimate = table.rows_estimate.filter(|estimate| *estimate > 0).map(|estimate| estimate.max(read));
+        let estimate =
+            table.rows_estimate.filter(|estimate| *estimate > 0).map(|estimate| estimate.max(read));
         bar.set_length(estimate.unwrap_or(1));
         bar.set_position(if estimate.is_some() { read } else { 0 });
         let of = estimate.map_or_else(String::new, |estimate| format!(" of ~{}", count(estimate)));
@@ -74,11 +79,6 @@ impl Bars {
             }
         }
         bar.set_message(message);
-    }
-
-    /// A line above the bars.
-    pub(super) fn say(&self, line: &str) {
-        let _ = self.multi.println(line);
     }
 
     /// Takes the bars away.

@@ -28,10 +28,13 @@ pub(super) fn run(context: &Context, args: &Args) -> Outcome {
     }
     let spec = &loaded.spec;
     if screen.json {
-        screen.event("checked", &serde_json::json!({
-            "name": spec.name, "source": spec.source.address(), "target": spec.target.address(),
-            "tables": spec.tables.len(), "warnings": loaded.warnings,
-        }));
+        screen.event(
+            "checked",
+            &serde_json::json!({
+                "name": spec.name, "source": spec.source.address(), "target": spec.target.address(),
+                "tables": spec.tables.len(), "warnings": loaded.warnings,
+            }),
+        );
         return Ok(DONE);
     }
     screen.print(format!("{} {}", screen.ink(Ink::Good, "ok"), describe(spec)));

@@ -53,14 +53,12 @@ impl Context {
 
     /// The run meant by an id, the beginning of one, or `latest`.
     pub(super) async fn find_run(&self, ledger: &Ledger, text: &str) -> Result<Run, Problem> {
-        let found = ledger.find_run(text).await.map_err(|error| match error.kind {
-            ErrorKind::Unsupported => Problem::new(code::RUN_UNKNOWN, chain(&error).to_string(), "syncline runs"),
-            _ => ledger_problem(&error),
+        let unknown = |detail| Problem::new(code::RUN_UNKNOWN, detail, "syncline runs");
+        let found = ledger.find_run(text).await.map_err(|error| {
+            let is_ambiguous = error.kind == ErrorKind::Unsupported;
+            if is_ambiguous { unknown(chain(&error).to_string()) } else { ledger_problem(&error) }
         })?;
-        found.ok_or_else(|| {
-            let where_ = ledger.address();
-            Problem::new(code::RUN_UNKNOWN, format!("`{text}` in {where_}"), "syncline runs")
-        })
+        found.ok_or_else(|| unknown(format!("`{text}` in {}", ledger.address())))
     }
 
     /// Reads and checks a spec; says what is unwise about it.
@@ -92,11 +90,11 @@ pub(super) fn ledger_problem(error: &ledger::Error) -> Problem {
 }
 
 fn cannot_open(error: &ledger::Error, url: &LedgerUrl) -> Problem {
-    let problem = Problem::new(code::LEDGER, format!("{url}: {}", chain(error)), "check --ledger or SYNCLINE_LEDGER");
-    match error.kind {
-        ErrorKind::Permission | ErrorKind::Authentication | ErrorKind::ReadOnly => Problem { exit: 6, ..problem },
-        _ => problem,
-    }
+    let problem =
+        Problem::new(code::LEDGER, format!("{url}: {}", chain(error)), "check --ledger or SYNCLINE_LEDGER");
+    let is_refused =
+        matches!(error.kind, ErrorKind::Permission | ErrorKind::Authentication | ErrorKind::ReadOnly);
+    if is_refused { Problem { exit: 6, ..problem } } else { problem }
 }
 
 /// What the planner refused.

@@ -38,7 +38,8 @@ pub(super) async fn run(context: &Context, args: &Args) -> Outcome {
     let loaded = context.ready_spec(&args.spec)?;
     let connections = compose::connections(&[&loaded.spec], 1);
     let spec = tables::narrowed(&loaded.spec, &args.table, &connections).await?;
-    let planned = coordinator::plan_run(&spec, RunKind::Verify, &connections).await.map_err(|e| plan_problem(&e))?;
+    let planned =
+        coordinator::plan_run(&spec, RunKind::Verify, &connections).await.map_err(|e| plan_problem(&e))?;
     let [table] = planned.tables.as_slice() else {
         let detail = format!("`{}` means {}", args.table, counted(planned.tables.len() as u64, "table"));
         return Err(Problem::new(code::BAD_SETTING, detail, "name one table with --table"));
@@ -46,12 +47,18 @@ pub(super) async fn run(context: &Context, args: &Args) -> Outcome {
     let plan = &table.plan;
     if plan.key.is_empty() {
         let detail = format!("table `{}` has no key: its rows cannot be told apart", plan.source.table);
-        return Err(Problem::new(code::UNSUPPORTED, detail, "name unique columns with `key: [..]` in the spec"));
+        return Err(Problem::new(
+            code::UNSUPPORTED,
+            detail,
+            "name unique columns with `key: [..]` in the spec",
+        ));
     }
     let source = connections.get(&spec.source, Role::Source).map_err(|e| connector_problem(&e))?;
     let target = connections.get(&spec.target, Role::Target).map_err(|e| connector_problem(&e))?;
     let found = match &args.key {
-        Some(text) => diff_row(plan, &*source, &*target, &parse_key(plan, text)?).await.map(|found| found.into_iter().collect()),
+        Some(text) => diff_row(plan, &*source, &*target, &parse_key(plan, text)?)
+            .await
+            .map(|found| found.into_iter().collect()),
         None => diff(plan, &*source, &*target, args.limit as usize).await,
     };
     let found: Vec<Difference> = found.map_err(|e| connector_problem(&e))?;
@@ -94,9 +101,16 @@ fn show(context: &Context, plan: &TablePlan, found: &[Difference], args: &Args) 
     }
     screen.print("");
     let all = if found.len() >= args.limit as usize { "first " } else { "" };
-    screen.print(format!("{table}: {all}{}, by key {}", counted(found.len() as u64, "difference"), plan.source_key().join(", ")));
+    screen.print(format!(
+        "{table}: {all}{}, by key {}",
+        counted(found.len() as u64, "difference"),
+        plan.source_key().join(", ")
+    ));
     if !args.values {
-        screen.say(format!("{} the same with --values shows what each side has", screen.ink_err(Ink::Name, "next:")));
+        screen.say(format!(
+            "{} the same with --values shows what each side has",
+            screen.ink_err(Ink::Name, "next:")
+        ));
     }
 }
 
@@ -140,10 +154,12 @@ fn as_json(plan: &TablePlan, difference: &Difference, with_values: bool) -> serd
         Difference::Different { key, fields } => {
             let fields: Vec<_> = fields
                 .iter()
-                .map(|field| if with_values {
-                    json!({ "column": field.column, "source": field.source, "target": field.target })
-                } else {
-                    json!({ "column": field.column })
+                .map(|field| {
+                    if with_values {
+                        json!({ "column": field.column, "source": field.source, "target": field.target })
+                    } else {
+                        json!({ "column": field.column })
+                    }
                 })
                 .collect();
             json!({ "table": table, "what": "different", "key": key, "fields": fields })
@@ -159,7 +175,8 @@ fn as_json(plan: &TablePlan, difference: &Difference, with_values: bool) -> serd
 /// A key from the command line, in the source's types.
 fn parse_key(plan: &TablePlan, text: &str) -> Result<Key, Problem> {
     let types: Vec<&LogicalType> = plan.key.iter().map(|at| &plan.columns[*at].source.logical).collect();
-    let parts: Vec<&str> = if types.len() == 1 { vec![text] } else { text.split(',').map(str::trim).collect() };
+    let parts: Vec<&str> =
+        if types.len() == 1 { vec![text] } else { text.split(',').map(str::trim).collect() };
     let refuse = |detail: String| {
         Problem::new(code::BAD_SETTING, detail, format!("--key takes: {}", plan.source_key().join(",")))
     };
@@ -167,10 +184,8 @@ fn parse_key(plan: &TablePlan, text: &str) -> Result<Key, Problem> {
         return Err(refuse(format!("the key has {}", counted(types.len() as u64, "column"))));
     }
     let values = parts.iter().zip(types).map(|(part, logical)| {
-        let value = match logical {
-            LogicalType::Int { .. } => part.parse().map(Value::Int).or_else(|_| part.parse().map(Value::from_u64)).ok(),
-            _ => None,
-        };
+        let number = || part.parse().map(Value::Int).or_else(|_| part.parse().map(Value::from_u64)).ok();
+        let value = if matches!(logical, LogicalType::Int { .. }) { number() } else { None };
         model::convert(value.unwrap_or_else(|| Value::Text((*part).to_owned())), logical)
             .map_err(|error| refuse(format!("`{part}` is not of type {logical}: {}", error.reason)))
     });

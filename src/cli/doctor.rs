@@ -15,8 +15,8 @@ use super::grid::{Column, Grid};
 use super::human::{counted, millis};
 use super::screen::Ink;
 use super::{DONE, Outcome};
-use crate::fleet::{self, Skew};
 use crate::compose;
+use crate::fleet::{self, Skew};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -62,7 +62,9 @@ pub(super) async fn run(context: &Context, args: &Args) -> Outcome {
     if let Some(path) = &args.spec {
         let loaded = context.load_spec_quietly(path)?;
         findings.push(Finding::ok("spec", format!("{} is valid", path.display())));
-        findings.extend(loaded.warnings.iter().map(|text| Finding::warn("spec", text, "syncline check --strict")));
+        findings.extend(
+            loaded.warnings.iter().map(|text| Finding::warn("spec", text, "syncline check --strict")),
+        );
         let connections = compose::connections(&[&loaded.spec], 1);
         let (source, target) = tokio::join!(
             database("source", &loaded.spec.source, Role::Source, &connections),
@@ -73,7 +75,10 @@ pub(super) async fn run(context: &Context, args: &Args) -> Outcome {
         findings.extend(target.0);
         if reachable {
             findings.push(match coordinator::plan_run(&loaded.spec, RunKind::Copy, &connections).await {
-                Ok(planned) => Finding::ok("tables", format!("{} can be planned", counted(planned.tables.len() as u64, "table"))),
+                Ok(planned) => Finding::ok(
+                    "tables",
+                    format!("{} can be planned", counted(planned.tables.len() as u64, "table")),
+                ),
                 Err(error) => Finding::fail("tables", &plan_problem(&error)),
             });
         }
@@ -85,7 +90,12 @@ pub(super) async fn run(context: &Context, args: &Args) -> Outcome {
 }
 
 /// What a database says about itself, and whether it could be reached.
-async fn database(name: &str, spec: &ConnectionSpec, role: Role, connections: &Connections) -> (Vec<Finding>, bool) {
+async fn database(
+    name: &str,
+    spec: &ConnectionSpec,
+    role: Role,
+    connections: &Connections,
+) -> (Vec<Finding>, bool) {
     if let Err(error) = service::resolve_password(spec) {
         return (vec![Finding::fail(name, &Problem::from(&error))], false);
     }
@@ -159,7 +169,11 @@ async fn ledger_and_queue(context: &Context) -> Vec<Finding> {
 fn clock(what: &str, skew: Skew) -> Finding {
     let text = format!("{} from this machine's", millis(skew.ms.abs()));
     if skew.is_too_much() {
-        let problem = Problem::new(service::problem::code::REFUSED, text, "synchronise the clocks, for instance with chrony");
+        let problem = Problem::new(
+            service::problem::code::REFUSED,
+            text,
+            "synchronise the clocks, for instance with chrony",
+        );
         return Finding::fail(what, &problem);
     }
     if skew.ms.abs() > 1_000 {
@@ -188,7 +202,11 @@ async fn queue(ledger: &ledger::Ledger) -> Vec<Finding> {
             format!("maxmemory-policy {policy}: jobs may be thrown away and are queued again later"),
             "redis-cli config set maxmemory-policy noeviction",
         ),
-        None => Finding::warn("queue memory", "the user may not ask for maxmemory-policy", "make sure it is noeviction"),
+        None => Finding::warn(
+            "queue memory",
+            "the user may not ask for maxmemory-policy",
+            "make sure it is noeviction",
+        ),
     });
     findings
 }
@@ -206,11 +224,7 @@ async fn workers(ledger: &ledger::Ledger) -> Finding {
 
 fn report(context: &Context, findings: &[Finding]) {
     let screen = &context.screen;
-    let mut grid = Grid::new(&[
-        Column::text(""),
-        Column::text("what"),
-        Column::text("finding"),
-    ]);
+    let mut grid = Grid::new(&[Column::text(""), Column::text("what"), Column::text("finding")]);
     for finding in findings {
         let (word, ink) = match finding.verdict {
             Verdict::Ok => ("ok", Ink::Good),
@@ -218,9 +232,12 @@ fn report(context: &Context, findings: &[Finding]) {
             Verdict::Fail(_) => ("fail", Ink::Bad),
         };
         if screen.json {
-            screen.event("check", &json!({
-                "what": finding.what, "verdict": word, "finding": finding.text, "next": finding.next,
-            }));
+            screen.event(
+                "check",
+                &json!({
+                    "what": finding.what, "verdict": word, "finding": finding.text, "next": finding.next,
+                }),
+            );
             continue;
         }
         grid.inked_row([

@@ -21,7 +21,12 @@ const GRACE: Duration = Duration::from_secs(30);
 const GRACE_DONE: Duration = Duration::from_secs(3);
 
 /// Works on the run until it ends, or a signal comes. `spec` is the file, for the commands proposed.
-pub(super) async fn execute(context: &Context, embedded: Embedded, run: RunId, spec: Option<&Path>) -> Outcome {
+pub(super) async fn execute(
+    context: &Context,
+    embedded: Embedded,
+    run: RunId,
+    spec: Option<&Path>,
+) -> Outcome {
     let screen = &context.screen;
     let ledger = embedded.coordinator.ledger.clone();
     let shutdown = Shutdown::new();
@@ -33,7 +38,9 @@ pub(super) async fn execute(context: &Context, embedded: Embedded, run: RunId, s
     let watched = follow(&ledger, run, &mut progress, shutdown.stop().cancelled_owned()).await;
     let is_over = watched.as_ref().is_ok_and(|record| record.state.is_terminal());
     if let (Some(_), Ok(record), false) = (shutdown.signal(), &watched, is_over) {
-        progress.say(&stopping(record));
+        // The terminal has written ^C into the bars: they cannot be redrawn in place.
+        progress.clear();
+        screen.say(stopping(record));
     }
     started.stop(&shutdown, if is_over { GRACE_DONE } else { GRACE }).await;
     let record = match watched {

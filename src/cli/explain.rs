@@ -17,7 +17,8 @@ pub(super) struct Args {
 pub(super) fn run(context: &Context, args: &Args) -> Outcome {
     let screen = &context.screen;
     let Some(wanted) = &args.code else {
-        let mut grid = Grid::new(&[Column::text("code"), Column::number("exit"), Column::text("what happened")]);
+        let mut grid =
+            Grid::new(&[Column::text("code"), Column::number("exit"), Column::text("what happened")]);
         for page in ALL {
             grid.row([page.code, &page.exit.to_string(), page.title]);
         }
@@ -25,7 +26,11 @@ pub(super) fn run(context: &Context, args: &Args) -> Outcome {
         return Ok(DONE);
     };
     let Some(page) = ALL.iter().find(|page| page.code.eq_ignore_ascii_case(wanted)) else {
-        return Err(Problem::new(code::BAD_SETTING, format!("no code `{wanted}`"), "syncline explain, which lists all"));
+        return Err(Problem::new(
+            code::BAD_SETTING,
+            format!("no code `{wanted}`"),
+            "syncline explain, which lists all",
+        ));
     };
     if screen.json {
         let body = serde_json::json!({ "code": page.code, "exit": page.exit, "title": page.title, "text": page.text });

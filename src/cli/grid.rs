@@ -75,15 +75,20 @@ impl Grid {
             self.table(colored).lines().map(|line| line.trim_end().to_owned()).collect();
         if let Some(at) = self.rule {
             let rule = "─".repeat(self.width());
-            lines.insert((at + 1).min(lines.len()), if colored { format!("\u{1b}[2m{rule}\u{1b}[0m") } else { rule });
+            lines.insert(
+                (at + 1).min(lines.len()),
+                if colored { format!("\u{1b}[2m{rule}\u{1b}[0m") } else { rule },
+            );
         }
         lines
     }
 
     /// Drops the last spare column that says nothing; `false` if there is none.
     fn drop_spare(&mut self) -> bool {
-        let says_nothing = |at: usize| self.rows.iter().all(|row| matches!(row[at].0.as_str(), "0" | "" | "–"));
-        let Some(at) = (0..self.columns.len()).rev().find(|at| self.columns[*at].spare && says_nothing(*at)) else {
+        let says_nothing =
+            |at: usize| self.rows.iter().all(|row| matches!(row[at].0.as_str(), "0" | "" | "–"));
+        let Some(at) = (0..self.columns.len()).rev().find(|at| self.columns[*at].spare && says_nothing(*at))
+        else {
             return false;
         };
         self.columns.remove(at);
@@ -103,15 +108,25 @@ impl Grid {
     fn table(&self, colored: bool) -> Table {
         let mut table = Table::new();
         table.load_style(presets::NOTHING);
-        if colored { table.enforce_styling() } else { table.force_no_tty() };
-        table.set_header(self.columns.iter().map(|column| Cell::new(column.title).add_attribute(Attribute::Dim)));
+        if colored {
+            table.enforce_styling()
+        } else {
+            table.force_no_tty()
+        };
+        table.set_header(
+            self.columns.iter().map(|column| Cell::new(column.title).add_attribute(Attribute::Dim)),
+        );
         for row in &self.rows {
             table.add_row(row.iter().map(|(text, ink)| inked(Cell::new(text), *ink)));
         }
         for (at, column) in self.columns.iter().enumerate() {
             if let Some(shown) = table.column_mut(at) {
                 shown.set_padding((0, GAP));
-                shown.set_cell_alignment(if column.right { CellAlignment::Right } else { CellAlignment::Left });
+                shown.set_cell_alignment(if column.right {
+                    CellAlignment::Right
+                } else {
+                    CellAlignment::Left
+                });
             }
         }
         table
@@ -136,15 +151,19 @@ mod tests {
 
     #[test]
     fn a_narrow_grid_leaves_out_what_says_nothing() {
-        let mut grid = Grid::new(&[Column::text("table"), Column::number("rows"), Column::number("deleted").or_drop()]);
+        let mut grid =
+            Grid::new(&[Column::text("table"), Column::number("rows"), Column::number("deleted").or_drop()]);
         grid.row(["orders", "1,000", "0"]);
         grid.rule();
         grid.row(["1 table", "1,000", "0"]);
-        assert_eq!(grid.lines(80, false).join("\n"), "\
+        assert_eq!(
+            grid.lines(80, false).join("\n"),
+            "\
 table     rows  deleted
 orders   1,000        0
 ───────────────────────
-1 table  1,000        0");
+1 table  1,000        0"
+        );
         assert_eq!(grid.lines(20, false)[0], "table     rows");
     }
 }

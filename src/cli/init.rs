@@ -56,7 +56,10 @@ pub(super) async fn run(context: &Context, args: Args) -> Outcome {
         Some(out) => {
             store(out, &text)?;
             if context.screen.json {
-                context.screen.event("spec-written", &json!({ "file": out, "tables": tables.len(), "keyless": keyless }));
+                context.screen.event(
+                    "spec-written",
+                    &json!({ "file": out, "tables": tables.len(), "keyless": keyless }),
+                );
             }
             context.screen.say(format!("{} with {}", out.display(), counted(tables.len() as u64, "table")));
         }
@@ -70,7 +73,7 @@ pub(super) async fn run(context: &Context, args: Args) -> Outcome {
     Ok(DONE)
 }
 
-fn exists(out: &Path) -> Problem {
+pub(super) fn exists(out: &Path) -> Problem {
     let detail = format!("{} exists and is not overwritten", out.display());
     Problem { exit: 7, ..Problem::new(code::OUTPUT, detail, "choose another file with --out") }
 }
@@ -78,7 +81,8 @@ fn exists(out: &Path) -> Problem {
 /// Both connections, by the rules that hold in a spec.
 fn connections(context: &Context, args: &Args) -> Result<RunSpec, Problem> {
     let [from, to] = PLACEHOLDERS;
-    let quoted = |url: &Option<String>, placeholder: &str| json!(url.as_deref().unwrap_or(placeholder)).to_string();
+    let quoted =
+        |url: &Option<String>, placeholder: &str| json!(url.as_deref().unwrap_or(placeholder)).to_string();
     let text = format!(
         "version: 1\nname: init\nsource: {}\ntarget: {}\ntables: [{{ from: \"*\" }}]\n",
         quoted(&args.from, from),
@@ -102,7 +106,10 @@ async fn look(spec: &RunSpec) -> Result<Vec<TableSchema>, Problem> {
         schemas.extend(source.describe(&table).await.map_err(|e| connector_problem(&e))?);
     }
     if schemas.is_empty() {
-        return Err(Problem::of_kind(model::ErrorKind::UnknownTable, format!("{} has no tables", spec.source.address())));
+        return Err(Problem::of_kind(
+            model::ErrorKind::UnknownTable,
+            format!("{} has no tables", spec.source.address()),
+        ));
     }
     Ok(schemas)
 }
@@ -110,9 +117,9 @@ async fn look(spec: &RunSpec) -> Result<Vec<TableSchema>, Problem> {
 fn store(out: &Path, text: &str) -> Result<(), Problem> {
     let file = std::fs::OpenOptions::new().write(true).create_new(true).open(out);
     let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
-    written.map_err(|error| match error.kind() {
-        std::io::ErrorKind::AlreadyExists => exists(out),
-        _ => output_problem(out, &error),
+    written.map_err(|error| {
+        let is_there = error.kind() == std::io::ErrorKind::AlreadyExists;
+        if is_there { exists(out) } else { output_problem(out, &error) }
     })
 }
 
@@ -154,7 +161,9 @@ fn entry(table: &TableSchema) -> String {
 /// A flow mapping; the password is a reference, whatever was given.
 fn connection(spec: &ConnectionSpec, variable: &str) -> String {
     let mut parts = vec![format!("engine: {}", spec.engine)];
-    let mut add = |key: &str, value: Option<String>| parts.extend(value.map(|value| format!("{key}: {}", scalar(&value))));
+    let mut add = |key: &str, value: Option<String>| {
+        parts.extend(value.map(|value| format!("{key}: {}", scalar(&value))))
+    };
     match spec.engine {
         Engine::Sqlite | Engine::Memory => add("path", spec.path.clone()),
         Engine::Mysql => {
@@ -175,13 +184,17 @@ fn scalar(text: &str) -> String {
     let is_plain = !text.is_empty()
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/'))
         && text.starts_with(|c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '/' | '.'))
-        && !matches!(text.to_ascii_lowercase().as_str(), "true" | "false" | "null" | "yes" | "no" | "on" | "off");
+        && !matches!(
+            text.to_ascii_lowercase().as_str(),
+            "true" | "false" | "null" | "yes" | "no" | "on" | "off"
+        );
     if is_plain { text.to_owned() } else { json!(text).to_string() }
 }
 
 /// A name for the spec, from what is copied.
 fn name_of(source: &ConnectionSpec) -> String {
-    let from_path = source.path.as_deref().and_then(|path| Path::new(path).file_stem()).and_then(|stem| stem.to_str());
+    let from_path =
+        source.path.as_deref().and_then(|path| Path::new(path).file_stem()).and_then(|stem| stem.to_str());
     let base = source.database.as_deref().or(from_path).unwrap_or("copy");
     let plain = base.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' });
     let name: String = plain.take(50).collect();

@@ -148,7 +148,9 @@ pub(crate) fn main() -> u8 {
     let screen = Screen::new(globals.json, globals.plain, globals.color);
     let started = start_logs(&globals, &command).and_then(|()| {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-        runtime.map_err(|e| Problem::new(code::INTERNAL, format!("no runtime: {e}"), "check the limits of this user"))
+        runtime.map_err(|e| {
+            Problem::new(code::INTERNAL, format!("no runtime: {e}"), "check the limits of this user")
+        })
     });
     let runtime = match started {
         Ok(runtime) => runtime,

@@ -34,10 +34,12 @@ pub(super) async fn run(context: &Context, args: &Args) -> Outcome {
         Some(glob) => tables::narrowed(&loaded.spec, glob, &connections).await?,
         None => loaded.spec,
     };
-    let mut planned = coordinator::plan_run(&spec, RunKind::Copy, &connections).await.map_err(|e| plan_problem(&e))?;
+    let mut planned =
+        coordinator::plan_run(&spec, RunKind::Copy, &connections).await.map_err(|e| plan_problem(&e))?;
     let source = connections.get(&spec.source, Role::Source).map_err(|e| connector_problem(&e))?;
     for table in &mut planned.tables {
-        let size = cut::first_size(&*source, &table.plan, &spec.chunk).await.map_err(|e| connector_problem(&e))?;
+        let size =
+            cut::first_size(&*source, &table.plan, &spec.chunk).await.map_err(|e| connector_problem(&e))?;
         table.plan.rows_per_chunk = size;
     }
     let screen = &context.screen;
@@ -55,7 +57,10 @@ pub(super) async fn run(context: &Context, args: &Args) -> Outcome {
             details(screen, &table.plan);
         }
     } else {
-        screen.print(format!("\ncolumns and notes of a table: syncline plan {} --table NAME", args.spec.display()));
+        screen.print(format!(
+            "\ncolumns and notes of a table: syncline plan {} --table NAME",
+            args.spec.display()
+        ));
     }
     screen.say(format!("\n{} syncline run {}", screen.ink_err(Ink::Name, "next:"), args.spec.display()));
     Ok(DONE)
@@ -90,12 +95,22 @@ fn overview(planned: &PlannedRun) -> Grid {
         rows += table.rows_estimate.unwrap_or(0);
         let losses = plan.columns.iter().filter(|column| column.loss.is_some()).count();
         let key = plan.source_key();
-        let made = if plan.create_target { "new" } else if plan.fresh { "empty" } else { "exists" };
+        let made = if plan.create_target {
+            "new"
+        } else if plan.fresh {
+            "empty"
+        } else {
+            "exists"
+        };
         let target = &plan.target.table.name;
         let plain = |text: String| (text, None);
         grid.inked_row([
             plain(plan.source.table.to_string()),
-            plain(if *target == plan.source.table.name { made.to_owned() } else { format!("{target} ({made})") }),
+            plain(if *target == plan.source.table.name {
+                made.to_owned()
+            } else {
+                format!("{target} ({made})")
+            }),
             plain(table.rows_estimate.map_or_else(|| "?".to_owned(), |rows| format!("~{}", count(rows)))),
             plain(count(plan.rows_per_chunk)),
             plain(mode(&plan.policy)),

@@ -75,7 +75,14 @@ pub(super) struct Progress<'a> {
 impl<'a> Progress<'a> {
     pub(super) fn new(screen: &'a Screen) -> Self {
         let bars = (screen.progress == ProgressStyle::Bars).then(|| Bars::new(screen.colors_err()));
-        Self { screen, bars, pace: Pace::default(), started: None, last: Instant::now(), ended: HashSet::new() }
+        Self {
+            screen,
+            bars,
+            pace: Pace::default(),
+            started: None,
+            last: Instant::now(),
+            ended: HashSet::new(),
+        }
     }
 
     /// The run stands so.
@@ -153,14 +160,6 @@ impl<'a> Progress<'a> {
         self.bars.is_some()
     }
 
-    /// A line of talk that does not tear the bars.
-    pub(super) fn say(&self, line: &str) {
-        match &self.bars {
-            Some(bars) => bars.say(line),
-            None => self.screen.say(line),
-        }
-    }
-
     /// The run is over, or is no longer watched. With `--json`, the record is the last line.
     pub(super) fn finish(&mut self, record: &RunRecord) {
         if let Some(bars) = &mut self.bars {
@@ -190,8 +189,8 @@ fn ended_line(table: &TableProgress) -> String {
 
 /// A run's state as a word, and its colour; a run that nobody works on is not called running.
 pub(super) const fn run_word(state: RunState, attended: bool) -> (&'static str, Ink) {
-    match state {
-        RunState::Running if !attended => ("interrupted", Ink::Warn),
-        state => (state.name(), record::state_ink(state)),
+    if matches!(state, RunState::Running) && !attended {
+        return ("interrupted", Ink::Warn);
     }
+    (state.name(), record::state_ink(state))
 }

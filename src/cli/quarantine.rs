@@ -6,14 +6,12 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use ledger::{Ledger, QuarantineView, Run};
 use serde_json::json;
-use service::Problem;
-use service::problem::code;
 
 use super::context::{Context, ledger_problem, output_problem};
 use super::grid::{Column, Grid};
 use super::human::{count, counted};
 use super::screen::{Ink, JSON_VERSION};
-use super::{DONE, Outcome, show, values};
+use super::{DONE, Outcome, init, show, values};
 
 /// Rows read from the ledger at a time.
 const PAGE: u32 = 1_000;
@@ -64,7 +62,9 @@ pub(super) async fn run(context: &Context, args: Args) -> Outcome {
 async fn list(context: &Context, ledger: &Ledger, run: &Run, table: Option<&str>, limit: usize) -> Outcome {
     let screen = &context.screen;
     let tables: Vec<Option<u32>> = match table {
-        Some(glob) => show::tables_of(ledger, run, glob).await?.iter().map(|table| Some(table.ordinal)).collect(),
+        Some(glob) => {
+            show::tables_of(ledger, run, glob).await?.iter().map(|table| Some(table.ordinal)).collect()
+        }
         None => vec![None],
     };
     let (mut rows, mut total) = (Vec::new(), 0);
@@ -109,11 +109,9 @@ async fn list(context: &Context, ledger: &Ledger, run: &Run, table: Option<&str>
 
 async fn export(context: &Context, ledger: &Ledger, run: &Run, out: &Path) -> Outcome {
     let file = std::fs::OpenOptions::new().write(true).create_new(true).open(out);
-    let mut file = std::io::BufWriter::new(file.map_err(|error| match error.kind() {
-        std::io::ErrorKind::AlreadyExists => {
-            Problem::new(code::OUTPUT, format!("{} exists", out.display()), "choose another file with --out")
-        }
-        _ => output_problem(out, &error),
+    let mut file = std::io::BufWriter::new(file.map_err(|error| {
+        let is_there = error.kind() == std::io::ErrorKind::AlreadyExists;
+        if is_there { init::exists(out) } else { output_problem(out, &error) }
     })?);
     let (mut after, mut rows) = (0, 0);
     loop {

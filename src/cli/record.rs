@@ -34,7 +34,8 @@ pub(super) fn print(screen: &Screen, record: &RunRecord, spec: Option<&Path>) {
 fn headline(screen: &Screen, record: &RunRecord) -> String {
     let took = elapsed(record);
     let state = screen.ink(state_ink(record.state), state_words(record));
-    let mut parts = vec![format!("{state} in {}", duration(took))];
+    let word = if record.state.is_terminal() { "in" } else { "for" };
+    let mut parts = vec![format!("{state} {word} {}", duration(took))];
     match record.kind {
         RunKind::Copy => {
             parts.push(format!("{}, {}", counted(record.counts.read, "row"), bytes(record.counts.bytes)));
@@ -44,7 +45,13 @@ fn headline(screen: &Screen, record: &RunRecord) -> String {
         RunKind::Verify => parts.push(format!("{} compared", counted(processed(&record.counts), "row"))),
     }
     let name = screen.ink(Ink::Strong, &record.spec_name);
-    format!("{} {name} {}: {}", record.kind, screen.ink(Ink::Faint, record.id.to_string()), parts.join(" · "))
+    // The id has a line of its own: it is long, and people copy it.
+    format!(
+        "{} {name}: {}\n{}",
+        record.kind,
+        parts.join(" · "),
+        screen.ink(Ink::Faint, record.id.to_string())
+    )
 }
 
 /// How long a run took, or has taken so far.
@@ -92,7 +99,9 @@ fn digest_word(table: &TableProgress) -> (&'static str, Option<Ink>) {
         TableState::Done if table.source_digest.rows < expected => ("by key", None),
         TableState::Done => ("verified", Some(Ink::Good)),
         TableState::Failed | TableState::Held => ("no", Some(Ink::Bad)),
-        TableState::Pending | TableState::Planning | TableState::Working | TableState::Finishing => ("–", None),
+        TableState::Pending | TableState::Planning | TableState::Working | TableState::Finishing => {
+            ("–", None)
+        }
     }
 }
 
@@ -204,16 +213,26 @@ const fn processed(c: &Counts) -> u64 {
 
 fn verify_word(table: &TableProgress) -> (String, Option<Ink>) {
     let c = &table.counts;
-    match table.state {
-        TableState::Done if c.different + c.missing + c.extra > 0 => ("differs".to_owned(), Some(Ink::Bad)),
-        TableState::Done if c.quarantined + table.chunks.quarantined > 0 => ("not all".to_owned(), Some(Ink::Warn)),
-        TableState::Done => ("equal".to_owned(), Some(Ink::Good)),
-        state => (state.to_string(), table_ink(state)),
-    }
+    let (word, ink) = match table.state {
+        TableState::Done if c.different + c.missing + c.extra > 0 => ("differs", Some(Ink::Bad)),
+        TableState::Done if c.quarantined + table.chunks.quarantined > 0 => ("not all", Some(Ink::Warn)),
+        TableState::Done => ("equal", Some(Ink::Good)),
+        TableState::Pending
+        | TableState::Planning
+        | TableState::Working
+        | TableState::Finishing
+        | TableState::Failed
+        | TableState::Held => (table.state.name(), table_ink(table.state)),
+    };
+    (word.to_owned(), ink)
 }
 
 fn table_name(table: &TableProgress) -> String {
-    if table.source == table.target { table.source.clone() } else { format!("{} → {}", table.source, table.target) }
+    if table.source == table.target {
+        table.source.clone()
+    } else {
+        format!("{} → {}", table.source, table.target)
+    }
 }
 
 fn chunks(table: &TableProgress) -> String {
@@ -248,8 +267,11 @@ fn print_notes(screen: &Screen, record: &RunRecord) {
         }
         if record.kind == RunKind::Copy && digest_word(table).0 == "by key" {
             let by_key = table.counts.matching - table.source_digest.rows.min(table.counts.matching);
-            notes.push(format!("{}: {} compared by key only; the policy keeps the target's values", table.source,
-                counted(by_key, "row")));
+            notes.push(format!(
+                "{}: {} compared by key only; the policy keeps the target's values",
+                table.source,
+                counted(by_key, "row")
+            ));
         }
         notes.extend(table.notes.iter().map(|note| format!("{}: {note}", table.source)));
     }
@@ -262,7 +284,11 @@ fn print_notes(screen: &Screen, record: &RunRecord) {
         screen.print(format!("  {note}"));
     }
     if hidden > 0 {
-        screen.print(format!("  and {} (all of them: syncline show {})", counted(hidden as u64, "more note"), record.id));
+        screen.print(format!(
+            "  and {} (all of them: syncline show {})",
+            counted(hidden as u64, "more note"),
+            record.id
+        ));
     }
 }
 
@@ -287,7 +313,8 @@ fn next(record: &RunRecord, spec: Option<&Path>) -> Option<String> {
         }
         (RunKind::Copy, RunState::DoneWithQuarantine) => Some(format!("syncline verify {file}")),
         (RunKind::Verify, RunState::DoneWithQuarantine) => {
-            let worst = record.tables.iter().find(|t| t.counts.different + t.counts.missing + t.counts.extra > 0);
+            let worst =
+                record.tables.iter().find(|t| t.counts.different + t.counts.missing + t.counts.extra > 0);
             Some(match worst {
                 Some(table) => format!("syncline diff {file} --table {}", shell_word(&table.source)),
                 None => format!("syncline show {run}"),

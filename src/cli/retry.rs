@@ -35,7 +35,8 @@ pub(super) async fn retry(context: &Context, args: &RetryArgs) -> Outcome {
         Some(glob) => {
             let mut chunks = 0;
             for table in show::tables_of(&ledger, &run, glob).await? {
-                chunks += ledger.retry_chunks(run.id, Some(table.ordinal)).await.map_err(|e| ledger_problem(&e))?;
+                chunks +=
+                    ledger.retry_chunks(run.id, Some(table.ordinal)).await.map_err(|e| ledger_problem(&e))?;
             }
             chunks
         }

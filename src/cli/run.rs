@@ -59,10 +59,14 @@ pub(super) async fn run(context: &Context, args: Args) -> Outcome {
     let connections = compose::connections(&[&loaded.spec], workers);
     if args.resume.is_none() {
         // What cannot work fails here, before even a ledger is made.
-        coordinator::plan_run(&loaded.spec, RunKind::Copy, &connections).await.map_err(|e| plan_problem(&e))?;
+        coordinator::plan_run(&loaded.spec, RunKind::Copy, &connections)
+            .await
+            .map_err(|e| plan_problem(&e))?;
     }
     let ledger = context.ledger().await?;
-    let embedded = Embedded::new(ledger.clone(), connections, workers, args.lease).await.map_err(|e| queue_problem(&e))?;
+    let embedded = Embedded::new(ledger.clone(), connections, workers, args.lease)
+        .await
+        .map_err(|e| queue_problem(&e))?;
     let run = match &args.resume {
         Some(which) => resume(context, &embedded, &loaded.spec, which).await?,
         None => {
@@ -110,29 +114,39 @@ async fn resume(context: &Context, embedded: &Embedded, spec: &RunSpec, which: &
     let ledger = &embedded.coordinator.ledger;
     let run = if which.is_empty() {
         latest_copy(ledger, spec).await?.ok_or_else(|| {
-            Problem::new(code::RUN_UNKNOWN, format!("`{}` was never run", spec.name), "run it without --resume")
+            Problem::new(
+                code::RUN_UNKNOWN,
+                format!("`{}` was never run", spec.name),
+                "run it without --resume",
+            )
         })?
     } else {
         context.find_run(ledger, which).await?
     };
     let refuse = |detail: String, next: String| Err(Problem::new(code::RUN_STATE, detail, next));
     if run.spec.name != spec.name || run.kind != RunKind::Copy {
-        return refuse(format!("{} is a {} run of `{}`", run.id, run.kind, run.spec.name), "syncline runs".to_owned());
+        return refuse(
+            format!("{} is a {} run of `{}`", run.id, run.kind, run.spec.name),
+            "syncline runs".to_owned(),
+        );
     }
-    if matches!(run.state, RunState::Done | RunState::DoneWithQuarantine) {
-        let next = match run.state {
-            RunState::DoneWithQuarantine => {
-                format!("run it without --resume; or syncline retry {}, for chunks in quarantine", run.id)
-            }
-            _ => "run it without --resume, for a new run".to_owned(),
-        };
+    let over = match run.state {
+        RunState::Done => Some("run it without --resume, for a new run".to_owned()),
+        RunState::DoneWithQuarantine => {
+            Some(format!("run it without --resume; or syncline retry {}, for chunks in quarantine", run.id))
+        }
+        RunState::Running | RunState::Failed | RunState::Cancelled => None,
+    };
+    if let Some(next) = over {
         return refuse(format!("{} is {}", run.id, run.state), next);
     }
     if *run.spec != spec.without_secrets() {
         context.screen.warn("the spec has changed since; the run goes on with the one it was started with");
     }
     refuse_attended(context, ledger, &run).await?;
-    coordinator::plan_run(&run.spec, run.kind, &embedded.coordinator.connections).await.map_err(|e| plan_problem(&e))?;
+    coordinator::plan_run(&run.spec, run.kind, &embedded.coordinator.connections)
+        .await
+        .map_err(|e| plan_problem(&e))?;
     if !ledger.resume_run(run.id).await.map_err(|e| ledger_problem(&e))? {
         return refuse(format!("{} cannot be resumed", run.id), format!("syncline status {}", run.id));
     }
@@ -167,7 +181,10 @@ async fn end_interrupted(context: &Context, ledger: &Ledger, spec: &RunSpec) -> 
     for earlier in runs.iter().filter(|run| run.spec.name == spec.name && run.kind == RunKind::Copy) {
         refuse_attended(context, ledger, earlier).await?;
         ledger.finish_run(earlier.id, RunState::Cancelled, None).await.map_err(|e| ledger_problem(&e))?;
-        announce(context, &format!("{} was interrupted; this is a new run (--resume would go on with it)", earlier.id));
+        announce(
+            context,
+            &format!("{} was interrupted; this is a new run (--resume would go on with it)", earlier.id),
+        );
     }
     Ok(())
 }

@@ -81,7 +81,8 @@ impl Screen {
             (false, true) => ProgressStyle::Bars,
             (false, false) => ProgressStyle::Lines,
         };
-        let (color_out, color_err) = (colored(io::stdout().is_terminal()), colored(io::stderr().is_terminal()));
+        let (color_out, color_err) =
+            (colored(io::stdout().is_terminal()), colored(io::stderr().is_terminal()));
         Self { json, progress, color_out, color_err, failed: AtomicBool::new(false) }
     }
 
@@ -89,7 +90,9 @@ impl Screen {
     pub(super) fn print(&self, line: impl AsRef<str>) {
         let written = writeln!(io::stdout().lock(), "{}", line.as_ref());
         match written {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => self.failed.store(true, Ordering::Relaxed),
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                self.failed.store(true, Ordering::Relaxed)
+            }
             Ok(()) | Err(_) => {}
         }
     }
@@ -172,11 +175,16 @@ impl Screen {
         if !self.failed.load(Ordering::Relaxed) {
             return exit;
         }
-        let lost = Problem::new(code::OUTPUT, "standard output", "free space where the output goes, then run again");
+        let lost =
+            Problem::new(code::OUTPUT, "standard output", "free space where the output goes, then run again");
         self.problem(&lost)
     }
 }
 
 fn paint(colored: bool, ink: Ink, text: &str) -> String {
-    if colored && !text.is_empty() { format!("\u{1b}[{}m{text}\u{1b}[0m", ink.code()) } else { text.to_owned() }
+    if colored && !text.is_empty() {
+        format!("\u{1b}[{}m{text}\u{1b}[0m", ink.code())
+    } else {
+        text.to_owned()
+    }
 }

@@ -42,7 +42,8 @@ pub(super) async fn run(context: &Context, _args: &Args) -> Outcome {
 /// Ledger and queue as a fleet shares them.
 pub(super) async fn shared_parts(context: &Context) -> Result<(Ledger, Queue), Problem> {
     if !context.ledger_url()?.is_shared() {
-        let detail = "a SQLite file is a ledger for one machine; `serve` and `worker` need one that they can share";
+        let detail =
+            "a SQLite file is a ledger for one machine; `serve` and `worker` need one that they can share";
         return Err(Problem::new(code::BAD_SETTING, detail, "SYNCLINE_LEDGER=mysql://user@host/database"));
     }
     let ledger = context.ledger().await?;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use ledger::{Ledger, Run};
 use model::{RunRecord, RunState};
-use service::{Problem, Shutdown};
 use service::problem::code;
+use service::{Problem, Shutdown};
 
 use super::context::{Context, ledger_problem};
 use super::execute::{again, failed};
@@ -54,10 +54,17 @@ pub(super) async fn show(context: &Context, ledger: &Ledger, run: &RunRecord) ->
         }
         RunState::Failed => {
             let problem = failed(run, &again(run, None));
-            screen.print(format!("\n{} {}: {}", screen.ink(Ink::Bad, problem.code), problem.title, problem.detail));
+            screen.print(format!(
+                "\n{} {}: {}",
+                screen.ink(Ink::Bad, problem.code),
+                problem.title,
+                problem.detail
+            ));
             problem.next
         }
-        RunState::Running | RunState::Done | RunState::DoneWithQuarantine | RunState::Cancelled => return Ok(()),
+        RunState::Running | RunState::Done | RunState::DoneWithQuarantine | RunState::Cancelled => {
+            return Ok(());
+        }
     };
     screen.print(format!("{} {next}", screen.ink(Ink::Name, "next:")));
     Ok(())

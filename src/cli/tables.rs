@@ -10,7 +10,11 @@ use service::problem::code;
 use super::context::connector_problem;
 
 /// The spec with only the tables that `glob` names. Patterns are replaced by the tables they stand for.
-pub(super) async fn narrowed(spec: &RunSpec, glob: &str, connections: &Connections) -> Result<RunSpec, Problem> {
+pub(super) async fn narrowed(
+    spec: &RunSpec,
+    glob: &str,
+    connections: &Connections,
+) -> Result<RunSpec, Problem> {
     let source = connections.get(&spec.source, Role::Source).map_err(|e| connector_problem(&e))?;
     let catalog = source.tables().await.map_err(|e| connector_problem(&e))?;
     let named = |name: &str| spec.tables.iter().any(|entry| !entry.is_pattern() && entry.from == name);

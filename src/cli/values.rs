@@ -29,7 +29,9 @@ pub(super) fn value(value: &Value) -> String {
         Value::DateTime(d) => d.to_text(' ', 9).trim_end_matches('0').trim_end_matches('.').to_owned(),
         Value::Instant(d) => format!("{}Z", d.to_text('T', 9).trim_end_matches('0').trim_end_matches('.')),
         Value::Text(s) | Value::Json(s) => format!("{s:?}"),
-        Value::Bytes(b) => b.iter().take(CHARS_MAX).fold("0x".to_owned(), |text, byte| text + &format!("{byte:02x}")),
+        Value::Bytes(b) => {
+            b.iter().take(CHARS_MAX).fold("0x".to_owned(), |text, byte| text + &format!("{byte:02x}"))
+        }
         Value::Uuid(u) => u.to_string(),
     };
     if text.chars().count() <= CHARS_MAX {

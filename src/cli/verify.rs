@@ -34,8 +34,9 @@ pub(super) async fn run(context: &Context, args: &Args) -> Outcome {
     };
     coordinator::plan_run(&spec, RunKind::Verify, &connections).await.map_err(|e| plan_problem(&e))?;
     let ledger = context.ledger().await?;
-    let embedded =
-        Embedded::new(ledger.clone(), connections, workers, worker::LEASE).await.map_err(|e| queue_problem(&e))?;
+    let embedded = Embedded::new(ledger.clone(), connections, workers, worker::LEASE)
+        .await
+        .map_err(|e| queue_problem(&e))?;
     let run = ledger.create_run(RunKind::Verify, &spec).await.map_err(|e| ledger_problem(&e))?;
     execute(context, embedded, run.id, file.as_deref()).await
 }

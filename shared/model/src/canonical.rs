@@ -75,7 +75,10 @@ fn token(row: &mut Vec<u8>, field: &mut String, value: &Value, logical: &Logical
     row.extend_from_slice(itoa::Buffer::new().format(field.len()).as_bytes());
     row.push(b':');
     if is_hashed {
-        row.extend_from_slice(hex::encode(Sha256::digest(&field)).as_bytes());
+        let mut hash = [0; 64];
+        // Twice as long as a SHA-256, so it fits.
+        let _ = hex::encode_to_slice(Sha256::digest(&field), &mut hash);
+        row.extend_from_slice(&hash);
     } else {
         row.extend_from_slice(field.as_bytes());
     }

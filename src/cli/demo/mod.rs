@@ -61,7 +61,9 @@ struct Stage<'a> {
 
 pub(super) async fn run(context: &Context, args: Args) -> Outcome {
     let is_kept = args.keep || args.dir.is_some();
-    let dir = args.dir.unwrap_or_else(|| std::env::temp_dir().join(format!("syncline-demo-{}", std::process::id())));
+    let dir = args
+        .dir
+        .unwrap_or_else(|| std::env::temp_dir().join(format!("syncline-demo-{}", std::process::id())));
     make_folder(&dir)?;
     let stage = Stage { screen: &context.screen, dir, started: Instant::now() };
     let outcome = perform(&stage, args.rows).await;
@@ -81,7 +83,10 @@ fn make_folder(dir: &Path) -> Result<(), Problem> {
     let mut entries = std::fs::read_dir(dir).map_err(|error| output_problem(dir, &error))?;
     if entries.next().is_some() {
         let detail = format!("{} is not empty", dir.display());
-        return Err(Problem { exit: 7, ..Problem::new(code::OUTPUT, detail, "name a new folder with --dir") });
+        return Err(Problem {
+            exit: 7,
+            ..Problem::new(code::OUTPUT, detail, "name a new folder with --dir")
+        });
     }
     Ok(())
 }
@@ -110,9 +115,9 @@ async fn perform(stage: &Stage<'_>, rows: u32) -> Outcome {
 async fn make_data(stage: &Stage<'_>, rows: u32) -> Result<data::Made, Problem> {
     stage.step(1, "make a source database", "source.db");
     let began = Instant::now();
-    let made = data::make(&stage.dir.join("source.db"), rows)
-        .await
-        .map_err(|error| Problem::new(code::INTERNAL, format!("the source could not be made: {error}"), "check the disk"))?;
+    let made = data::make(&stage.dir.join("source.db"), rows).await.map_err(|error| {
+        Problem::new(code::INTERNAL, format!("the source could not be made: {error}"), "check the disk")
+    })?;
     let spec = stage.dir.join("spec.yaml");
     std::fs::write(&spec, SPEC).map_err(|error| output_problem(&spec, &error))?;
     stage.tell(&format!(
@@ -134,7 +139,10 @@ async fn run_and_kill(stage: &Stage<'_>) -> Result<(Ledger, RunId, RunRecord), P
     progress.clear();
     let (ledger, record) = found?;
     stage.step(3, "kill -9 it in the middle", &format!("kill -9 {}", child.id().unwrap_or(0)));
-    child.kill().await.map_err(|error| Problem::new(code::INTERNAL, format!("kill: {error}"), "run the demo again"))?;
+    child
+        .kill()
+        .await
+        .map_err(|error| Problem::new(code::INTERNAL, format!("kill: {error}"), "run the demo again"))?;
     let record = record_of(&ledger, record.id).await?;
     Ok((ledger, record.id, record))
 }
@@ -149,7 +157,9 @@ async fn wait_for_middle(
     let mut ledger = None;
     while started.elapsed() < MIDDLE_MAX {
         if let Ok(Some(status)) = child.try_wait() {
-            return Err(unproven(&format!("the run ended before it could be killed ({status}); try --rows 1000000")));
+            return Err(unproven(&format!(
+                "the run ended before it could be killed ({status}); try --rows 1000000"
+            )));
         }
         let exists = matches!(url, LedgerUrl::Sqlite(path) if path.exists());
         if ledger.is_none() && exists {
@@ -186,7 +196,11 @@ fn show_wreck(stage: &Stage<'_>, at_kill: &RunRecord, total: u64) {
         "{} of {} rows are at the target; {} cut off in the middle of their transactions",
         count(at_kill.counts.inserted),
         count(total),
-        if at_kill.chunks.running == 1 { "1 chunk was".to_owned() } else { format!("{} chunks were", at_kill.chunks.running) }
+        if at_kill.chunks.running == 1 {
+            "1 chunk was".to_owned()
+        } else {
+            format!("{} chunks were", at_kill.chunks.running)
+        }
     ));
 }
 
@@ -200,23 +214,32 @@ fn conclude(
 ) -> Outcome {
     let c = &record.counts;
     let copied_once = record.state == RunState::Done && c.read == total && c.inserted == total;
-    let equal = verified.state == RunState::Done && verified.counts.matching == total && verified.counts.extra == 0;
+    let equal =
+        verified.state == RunState::Done && verified.counts.matching == total && verified.counts.extra == 0;
     if !copied_once {
-        return Err(unproven(&format!("{} of {} rows were inserted, run {}", count(c.inserted), count(total), record.state)));
+        return Err(unproven(&format!(
+            "{} of {} rows were inserted, run {}",
+            count(c.inserted),
+            count(total),
+            record.state
+        )));
     }
     if !equal {
         return Err(unproven(&format!("{} of {} rows match", count(verified.counts.matching), count(total))));
     }
     let screen = stage.screen;
     if screen.json {
-        screen.event("demo-done", &serde_json::json!({
-            "rows": total, "inserted_before_kill": at_kill.counts.inserted, "verified": true,
-            "seconds": stage.started.elapsed().as_secs_f64(),
-        }));
+        screen.event(
+            "demo-done",
+            &serde_json::json!({
+                "rows": total, "inserted_before_kill": at_kill.counts.inserted, "verified": true,
+                "seconds": stage.started.elapsed().as_secs_f64(),
+            }),
+        );
         return Ok(DONE);
     }
     screen.print(format!(
-        "\n{} {} copied, each exactly once, {} of them before the kill and none of those again; both sides are equal.",
+        "\n{} {}, each copied exactly once; both sides are equal.\n       {} were there before the kill, and none of those was written again.",
         screen.ink(Ink::Good, "shown:"),
         counted(total, "row"),
         count(at_kill.counts.inserted)
@@ -230,14 +253,19 @@ fn conclude(
 }
 
 fn unproven(detail: &str) -> Problem {
-    Problem::new(code::RUN_FAILED, format!("the demo could not show what it should: {detail}"), "syncline demo --keep")
+    Problem::new(
+        code::RUN_FAILED,
+        format!("the demo could not show what it should: {detail}"),
+        "syncline demo --keep",
+    )
 }
 
 impl Stage<'_> {
     /// A heading.
     fn step(&self, number: u8, text: &str, command: &str) {
         if self.screen.json {
-            self.screen.event("demo-step", &serde_json::json!({ "step": number, "text": text, "command": command }));
+            self.screen
+                .event("demo-step", &serde_json::json!({ "step": number, "text": text, "command": command }));
             return;
         }
         let screen = self.screen;
@@ -254,7 +282,9 @@ impl Stage<'_> {
 
     /// This program again, in the demo's folder. `silent`: we watch its ledger instead of its output.
     fn start(&self, arguments: &[&str], silent: bool) -> Result<Child, Problem> {
-        let failed = |error: std::io::Error| Problem::new(code::INTERNAL, format!("cannot start: {error}"), "syncline demo");
+        let failed = |error: std::io::Error| {
+            Problem::new(code::INTERNAL, format!("cannot start: {error}"), "syncline demo")
+        };
         let mut command = Command::new(std::env::current_exe().map_err(failed)?);
         command.args(arguments).args(["--ledger", "syncline.db"]).current_dir(&self.dir).kill_on_drop(true);
         if self.screen.json {
