@@ -22,11 +22,17 @@ pub(crate) fn is_set() -> bool {
     variable(REDIS_VARIABLE).is_some()
 }
 
-/// Connects to the queue of this installation.
+/// Where the queue is and what signs its jobs.
+pub(crate) struct Settings {
+    url: SecretString,
+    key: SigningKey,
+}
+
+/// Reads the settings from the environment; connects to nothing.
 ///
 /// # Errors
-/// A variable is missing, a secret cannot be resolved, or Redis cannot be used.
-pub(crate) async fn open_queue(ledger: &Ledger) -> Result<Queue, Problem> {
+/// A variable is missing, or a secret cannot be resolved or used.
+pub(crate) fn settings() -> Result<Settings, Problem> {
     let url = secret(REDIS_VARIABLE, "export SYNCLINE_REDIS=redis://…")?;
     let key =
         secret(KEY_VARIABLE, "export SYNCLINE_QUEUE_KEY='${file:/run/secrets/queue-key}', the same for all")?;
@@ -34,6 +40,15 @@ pub(crate) async fn open_queue(ledger: &Ledger) -> Result<Queue, Problem> {
         let next = format!("give {KEY_VARIABLE} at least 32 random bytes: openssl rand -hex 32");
         Problem::new(code::BAD_SETTING, chain(&error).to_string(), next)
     })?;
+    Ok(Settings { url, key })
+}
+
+/// Connects to the queue of this installation.
+///
+/// # Errors
+/// Redis cannot be used.
+pub(crate) async fn open_queue(ledger: &Ledger, settings: Settings) -> Result<Queue, Problem> {
+    let Settings { url, key } = settings;
     let config = QueueConfig::Redis { url, install: ledger.install().to_string() };
     Queue::open(config, key).await.map_err(|error| queue_problem(&error))
 }

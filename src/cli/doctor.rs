@@ -183,11 +183,11 @@ fn clock(what: &str, skew: Skew) -> Finding {
 }
 
 async fn queue(ledger: &ledger::Ledger) -> Vec<Finding> {
-    let checked = match fleet::open_queue(ledger).await {
-        Ok(queue) => queue.check().await.map_err(|error| fleet::queue_problem(&error)),
-        Err(problem) => Err(problem),
+    let checked = async {
+        let queue = fleet::open_queue(ledger, fleet::settings()?).await?;
+        queue.check().await.map_err(|error| fleet::queue_problem(&error))
     };
-    let info = match checked {
+    let info = match checked.await {
         Ok(info) => info,
         Err(problem) => return vec![Finding::fail("queue", &problem)],
     };

@@ -80,12 +80,6 @@ pub(super) async fn run(context: &Context, args: Args) -> Outcome {
 /// Stores a run for a `serve` to find.
 async fn detach(context: &Context, spec: &RunSpec) -> Outcome {
     let refuse = |detail: &str, next: &str| Err(Problem::new(code::BAD_SETTING, detail, next));
-    if !context.ledger_url()?.is_shared() {
-        return refuse(
-            "--detach hands the run to `syncline serve`, and only a shared ledger reaches it",
-            "name it with --ledger mysql://user@host/database",
-        );
-    }
     if spec.source.has_inline_secret() || spec.target.has_inline_secret() {
         return refuse(
             "a password stands in the spec; the ledger does not keep it, so no worker would know it",

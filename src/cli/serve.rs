@@ -41,13 +41,12 @@ pub(super) async fn run(context: &Context, _args: &Args) -> Outcome {
 
 /// Ledger and queue as a fleet shares them.
 pub(super) async fn shared_parts(context: &Context) -> Result<(Ledger, Queue), Problem> {
+    let settings = fleet::settings()?;
     if !context.ledger_url()?.is_shared() {
-        let detail =
-            "a SQLite file is a ledger for one machine; `serve` and `worker` need one that they can share";
-        return Err(Problem::new(code::BAD_SETTING, detail, "SYNCLINE_LEDGER=mysql://user@host/database"));
+        tracing::warn!("a SQLite ledger serves workers of this machine only; name a MySQL one for more");
     }
     let ledger = context.ledger().await?;
-    let queue = fleet::open_queue(&ledger).await?;
+    let queue = fleet::open_queue(&ledger, settings).await?;
     fleet::preflight(&ledger, &queue).await?;
     Ok((ledger, queue))
 }

@@ -113,7 +113,6 @@ fn unknown_run_and_ledger() {
 fn services_refuse_to_start_without_what_they_share() {
     let sandbox = Sandbox::new();
     refused("serve-alone", &sandbox, 4, &["serve"]);
-    refused("detach-alone", &Sandbox::with_numbers(5, 100), 4, &["run", "spec.yaml", "--detach"]);
 }
 
 #[test]

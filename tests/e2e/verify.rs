@@ -17,11 +17,8 @@ async fn one_changed_one_missing_and_one_extra_row_are_counted_and_named() {
             from.exec(&batch).await;
         }
         let syncline = syncline();
-        let spec = syncline.spec(
-            &from,
-            &to,
-            "defaults: { chunk: { rows_max: 300 } }\ntables:\n  - from: customers",
-        );
+        let spec =
+            syncline.spec(&from, &to, "defaults: { chunk: { rows_max: 300 } }\ntables:\n  - from: customers");
         let _ = syncline.run(&["run", &spec]).expect(0);
         let _ = syncline.run(&["verify", &spec]).expect(0);
 

@@ -131,7 +131,7 @@ impl Attempt {
         tally.expected.rows.retain(|key, _| !set_aside.contains(key));
         let range = &self.chunk.range;
         let compared = verify::against_target(&self.plan, &*self.target, range, tally.expected).await?;
-        Ok(compared.is_clean().then(|| Report {
+        Ok(compared.is_clean().then_some(Report {
             counts: Counts { matching: compared.matching, ..receipt.counts },
             source_digest: Some(receipt.source_digest),
             target_digest: Some(compared.digest),

@@ -3,31 +3,32 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The wave of each table (0 first) and whether it is part of a cycle of references. `parents[i]` are the tables that
-/// table `i` refers to; a table that refers to itself is a cycle of one. Kahn's algorithm; what it leaves over are
-/// cycles and tables behind them: the cycles share a wave, the rest follows.
+/// table `i` refers to; a table that refers to itself is a cycle of one. Kahn's algorithm over cycles taken as one: the
+/// tables of a cycle share a wave.
 pub(crate) fn waves(parents: &[BTreeSet<usize>]) -> Vec<(u32, bool)> {
-    let in_cycle: Vec<bool> = (0..parents.len()).map(|table| reaches(parents, table, table)).collect();
+    let tables = 0..parents.len();
+    let in_cycle: Vec<bool> = tables.clone().map(|table| reaches(parents, table, table)).collect();
+    // All that must come before a table: the parents of its whole cycle, less the cycle itself.
+    let before: Vec<BTreeSet<usize>> = tables
+        .clone()
+        .map(|table| {
+            let same = |other: usize| {
+                other == table || (reaches(parents, table, other) && reaches(parents, other, table))
+            };
+            let cycle = tables.clone().filter(|other| same(*other));
+            cycle.flat_map(|member| &parents[member]).copied().filter(|parent| !same(*parent)).collect()
+        })
+        .collect();
     let mut wave: BTreeMap<usize, u32> = BTreeMap::new();
-    let mut current = 0;
-    while wave.len() < parents.len() {
-        let ready: Vec<usize> = (0..parents.len())
-            .filter(|table| !wave.contains_key(table))
-            .filter(|table| {
-                parents[*table].iter().all(|parent| {
-                    wave.contains_key(parent) || (in_cycle[*table] && reaches(parents, *parent, *table))
-                })
-            })
-            .collect();
-        if ready.is_empty() {
-            // Unreachable: members of one cycle excuse each other. Kept so that a mistake cannot loop for ever.
-            for table in 0..parents.len() {
-                wave.entry(table).or_insert(current);
-            }
+    // Cycles taken as one leave no cycle, so each round places at least one table.
+    for current in 0.. {
+        if wave.len() == parents.len() {
+            break;
         }
-        for table in ready {
-            wave.insert(table, current);
-        }
-        current += 1;
+        let placed = |parent: &usize| wave.contains_key(parent);
+        let open = tables.clone().filter(|table| !placed(table));
+        let ready: Vec<usize> = open.filter(|table| before[*table].iter().all(placed)).collect();
+        wave.extend(ready.into_iter().map(|table| (table, current)));
     }
     wave.into_iter().map(|(table, wave)| (wave, in_cycle[table])).collect()
 }

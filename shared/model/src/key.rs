@@ -62,6 +62,7 @@ mod tests {
         Key(vec![Value::Int(n)])
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the keys of these tests are integers")]
     fn holds(range: &KeyRange, n: i64) -> bool {
         let bound = |k: &Key| match k.0[0] {
             Value::Int(v) => v,

@@ -67,12 +67,10 @@ impl Syncline {
             "SYNCLINE_LEDGER".to_owned(),
             format!("sqlite:{}", dir.path().join("ledger.db").display()),
         )];
-        for server in [Server::Mysql, Server::Mariadb] {
-            let set = match server {
-                Server::Mysql => std::env::var("SYNCLINE_TEST_MYSQL_URL").is_ok(),
-                _ => std::env::var("SYNCLINE_TEST_MARIADB_URL").is_ok(),
-            };
-            if set {
+        for (server, address) in
+            [(Server::Mysql, "SYNCLINE_TEST_MYSQL_URL"), (Server::Mariadb, "SYNCLINE_TEST_MARIADB_URL")]
+        {
+            if std::env::var(address).is_ok() {
                 variables.push((server.password_variable().to_owned(), server.password()));
             }
         }

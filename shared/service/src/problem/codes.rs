@@ -145,7 +145,7 @@ pages! {
     KEY_EXISTS "SYN-2016" 1 "keys exist already"
         "The mode is insert-only, and the target has a different row at the key of an incoming one."
     DISK_FULL "SYN-2017" 1 "the disk is full"
-        "The server, or the machine of a SQLite file, has no space left. Nothing is lost: free space and run again."
+        "The server, or the machine of a SQLite file, has no space left. Nothing is lost: free space, then `run --resume`."
     READ_ONLY "SYN-2018" 6 "the target is read-only"
         "The server is a replica, or was set read-only, or the file may not be written."
     AUTHENTICATION "SYN-2019" 6 "the database refuses the login"
@@ -179,7 +179,7 @@ pages! {
          type would lose values. Nothing was changed by it."
 
     RUN_FAILED "SYN-3001" 1 "the run failed"
-        "A table or the whole run could not be finished. What is done stays done; run again once the cause is gone."
+        "A table or the whole run could not be finished. What is done stays done; `run --resume` once the cause is gone."
     RUN_INCOMPLETE "SYN-3002" 3 "done, but not everything was copied"
         "The run is over, but rows were quarantined or chunks diverged. `syncline quarantine list` shows them by cause."
     RUN_UNKNOWN "SYN-3003" 4 "unknown run"
@@ -196,7 +196,7 @@ pages! {
     QUEUE "SYN-3008" 5 "the queue cannot be reached"
         "Redis does not answer. No work is lost: the ledger has it all. Check SYNCLINE_REDIS."
     INTERRUPTED "SYN-3009" 1 "interrupted"
-        "The command was stopped by a signal. Work in hand was given back; run again to go on where it was."
+        "The command was stopped by a signal. Work in hand was given back; `run --resume` goes on where it was."
     OUTPUT "SYN-3010" 1 "output cannot be written"
         "Standard output or a file could not be written, for lack of space or rights."
 }

@@ -33,7 +33,7 @@ fn an_unknown_key_gets_a_suggestion() {
        ·        ╰── here
        ╰────
       help: did you mean `exclude`? Known here: `from`, `to`, `except`, `key`, `mode`, `policy`,
-            `exclude`, `guard`
+            `exclude`, `on_lossy_type`, `guard`
       next: correct it, then: syncline check shop.yaml
     ");
 }
