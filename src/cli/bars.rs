@@ -56,9 +56,9 @@ impl Bars {
         let (bar, pace) = self.tables.entry(table.table).or_insert_with(|| {
             let bar = multi.insert_before(total, ProgressBar::new(1));
             let template = if colored {
-                "  {prefix} {bar:28.cyan/black.bright} {msg}"
+                "  {prefix} {bar:20.cyan/black.bright} {wide_msg}"
             } else {
-                "  {prefix} {bar:28} {msg}"
+                "  {prefix} {bar:20} {wide_msg}"
             };
             bar.set_style(style(template).progress_chars("━╸─"));
             bar.set_prefix(name(&table.source));

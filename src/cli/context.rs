@@ -56,7 +56,8 @@ impl Context {
         let unknown = |detail| Problem::new(code::RUN_UNKNOWN, detail, "syncline runs");
         let found = ledger.find_run(text).await.map_err(|error| {
             let is_ambiguous = error.kind == ErrorKind::Unsupported;
-            if is_ambiguous { unknown(chain(&error).to_string()) } else { ledger_problem(&error) }
+            let ambiguous = || unknown(format!("more than one run begins with `{text}`"));
+            if is_ambiguous { ambiguous() } else { ledger_problem(&error) }
         })?;
         found.ok_or_else(|| unknown(format!("`{text}` in {}", ledger.address())))
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use model::{RunId, RunKind, RunRecord, RunState};
+use model::{ErrorKind, RunId, RunKind, RunRecord, RunState};
 use service::problem::code;
 use service::{Problem, Shutdown, Signal};
 
@@ -110,7 +110,10 @@ pub(super) fn failed(record: &RunRecord, again: &str) -> Problem {
 /// The command that goes on where the run stands.
 pub(super) fn again(record: &RunRecord, spec: Option<&Path>) -> String {
     let file = spec.map_or_else(|| "SPEC".to_owned(), |path| path.display().to_string());
+    // A resumed run keeps the spec it was started with, and so the limit that it met.
+    let is_refused = record.cause.as_ref().is_some_and(|cause| cause.kind == ErrorKind::Refused);
     match (record.kind, spec) {
+        (RunKind::Copy, _) if is_refused => format!("syncline run {file}"),
         (RunKind::Copy, Some(_)) => format!("syncline run {file} --resume"),
         (RunKind::Copy, None) => format!("syncline run {file} --resume {}", record.id),
         (RunKind::Verify, _) => format!("syncline verify {file}"),

@@ -25,7 +25,9 @@ pub(super) fn run(context: &Context, args: &Args) -> Outcome {
         grid.print(screen);
         return Ok(DONE);
     };
-    let Some(page) = ALL.iter().find(|page| page.code.eq_ignore_ascii_case(wanted)) else {
+    let is_wanted =
+        |code: &str| code.eq_ignore_ascii_case(wanted) || code.strip_prefix("SYN-") == Some(wanted);
+    let Some(page) = ALL.iter().find(|page| is_wanted(page.code)) else {
         return Err(Problem::new(
             code::BAD_SETTING,
             format!("no code `{wanted}`"),

@@ -138,9 +138,6 @@ async fn resume(context: &Context, embedded: &Embedded, spec: &RunSpec, which: &
         context.screen.warn("the spec has changed since; the run goes on with the one it was started with");
     }
     refuse_attended(context, ledger, &run).await?;
-    coordinator::plan_run(&run.spec, run.kind, &embedded.coordinator.connections)
-        .await
-        .map_err(|e| plan_problem(&e))?;
     if !ledger.resume_run(run.id).await.map_err(|e| ledger_problem(&e))? {
         return refuse(format!("{} cannot be resumed", run.id), format!("syncline status {}", run.id));
     }

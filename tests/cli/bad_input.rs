@@ -134,8 +134,9 @@ fn init_never_overwrites() {
 #[test]
 fn target_that_grants_no_writes() {
     let Some((host, port, user, password)) = mariadb() else {
-        eprintln!("skipped: SYNCLINE_TEST_MARIADB_URL is not set");
-        return;
+        panic!(
+            "SYNCLINE_TEST_MARIADB_URL is not set: run `make servers`, then `eval \"$(tests/servers.sh env)\"`"
+        );
     };
     let sandbox = Sandbox::with_numbers(5, 100);
     let (name, admin) =
@@ -172,8 +173,9 @@ fn mariadb() -> Option<(String, u16, String, String)> {
 #[test]
 fn wrong_password() {
     let Some((host, port, user, password)) = mariadb() else {
-        eprintln!("skipped: SYNCLINE_TEST_MARIADB_URL is not set");
-        return;
+        panic!(
+            "SYNCLINE_TEST_MARIADB_URL is not set: run `make servers`, then `eval \"$(tests/servers.sh env)\"`"
+        );
     };
     let sandbox = Sandbox::with_numbers(5, 100);
     sandbox.write("spec.yaml", &format!(

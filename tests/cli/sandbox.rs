@@ -155,6 +155,7 @@ pub(crate) fn settled(check: impl FnOnce()) {
     settings.add_filter(r"(127\.0\.0\.1):\d+", "$1:PORT");
     // Widths follow the times that stand in the columns.
     settings.add_filter(r" +(TIME|time)\b", "  $1");
+    settings.add_filter(r" +–", "  –");
     settings.add_filter(r"─{5,}", "─────");
     settings.bind(check);
 }

@@ -8,6 +8,7 @@ mod keys;
 mod modes;
 mod quarantine;
 mod scaled;
+mod traps;
 mod values;
 mod verify;
 

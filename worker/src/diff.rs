@@ -8,7 +8,6 @@ use std::sync::Arc;
 use connectors::{Result, Selection, Slice, Target};
 use futures::StreamExt as _;
 use model::canonical::key_digest;
-use model::merge::Promise;
 use model::{Column, Key, KeyRange, Row, RowDigest, RowEncoder, TablePlan, TableSchema, Value};
 
 use crate::convert;
@@ -175,13 +174,8 @@ impl Sides<'_> {
     /// Reads the target's side of a chunk and names what is not as it should be.
     async fn compare(&self, known: Vec<Known>, range: &KeyRange, found: &mut Vec<Difference>) -> Result<()> {
         let mut expected = Expected::new(self.plan);
-        let equal_rows = self.plan.policy.promise() == Promise::EqualRows;
         for row in &known {
-            if equal_rows {
-                expected.accept(row.target.clone(), row.row);
-            } else {
-                expected.accept_key(row.target.clone());
-            }
+            expected.accept(row.target.clone(), row.row);
         }
         let rows = if self.plan.is_order_safe() {
             Selection::Range(range.clone())
@@ -194,11 +188,8 @@ impl Sides<'_> {
         while let Some(batch) = batches.next().await {
             for row in batch?.rows {
                 let key = expected.key_digest(&self.plan.key_of(&row));
-                let is_equal = match expected.rows.get(&key) {
-                    Some(Some(digest)) => *digest == encoder.digest(&row),
-                    Some(None) => true,
-                    None => false,
-                };
+                let promised = expected.rows.get(&key).and_then(|promised| promised.row);
+                let is_equal = promised == Some(encoder.digest(&row));
                 if is_equal {
                     expected.rows.remove(&key);
                 }

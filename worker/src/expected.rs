@@ -5,14 +5,23 @@ use std::collections::HashMap;
 use model::canonical::key_digest;
 use model::{ChunkDigest, Key, LogicalType, Row, RowDigest, RowEncoder, TablePlan};
 
+/// What the target must hold at one key.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Promised {
+    /// The digest of the row; `None` where only its presence is promised.
+    pub(crate) row: Option<RowDigest>,
+    /// A row was found at the key: another one would be one too many.
+    pub(crate) seen: bool,
+}
+
 /// Remembers accepted rows by digest, and their keys where the target must be asked by key.
 #[derive(Debug)]
 pub(crate) struct Expected {
     encoder: RowEncoder,
     key_types: Vec<LogicalType>,
     keep_keys: bool,
-    /// Digest of the key to digest of the row; `None` where only the key's presence is promised.
-    pub(crate) rows: HashMap<RowDigest, Option<RowDigest>>,
+    /// What is promised of the row, by the digest of its key.
+    pub(crate) rows: HashMap<RowDigest, Promised>,
     pub(crate) keys: Vec<Key>,
     /// Over the rows whose equality is promised.
     pub(crate) digest: ChunkDigest,
@@ -50,7 +59,7 @@ impl Expected {
     }
 
     fn insert(&mut self, key: Key, row: Option<RowDigest>) {
-        self.rows.insert(self.key_digest(&key), row);
+        self.rows.insert(self.key_digest(&key), Promised { row, seen: false });
         if self.keep_keys {
             self.keys.push(key);
         }

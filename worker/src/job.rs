@@ -89,7 +89,10 @@ async fn execute(worker: &Worker, claimed: Claimed) -> Option<ChunkOutcome> {
             Pass::Copy => work.copy().await,
             Pass::Verify => work.verify().await,
             Pass::Sweep => work.sweep().await,
-            Pass::Delete => work.delete().await,
+            Pass::Delete => match approved(worker, &work).await {
+                Ok(approved) => work.delete(approved).await,
+                Err(failure) => return Some(ChunkOutcome::Failed(failure)),
+            },
         },
         Err(error) => Err(error),
     };
@@ -109,6 +112,17 @@ async fn execute(worker: &Worker, claimed: Claimed) -> Option<ChunkOutcome> {
                 Some(ChunkOutcome::Failed(error.failure()))
             }
         },
+    }
+}
+
+/// Rows that the sweep of the same range counted. The delete pass has the sweep's ranges, place by place.
+async fn approved(worker: &Worker, work: &Work) -> Result<u64, Failure> {
+    let chunk = &work.chunk;
+    let swept = worker.ledger.chunk_at(chunk.run, chunk.table, Pass::Sweep, chunk.ordinal).await;
+    match swept {
+        Ok(Some(swept)) if swept.chunk.range == chunk.range => Ok(swept.counts.extra),
+        Ok(_) => Err(Failure::new(ErrorKind::Internal, "nobody counted the rows of this range")),
+        Err(error) => Err(Failure::new(error.kind, error.to_string())),
     }
 }
 

@@ -15,11 +15,18 @@ pub(crate) struct Tally {
     pub(crate) counts: Counts,
     pub(crate) quarantined: Vec<QuarantinedRow>,
     pub(crate) expected: Expected,
+    /// The target held no rows when the run was planned and no earlier attempt wrote any.
+    pub(crate) is_fresh: bool,
 }
 
 impl Tally {
     pub(crate) fn new(plan: &TablePlan) -> Self {
-        Self { counts: Counts::default(), quarantined: Vec::new(), expected: Expected::new(plan) }
+        Self {
+            counts: Counts::default(),
+            quarantined: Vec::new(),
+            expected: Expected::new(plan),
+            is_fresh: plan.fresh,
+        }
     }
 
     pub(crate) fn quarantine(&mut self, row: QuarantinedRow) {
@@ -41,7 +48,7 @@ pub(crate) async fn rows(
     if rows.is_empty() {
         return Ok(());
     }
-    if plan.fresh || plan.key.is_empty() {
+    if tally.is_fresh || plan.key.is_empty() {
         match write.insert(&rows).await {
             Ok(()) => {
                 tally.counts.inserted += rows.len() as u64;
@@ -171,7 +178,6 @@ pub(crate) async fn delete(write: &mut dyn ChunkWrite, tally: &mut Tally, keys: 
             Ok(rows) => tally.counts.deleted += rows,
             Err(error) if !concerns_rows(&error) => return Err(error),
             Err(error) if keys.len() == 1 => {
-                // A row of the target that stays: it was never read from the source.
                 tally.quarantined.push(refused(keys.remove(0), &error));
             }
             Err(_) => {

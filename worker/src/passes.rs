@@ -45,16 +45,43 @@ impl Attempt {
     /// Copies the chunk in one fenced transaction, then verifies it. If an earlier attempt committed, only
     /// verifies, and reports what that attempt's receipt says.
     pub(crate) async fn copy(&self) -> Result<Report> {
-        let mut write = self.target.begin(&self.plan, &self.fence).await?;
-        if let Some(receipt) = write.receipt().cloned() {
-            drop(write);
-            if let Some(report) = self.settle_receipt(receipt).await? {
-                return Ok(report);
-            }
-            write = self.target.begin(&self.plan, &self.fence).await?;
+        let write = self.target.begin(&self.plan, &self.fence).await?;
+        let Some(receipt) = write.receipt().cloned() else {
+            crash::point("k2");
+            let (tally, read_ms) = self.copy_rows(write, Tally::new(&self.plan)).await?;
+            return self.verified(tally, read_ms).await;
+        };
+        drop(write);
+        if let Some(report) = self.settle_receipt(&receipt).await? {
+            return Ok(report);
         }
-        crash::point("k2");
-        let (tally, read_ms) = self.copy_rows(write).await?;
+        self.merge_again(&receipt).await
+    }
+
+    /// An earlier attempt committed, and since then source or target has moved on: the rows are merged once more, now
+    /// onto what that attempt wrote, and its inserts and updates stay counted.
+    async fn merge_again(&self, receipt: &Receipt) -> Result<Report> {
+        if self.plan.key.is_empty() {
+            let operation = format!("copy table {}", self.plan.source.table);
+            return Err(Error::new(ErrorKind::Refused, self.target.engine(), operation).with_object(
+                "the table changed while it was copied and has no key to merge by; empty the target, run again",
+            ));
+        }
+        let write = self.target.begin(&self.plan, &self.fence).await?;
+        let again = Tally { is_fresh: false, ..Tally::new(&self.plan) };
+        let (mut tally, read_ms) = self.copy_rows(write, again).await?;
+        let counts = &mut tally.counts;
+        for (earlier, now) in
+            [(receipt.counts.inserted, &mut counts.inserted), (receipt.counts.updated, &mut counts.updated)]
+        {
+            let carried = earlier.min(counts.unchanged);
+            *now += carried;
+            counts.unchanged -= carried;
+        }
+        self.verified(tally, read_ms).await
+    }
+
+    async fn verified(&self, tally: Tally, read_ms: u64) -> Result<Report> {
         crash::point("k5");
         let source_digest = tally.expected.digest;
         let compared = self.verify_expected(tally.expected).await?;
@@ -69,9 +96,9 @@ impl Attempt {
         })
     }
 
-    async fn copy_rows(&self, mut write: Box<dyn ChunkWrite>) -> Result<(Tally, u64)> {
+    /// One transaction: read, convert, merge, receipt, commit.
+    async fn copy_rows(&self, mut write: Box<dyn ChunkWrite>, mut tally: Tally) -> Result<(Tally, u64)> {
         let slice = self.source_slice();
-        let mut tally = Tally::new(&self.plan);
         let mut reading = Duration::ZERO;
         let mut batches = self.source.read(&slice);
         loop {
@@ -81,14 +108,10 @@ impl Attempt {
             let Some(batch) = next else { break };
             let rows = self.convert(batch?, &mut tally);
             merge::rows(&mut *write, &self.plan, &mut tally, rows).await?;
+            self.check_quarantine(&tally)?;
             crash::point("k3");
         }
         drop(batches);
-        if tally.quarantined.len() as u64 > self.plan.quarantined_max {
-            let operation = format!("copy table {}", self.plan.source.table);
-            return Err(Error::new(ErrorKind::Refused, self.source.engine(), operation)
-                .with_object("more rows would be quarantined than max_quarantined allows"));
-        }
         let receipt = Receipt {
             v: 1,
             attempt: self.fence.attempt,
@@ -99,6 +122,16 @@ impl Attempt {
         write.commit(&receipt).await?;
         crash::point("k4");
         Ok((tally, u64::try_from(reading.as_millis()).unwrap_or(u64::MAX)))
+    }
+
+    /// Looked at after every batch, so that what is set aside cannot outgrow memory.
+    fn check_quarantine(&self, tally: &Tally) -> Result<()> {
+        if tally.quarantined.len() as u64 <= self.plan.quarantined_max {
+            return Ok(());
+        }
+        let operation = format!("copy table {}", self.plan.source.table);
+        Err(Error::new(ErrorKind::Refused, self.source.engine(), operation)
+            .with_object("more rows would be quarantined than max_quarantined allows"))
     }
 
     /// Counts a batch and brings its rows into the target's types; those that cannot go to the quarantine.
@@ -120,8 +153,8 @@ impl Attempt {
 
     /// An earlier attempt committed: read the source again only to know what to compare the target with. `None` if
     /// they are not equal any more, because one of them has moved on: then the rows are merged once more.
-    async fn settle_receipt(&self, receipt: Receipt) -> Result<Option<Report>> {
-        let mut tally = self.expectation().await?;
+    async fn settle_receipt(&self, receipt: &Receipt) -> Result<Option<Report>> {
+        let mut tally = self.expectation(self.plan.policy.promise()).await?;
         let set_aside: HashSet<_> = receipt
             .quarantined
             .iter()
@@ -135,19 +168,21 @@ impl Attempt {
             counts: Counts { matching: compared.matching, ..receipt.counts },
             source_digest: Some(receipt.source_digest),
             target_digest: Some(compared.digest),
-            quarantined: receipt.quarantined,
+            quarantined: receipt.quarantined.clone(),
             read_ms: 0,
         }))
     }
 
-    /// Reads the source and notes what its rows should be in the target, by the policy's promise.
-    async fn expectation(&self) -> Result<Tally> {
+    /// Reads the source and notes what its rows should be in the target.
+    async fn expectation(&self, promise: Promise) -> Result<Tally> {
         let slice = self.source_slice();
         let mut tally = Tally::new(&self.plan);
-        let equal_rows = self.plan.policy.promise() == Promise::EqualRows;
+        let equal_rows = promise == Promise::EqualRows;
         let mut batches = self.source.read(&slice);
         while let Some(batch) = batches.next().await {
-            for row in self.convert(batch?, &mut tally) {
+            let rows = self.convert(batch?, &mut tally);
+            self.check_quarantine(&tally)?;
+            for row in rows {
                 let key = self.plan.key_of(&row);
                 if equal_rows {
                     let digest = tally.expected.row_digest(&row);
@@ -166,14 +201,17 @@ impl Attempt {
             return Ok(compared);
         }
         let operation = format!("verify table {}", self.plan.target.table);
-        let found = format!("{} rows differ and {} are missing", compared.different, compared.missing);
+        let found = format!(
+            "{} rows differ, {} are missing, {} are there twice",
+            compared.different, compared.missing, compared.repeated
+        );
         Err(Error::new(ErrorKind::Diverged, self.target.engine(), operation).with_object(found))
     }
 
-    /// Compares both sides and writes nothing.
+    /// Compares both sides and writes nothing: row by row, whatever the policy lets differ.
     pub(crate) async fn verify(&self) -> Result<Report> {
         let started = Instant::now();
-        let tally = self.expectation().await?;
+        let tally = self.expectation(Promise::EqualRows).await?;
         let read_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let source_digest = tally.expected.digest;
         let compared =
@@ -183,6 +221,7 @@ impl Attempt {
             matching: compared.matching,
             different: compared.different,
             missing: compared.missing,
+            extra: compared.repeated,
             ..tally.counts
         };
         Ok(Report {
@@ -201,14 +240,21 @@ impl Attempt {
         Ok(report(tally.counts))
     }
 
-    /// Deletes target rows whose key the source lacks, in one fenced transaction.
-    pub(crate) async fn delete(&self) -> Result<Report> {
+    /// Deletes target rows whose key the source lacks, in one fenced transaction: no more than `approved`, which is what
+    /// the sweep of the same range counted and the guard let pass.
+    pub(crate) async fn delete(&self, approved: u64) -> Result<Report> {
         let mut write = self.target.begin(&self.plan, &self.fence).await?;
         if let Some(receipt) = write.receipt().cloned() {
             return Ok(Report { quarantined: receipt.quarantined, ..report(receipt.counts) });
         }
         let mut tally = Tally::new(&self.plan);
         self.orphans(&mut tally, Some(&mut *write)).await?;
+        if tally.counts.deleted + tally.quarantined.len() as u64 > approved {
+            let operation = format!("delete from {}", self.plan.target.table);
+            return Err(Error::new(ErrorKind::Refused, self.target.engine(), operation).with_object(
+                "the source lacks more rows than when they were counted; nothing was deleted here",
+            ));
+        }
         let receipt = Receipt {
             v: 1,
             attempt: self.fence.attempt,
@@ -233,8 +279,15 @@ impl Attempt {
         };
         let mut batches = self.target.read(&slice);
         while let Some(batch) = batches.next().await {
-            let rows = batch?.rows;
-            for keys in rows.chunks(KEYS_PER_LOOKUP) {
+            let batch = batch?;
+            // A key that cannot be read is nothing the source has; it is counted, never deleted.
+            if write.is_none() {
+                let unreadable = batch.undecodable.len() as u64;
+                tally.counts.read += unreadable;
+                tally.counts.unchanged += unreadable;
+                tally.counts.extra += unreadable;
+            }
+            for keys in batch.rows.chunks(KEYS_PER_LOOKUP) {
                 let keys: Vec<Key> = keys.iter().cloned().map(Key).collect();
                 let read = keys.len() as u64;
                 let orphans = self.absent_at_source(keys).await?;
@@ -251,29 +304,47 @@ impl Attempt {
         Ok(())
     }
 
-    /// Those of these target keys that the source does not have.
+    /// Those of these target keys that the source does not have: neither by their bytes nor, where its collation finds
+    /// a row all the same, by its own comparison.
     async fn absent_at_source(&self, keys: Vec<Key>) -> Result<Vec<Key>> {
         let types = self.plan.key_types();
         let asked: Vec<Key> = keys.iter().filter_map(|key| convert::key_to_source(&self.plan, key)).collect();
+        let found = self.source_keys(asked).await?;
+        let there: HashSet<_> = found.iter().flatten().map(|key| key_digest(key, &types)).collect();
+        let known: HashSet<_> = keys.iter().map(|key| key_digest(key, &types)).collect();
+        let mut absent: Vec<Key> =
+            keys.into_iter().filter(|key| !there.contains(&key_digest(key, &types))).collect();
+        let has_strangers = found.iter().any(|key| {
+            // A row with a key that was not asked for, or that cannot be told.
+            key.as_ref().is_none_or(|key| !known.contains(&key_digest(key, &types)))
+        });
+        if has_strangers {
+            for at in (0..absent.len()).rev() {
+                let Some(key) = convert::key_to_source(&self.plan, &absent[at]) else { continue };
+                if !self.source_keys(vec![key]).await?.is_empty() {
+                    absent.swap_remove(at);
+                }
+            }
+        }
+        Ok(absent)
+    }
+
+    /// Keys of the source's rows at these keys, in the target's types; `None` for one that cannot be told.
+    async fn source_keys(&self, keys: Vec<Key>) -> Result<Vec<Option<Key>>> {
         let slice = Slice {
             table: self.plan.source.clone(),
             columns: self.plan.key.iter().map(|i| self.plan.columns[*i].source.clone()).collect(),
             key: self.plan.source_key(),
-            rows: Selection::Keys(asked),
+            rows: Selection::Keys(keys),
         };
-        let mut there = HashSet::new();
+        let mut found = Vec::new();
         let mut batches = self.source.read(&slice);
         while let Some(batch) = batches.next().await {
             let batch = batch?;
-            // A key that cannot be decoded might be any of these: none of them is proven absent.
-            if !batch.undecodable.is_empty() {
-                return Ok(Vec::new());
-            }
-            for row in batch.rows {
-                there.extend(convert::key_to_target(&self.plan, &row).map(|key| key_digest(&key, &types)));
-            }
+            found.extend(batch.undecodable.iter().map(|_| None));
+            found.extend(batch.rows.iter().map(|row| convert::key_to_target(&self.plan, row)));
         }
-        Ok(keys.into_iter().filter(|key| !there.contains(&key_digest(key, &types))).collect())
+        Ok(found)
     }
 
     fn source_slice(&self) -> Slice {

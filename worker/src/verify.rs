@@ -14,13 +14,15 @@ pub(crate) struct Compared {
     pub(crate) matching: u64,
     pub(crate) different: u64,
     pub(crate) missing: u64,
+    /// Further rows of the target at an expected key.
+    pub(crate) repeated: u64,
     /// Over the target's rows at the expected keys whose equality is promised.
     pub(crate) digest: ChunkDigest,
 }
 
 impl Compared {
     pub(crate) const fn is_clean(&self) -> bool {
-        self.different == 0 && self.missing == 0
+        self.different == 0 && self.missing == 0 && self.repeated == 0
     }
 }
 
@@ -48,10 +50,15 @@ pub(crate) async fn against_target(
     let mut batches = target.read(&slice);
     while let Some(batch) = batches.next().await {
         for row in batch?.rows {
-            let Some(promise) = expected.rows.remove(&expected.key_digest(&plan.key_of(&row))) else {
+            let key = expected.key_digest(&plan.key_of(&row));
+            let Some(promised) = expected.rows.get_mut(&key) else {
                 continue;
             };
-            match promise {
+            if std::mem::replace(&mut promised.seen, true) {
+                compared.repeated += 1;
+                continue;
+            }
+            match promised.row {
                 None => compared.matching += 1,
                 Some(digest) => {
                     let found = encoder.digest(&row);
@@ -61,7 +68,7 @@ pub(crate) async fn against_target(
             }
         }
     }
-    compared.missing = expected.rows.len() as u64;
+    compared.missing = expected.rows.values().filter(|promised| !promised.seen).count() as u64;
     Ok(compared)
 }
 
@@ -85,6 +92,7 @@ async fn as_a_whole(
         matching: if is_equal { digest.rows } else { 0 },
         different: if is_equal { 0 } else { digest.rows.max(1) },
         missing: expected.digest.rows.saturating_sub(digest.rows),
+        repeated: 0,
         digest,
     })
 }

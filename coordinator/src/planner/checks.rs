@@ -1,7 +1,10 @@
 //! What is refused before the first write.
 
 use connectors::Target;
-use model::{Column, ColumnPlan, Engine, ErrorKind, MergePolicy, RunKind, TableSchema, TableSpec};
+use model::{
+    Column, ColumnPlan, Engine, ErrorKind, LogicalType, MergePolicy, RunKind, TableRef, TableSchema,
+    TableSpec,
+};
 
 use super::compare;
 use super::error::PlanError;
@@ -107,4 +110,147 @@ pub(super) fn check_names(target: &TableSchema, engine: Engine) -> Result<(), Pl
         }
     }
     Ok(())
+}
+
+/// The key must tell rows apart on both sides: a primary key or unique index over exactly its columns.
+pub(super) fn check_unique(
+    source: &TableSchema,
+    target: Option<&TableSchema>,
+    columns: &[ColumnPlan],
+    key: &[usize],
+) -> Result<(), PlanError> {
+    if key.is_empty() {
+        return Ok(());
+    }
+    let at_source: Vec<&str> = key.iter().map(|i| columns[*i].source.name.as_str()).collect();
+    let at_target: Vec<&str> = key.iter().map(|i| columns[*i].target.name.as_str()).collect();
+    for (schema, names, side) in [(Some(source), at_source, "source"), (target, at_target, "target")] {
+        let Some(schema) = schema.filter(|schema| !is_unique(schema, &names)) else { continue };
+        return Err(PlanError::new(
+            ErrorKind::Unsupported,
+            format!(
+                "table `{}` of the {side} has no primary key or unique index over exactly ({}): rows with one key \
+                 could not be told apart",
+                schema.table,
+                names.join(", ")
+            ),
+            "add a unique index over the key's columns, or choose a `key:` that has one on both sides",
+        ));
+    }
+    Ok(())
+}
+
+fn is_unique(schema: &TableSchema, names: &[&str]) -> bool {
+    let same = |columns: &[String]| {
+        columns.len() == names.len()
+            && names.iter().all(|n| columns.iter().any(|c| c.eq_ignore_ascii_case(n)))
+    };
+    same(&schema.primary_key) || schema.indexes.iter().any(|index| index.unique && same(&index.columns))
+}
+
+/// `newest` needs a column whose values have an order that both sides share.
+pub(super) fn check_policy(
+    source: &TableSchema,
+    columns: &[ColumnPlan],
+    spec: &TableSpec,
+) -> Result<(), PlanError> {
+    let MergePolicy::NewestWins { column } = &spec.policy else { return Ok(()) };
+    let Some(pair) = columns.iter().find(|c| c.source.name == *column || c.target.name == *column) else {
+        return Err(PlanError::new(
+            ErrorKind::UnknownColumn,
+            format!(
+                "column `{column}` of `policy: {{ newest: {column} }}` is not among those copied of `{}`",
+                source.table
+            ),
+            "name a column that both sides have and that changes with every update",
+        ));
+    };
+    let has_order = matches!(
+        pair.target.logical,
+        LogicalType::Int { .. }
+            | LogicalType::Decimal { .. }
+            | LogicalType::Float64
+            | LogicalType::Date
+            | LogicalType::Time { .. }
+            | LogicalType::DateTime { .. }
+            | LogicalType::Instant { .. }
+    );
+    if has_order {
+        return Ok(());
+    }
+    Err(PlanError::new(
+        ErrorKind::Unsupported,
+        format!(
+            "column `{column}` of table `{}` is {}: which of two is newer cannot be told",
+            source.table, pair.target.native
+        ),
+        "name a column of numbers, dates or times",
+    ))
+}
+
+/// A mirror deletes what the source lacks, so it must be able to ask for a key in the one form in which it is stored.
+/// SQLite keeps dates, times, UUIDs and undeclared values as text in whatever spelling they came.
+pub(super) fn check_mirror_key(
+    columns: &[ColumnPlan],
+    key: &[usize],
+    engines: (Engine, Engine),
+) -> Result<(), PlanError> {
+    let spelled = |engine: Engine, column: &Column| {
+        engine == Engine::Sqlite
+            && !matches!(
+                column.logical,
+                LogicalType::Int { .. } | LogicalType::Text { .. } | LogicalType::Bool | LogicalType::Date
+            )
+    };
+    for pair in key.iter().map(|i| &columns[*i]) {
+        for (engine, column) in [(engines.0, &pair.source), (engines.1, &pair.target)] {
+            if spelled(engine, column) && column.native != "UUID_TEXT" {
+                return Err(PlanError::new(
+                    ErrorKind::Unsupported,
+                    format!(
+                        "key column `{}` is {} in SQLite, which may spell one value in several ways: a mirror could \
+                         delete rows that are there",
+                        column.name,
+                        if column.native.is_empty() { "without a type" } else { &column.native }
+                    ),
+                    "use `mode: merge`, or a key of integers or text",
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A mirror deletes rows of its own tables only: not those that the target would take along.
+pub(super) fn check_cascades(target: &TableSchema, children: &[TableRef]) -> Result<(), PlanError> {
+    if children.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<String> = children.iter().map(|child| format!("`{child}`")).collect();
+    Err(PlanError::new(
+        ErrorKind::Refused,
+        format!(
+            "deleting rows of `{}` would change rows of {} by ON DELETE rules of the target",
+            target.table,
+            names.join(", ")
+        ),
+        "use `mode: merge` for this table, or change those foreign keys to RESTRICT",
+    ))
+}
+
+/// A name under `exclude:` that no column has is a mistake, and the column that was meant would be copied.
+pub(super) fn check_excluded(source: &TableSchema, spec: &TableSpec) -> Result<(), PlanError> {
+    match spec.exclude.iter().find(|name| !source.columns.iter().any(|c| c.name == **name)) {
+        // A pattern's tables need not all have the column.
+        Some(_) if spec.is_pattern() => Ok(()),
+        Some(name) => Err(PlanError::new(
+            ErrorKind::UnknownColumn,
+            format!(
+                "column `{name}` under `exclude:` of table `{}` does not exist at the source",
+                source.table
+            ),
+            "correct the name; letter case matters",
+        )),
+        None => Ok(()),
+    }
 }

@@ -6,11 +6,14 @@ use std::sync::Arc;
 use connectors::config::Role;
 use connectors::{Connections, ServerInfo, Target};
 use model::{
-    Column, ColumnPlan, ErrorKind, ForeignKey, Index, LogicalType, RunKind, RunSpec, TablePlan, TableRef,
-    TableSchema, TableSpec,
+    Column, ColumnPlan, ErrorKind, ForeignKey, Index, LogicalType, MergePolicy, RunKind, RunSpec, TablePlan,
+    TableRef, TableSchema, TableSpec,
 };
 
-use super::checks::{check_keyless, check_names, check_unfilled, check_width};
+use super::checks::{
+    check_cascades, check_excluded, check_keyless, check_mirror_key, check_names, check_policy,
+    check_unfilled, check_unique, check_width,
+};
 use super::error::PlanError;
 use super::{compare, waves};
 
@@ -100,6 +103,7 @@ async fn plan_table(
             format!("correct `from: {table}` in the spec; names are case-sensitive on some servers"),
         )
     })?;
+    check_excluded(&described, spec)?;
     let wanted: TableRef = match &spec.to {
         Some(to) => to.parse().unwrap_or_else(|never| match never {}),
         None => TableRef::named(described.table.name.clone()),
@@ -119,14 +123,19 @@ async fn plan_table(
         None => 0,
     };
     check_keyless(&described, &key, spec, rows, kind)?;
+    check_unique(&described, existing.as_ref(), &columns, &key)?;
+    check_policy(&described, &columns, spec)?;
+    if spec.policy == MergePolicy::Mirror && kind == RunKind::Copy {
+        check_mirror_key(&columns, &key, (source.engine(), target.engine()))?;
+        if let Some(schema) = &existing {
+            check_cascades(schema, &target.cascading_children(&schema.table).await?)?;
+        }
+    }
     let source_schema =
         TableSchema { columns: columns.iter().map(|c| c.source.clone()).collect(), ..described.clone() };
     let target_schema = target_schema(&described, existing.as_ref(), &columns, &key, wanted);
     check_names(&target_schema, target.engine())?;
-    let mut notes = notes(&described, existing.as_ref(), &columns);
-    if spec.exclude.iter().any(|name| described.column(name).is_none()) {
-        notes.push("an excluded column does not exist at the source".to_owned());
-    }
+    let notes = notes(&described, existing.as_ref(), &columns);
     let plan = TablePlan {
         v: 1,
         source: source_schema,
@@ -213,11 +222,11 @@ fn key_places(
                 "correct `key:`, or take the column out of `exclude:`",
             )
         })?;
-        if spec.key.is_some() && columns[place].source.nullable {
+        if columns[place].source.nullable {
             return Err(PlanError::new(
-                ErrorKind::NotNull,
+                ErrorKind::Unsupported,
                 format!(
-                    "key column `{name}` of table `{}` may be NULL, and rows with NULL keys are not distinct",
+                    "key column `{name}` of table `{}` may be NULL, or holds NULL: rows with NULL keys cannot be told apart",
                     source.table
                 ),
                 "choose key columns that are NOT NULL",

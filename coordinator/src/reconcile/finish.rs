@@ -101,6 +101,11 @@ async fn pass_ended(
                 .await?;
             None
         }
+        Some(Pass::Delete) if chunks.quarantined > 0 => {
+            let note = "nothing was deleted: parts of the target could not be compared with the source";
+            ledger.add_note(run.id, table.ordinal, note).await?;
+            None
+        }
         // A whole-table comparison has no keys to look for.
         Some(Pass::Sweep) if plan.key.is_empty() => None,
         next => next,
@@ -148,9 +153,10 @@ async fn finish_run(coordinator: &Coordinator, run: &Run, tables: &[TableRow]) -
                 return Ok(());
             };
             let is_clean = record.chunks.quarantined == 0
-                && record.counts.quarantined == 0
+                && ledger.quarantined_count(run.id, None).await? == 0
                 && record.counts.different + record.counts.missing == 0
                 && (run.kind == RunKind::Copy || record.counts.extra == 0)
+                && record.tables.iter().all(|t| t.source_digest == t.target_digest)
                 && !record.tables.iter().any(|t| t.notes.iter().any(|n| n.contains(WITHOUT_PARENT)));
             (if is_clean { RunState::Done } else { RunState::DoneWithQuarantine }, None)
         }

@@ -102,15 +102,21 @@ impl Coordinator {
         let mut runs = self.ledger.active_runs().await?;
         runs.retain(|run| self.only.is_none_or(|only| only == run.id));
         for run in &runs {
-            if run.cancel_requested {
-                finish::cancel(self, run).await?;
-                continue;
+            // One run that cannot be seen to must not keep the others waiting.
+            if let Err(error) = self.see_to(run).await {
+                warn!(run = %run.id, error = %error, "run not seen to");
             }
-            plan::tick(self, run).await?;
-            finish::tick(self, run).await?;
         }
         dispatch::tick(self, &runs).await?;
         Ok(!runs.is_empty())
+    }
+
+    async fn see_to(&self, run: &Run) -> Result<(), TickError> {
+        if run.cancel_requested {
+            return finish::cancel(self, run).await;
+        }
+        plan::tick(self, run).await?;
+        finish::tick(self, run).await
     }
 
     /// Runs `work` on one table beside the loop, unless that is already under way in this process. What fails is

@@ -2,10 +2,10 @@
 
 use connectors::config::Role;
 use ledger::{NewTable, Run, TableRow};
-use model::{KeyRange, MergePolicy, Pass, RunKind, RunSpec, TableState};
+use model::{ErrorKind, Failure, KeyRange, MergePolicy, Pass, RunKind, RunSpec, TableState};
 
 use super::{Coordinator, TickError, first_pass, ledger_error};
-use crate::planner::{PlanError, cut, plan_run, sizing};
+use crate::planner::{PlanError, PlannedRun, cut, plan_run, sizing};
 
 /// Stores a new run of `spec`. The spec is planned first, so that what cannot work fails here, before any write to
 /// source, target or ledger; the plan itself is made again by the reconciler and is not trusted to memory.
@@ -45,25 +45,15 @@ fn plan_tables(coordinator: &Coordinator, run: &Run) {
         let planned = plan_run(&owner.spec, owner.kind, &this.connections).await.map_err(|error| {
             connectors::Error::new(error.kind, owner.spec.source.engine, format!("plan the run ({error})"))
         })?;
-        let rows: Vec<NewTable> = planned
-            .tables
-            .iter()
-            .zip(0..)
-            .map(|(table, ordinal)| NewTable {
-                ordinal,
-                source: table.plan.source.table.clone(),
-                target: table.plan.target.table.clone(),
-                mode: mode_name(&table.plan.policy).to_owned(),
-            })
-            .collect();
-        this.ledger.add_tables(owner.id, &rows).await.map_err(|e| ledger_error(&e))?;
-        let stored = this.ledger.tables(owner.id).await.map_err(|e| ledger_error(&e))?;
+        let stored = store_tables(&this, &owner, &planned).await?;
         let source = this.connections.get(&owner.spec.source, Role::Source)?;
         let target = this.connections.get(&owner.spec.target, Role::Target)?;
-        for (table, ordinal) in planned.tables.into_iter().zip(0_u32..) {
-            if stored.iter().any(|t| t.ordinal == ordinal && t.state != TableState::Pending) {
+        for table in planned.tables {
+            let found = stored.iter().find(|row| row.source == table.plan.source.table);
+            let Some(ordinal) = found.filter(|row| row.state == TableState::Pending).map(|row| row.ordinal)
+            else {
                 continue;
-            }
+            };
             let mut plan = table.plan;
             plan.rows_per_chunk = cut::first_size(&*source, &plan, &owner.spec.chunk).await?;
             if owner.kind == RunKind::Copy {
@@ -80,6 +70,40 @@ fn plan_tables(coordinator: &Coordinator, run: &Run) {
         }
         Ok(())
     });
+}
+
+/// Enters the planned tables that the run does not have yet, after those it has: told apart by name, since what a
+/// pattern matches may have changed since the run began. A table that is waiting for a plan and is gone fails.
+async fn store_tables(
+    coordinator: &Coordinator,
+    run: &Run,
+    planned: &PlannedRun,
+) -> Result<Vec<TableRow>, connectors::Error> {
+    let ledger = &coordinator.ledger;
+    let failed = |e: ledger::Error| ledger_error(&e);
+    let known = ledger.tables(run.id).await.map_err(failed)?;
+    let plans = || planned.tables.iter().map(|table| &table.plan);
+    let new = plans().filter(|plan| !known.iter().any(|row| row.source == plan.source.table));
+    let first = known.iter().map(|row| row.ordinal + 1).max().unwrap_or(0);
+    let rows: Vec<NewTable> = new
+        .zip(first..)
+        .map(|(plan, ordinal)| NewTable {
+            ordinal,
+            source: plan.source.table.clone(),
+            target: plan.target.table.clone(),
+            mode: mode_name(&plan.policy).to_owned(),
+        })
+        .collect();
+    ledger.add_tables(run.id, &rows).await.map_err(failed)?;
+    let gone = |row: &&TableRow| {
+        row.state == TableState::Pending && !plans().any(|plan| plan.source.table == row.source)
+    };
+    for row in known.iter().filter(gone) {
+        let cause =
+            Failure::new(ErrorKind::UnknownTable, format!("table {} is gone from the source", row.source));
+        ledger.fail_table(run.id, row.ordinal, TableState::Failed, &cause).await.map_err(failed)?;
+    }
+    ledger.tables(run.id).await.map_err(failed)
 }
 
 /// Fences of ended runs of the same spec go once this run holds the turn of its tables: not earlier, or a worker of an
@@ -142,8 +166,20 @@ async fn cut_table(coordinator: &Coordinator, run: &Run, table: &TableRow) -> Re
         // The first chunk goes alone and at once; later ones by the page.
         let page_len = if ordinal == 0 { 1 } else { CHUNKS_PER_WRITE };
         let mut page = Vec::with_capacity(page_len);
+        if pass == Pass::Delete {
+            // The ranges that were swept and approved, and no others.
+            let swept = ledger.chunk_at(run.id, table.ordinal, Pass::Sweep, ordinal).await.map_err(failed)?;
+            page.extend(swept.map(|swept| (ordinal, swept.chunk.range)));
+            ordinal += 1;
+            lower = None;
+        }
         while page.len() < page_len && (ordinal == 0 || lower.is_some()) {
-            let range = cut::next_range(&*database, schema, &key, lower.take(), rows).await?;
+            let range = cut::next_range(&*database, schema, &key, lower.clone(), rows).await?;
+            if range.upper.is_some() && range.upper == lower {
+                let operation = format!("cut table {}", schema.table);
+                return Err(connectors::Error::new(ErrorKind::Refused, database.engine(), operation)
+                    .with_object("many rows share one key: its columns do not tell rows apart"));
+            }
             lower.clone_from(&range.upper);
             page.push((ordinal, range));
             ordinal += 1;

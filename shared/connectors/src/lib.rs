@@ -83,11 +83,15 @@ pub trait Source: Debug + Send + Sync {
     /// Base tables (no views, nothing of Syncline's or the system's), sorted by name.
     async fn tables(&self) -> Result<Vec<TableRef>>;
 
-    /// The table as its catalog has it now, or `None` if it does not exist.
+    /// The table as its catalog has it now, under the name the catalog gives it where the engine takes names without
+    /// regard to letter case; `None` if it does not exist.
     async fn describe(&self, table: &TableRef) -> Result<Option<TableSchema>>;
 
     /// The key that stands `rows` places after `from` (or after the first row) in this database's own order, or
     /// `None` if the table ends before. Reads only the key's index. `rows` is at least 1.
+    ///
+    /// # Errors
+    /// `NotNull`, naming the column, if the key found there holds a NULL: such rows have no place in any range.
     async fn next_boundary(
         &self,
         table: &TableSchema,
@@ -131,14 +135,15 @@ pub trait Target: Source {
     /// of older runs stop. Called again, it changes nothing.
     ///
     /// # Errors
-    /// `Fenced` if a newer run holds the table or another installation does; `ReadOnly`, `Permission`.
+    /// `Overtaken` if a newer run holds the table or another installation does; `ReadOnly`, `Permission`.
     async fn prepare(&self, plan: &TablePlan, install: InstallId, turn: Turn) -> Result<()>;
 
     /// Opens a write transaction for one attempt at one chunk: checks the turn, raises the fence, finds the
     /// receipt of an earlier attempt. Dropping it rolls back.
     ///
     /// # Errors
-    /// `Fenced` if a newer run or attempt was here.
+    /// `Overtaken` if a newer run holds the table; `Fenced` if a newer attempt was here, or if the table's turn is
+    /// not one that this run has taken: another installation's, none, or a lower one.
     async fn begin(&self, plan: &Arc<TablePlan>, fence: &Fence) -> Result<Box<dyn ChunkWrite>>;
 
     /// Builds the secondary indexes of a table this run made. Returns notes on what could not be built. Called
@@ -149,6 +154,11 @@ pub trait Target: Source {
     /// foreign key of the table. Returns one note per broken or missing constraint; one that counts broken rows
     /// holds [`WITHOUT_PARENT`]. Called again, it adds only what is missing.
     async fn check_foreign_keys(&self, plan: &TablePlan) -> Result<Vec<String>>;
+
+    /// Tables whose foreign keys to `table` act by themselves when a row of it is deleted (`ON DELETE CASCADE`,
+    /// `SET NULL`, `SET DEFAULT`), sorted; `table` itself if it refers to itself so. Empty where our connections
+    /// keep foreign keys from acting.
+    async fn cascading_children(&self, table: &TableRef) -> Result<Vec<TableRef>>;
 
     /// Forgets the fences of a finished run, so that they do not pile up. Receipts go with them.
     async fn forget_run(&self, install: InstallId, run: RunId) -> Result<()>;
@@ -167,7 +177,8 @@ pub trait ChunkWrite: Send {
     /// Inserts all rows or none.
     async fn insert(&mut self, rows: &[Row]) -> Result<()>;
 
-    /// Overwrites the non-key columns of the rows at these keys; all or none.
+    /// Overwrites the non-key columns of the rows at these keys; all or none. A row that is not there (any more) is
+    /// an error of kind `Internal`, unless there is nothing beside the key to overwrite.
     async fn update(&mut self, rows: &[Row]) -> Result<()>;
 
     /// Deletes the rows at these keys; all or none. Returns how many there were.

@@ -1,6 +1,5 @@
 //! Open connections by spec: each database is connected to once per process and role.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -22,7 +21,15 @@ pub struct Connections {
     resolve: ResolveSecret,
     connections_max: u32,
     deadline: Duration,
-    open: Arc<Mutex<HashMap<String, Arc<dyn Target>>>>,
+    open: Arc<Mutex<Vec<(Name, Arc<dyn Target>)>>>,
+}
+
+/// What a pool is found by: all that decides how a connection comes about, TLS and the password as the spec writes
+/// it included. It never leaves this process's memory, and nothing prints it.
+#[derive(PartialEq, Eq)]
+struct Name {
+    role: Role,
+    spec: ConnectionSpec,
 }
 
 impl fmt::Debug for Connections {
@@ -43,9 +50,9 @@ impl Connections {
     /// # Errors
     /// `Authentication` if the secret's reference cannot be resolved, else as [`open`].
     pub fn get(&self, spec: &ConnectionSpec, role: Role) -> Result<Arc<dyn Target>> {
-        let name = format!("{role:?} {} {}", spec.address(), spec.user.as_deref().unwrap_or(""));
+        let name = Name { role, spec: spec.clone() };
         let mut pools = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = pools.get(&name) {
+        if let Some((_, found)) = pools.iter().find(|(known, _)| *known == name) {
             return Ok(found.clone());
         }
         let password = (self.resolve)(spec).map_err(|reason| {
@@ -59,7 +66,60 @@ impl Connections {
             connections_max: self.connections_max,
             deadline: self.deadline,
         })?;
-        pools.insert(name, opened.clone());
+        pools.push((name, opened.clone()));
         Ok(opened)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::Engine;
+    use model::spec::Tls;
+
+    use super::*;
+
+    fn connections() -> Connections {
+        Connections::new(Arc::new(|_| Ok(None)), 1, Duration::from_secs(1))
+    }
+
+    fn spec() -> ConnectionSpec {
+        ConnectionSpec {
+            engine: Engine::Memory,
+            host: None,
+            port: None,
+            user: Some("app".to_owned()),
+            password: Some("canary-pw".to_owned()),
+            database: Some("pools".to_owned()),
+            path: None,
+            tls: Tls::Verify,
+            tls_ca: None,
+        }
+    }
+
+    #[test]
+    fn a_pool_is_shared_by_equal_specs_only() {
+        let pools = connections();
+        let get = |spec: &ConnectionSpec, role| pools.get(spec, role).expect("opened");
+        let first = get(&spec(), Role::Target);
+        assert!(Arc::ptr_eq(&first, &get(&spec(), Role::Target)));
+        assert!(!Arc::ptr_eq(&first, &get(&spec(), Role::Source)));
+        for other in [
+            ConnectionSpec { tls: Tls::Insecure, ..spec() },
+            ConnectionSpec { tls_ca: Some("/ca.pem".to_owned()), ..spec() },
+            ConnectionSpec { password: Some("${env:PW}".to_owned()), ..spec() },
+            ConnectionSpec { password: None, ..spec() },
+            ConnectionSpec { user: None, ..spec() },
+        ] {
+            let found = get(&other, Role::Target);
+            assert!(!Arc::ptr_eq(&first, &found), "{:?} {:?} {:?}", other.tls, other.tls_ca, other.user);
+            assert!(Arc::ptr_eq(&found, &get(&other, Role::Target)));
+        }
+    }
+
+    #[test]
+    fn nothing_prints_what_a_pool_is_found_by() {
+        let pools = connections();
+        pools.get(&spec(), Role::Target).expect("opened");
+        assert!(!format!("{pools:?} {pools:#?}").contains("canary-pw"));
     }
 }

@@ -60,15 +60,24 @@ pub(crate) trait Fields {
 
 impl Fields for AnyRow {
     fn opt_int(&self, column: &'static str) -> Result<Option<i64>, Cause> {
-        Ok(self.try_get::<Option<i64>, _>(column)?)
+        self.try_get::<Option<i64>, _>(column).map_err(|e| unreadable(e, column))
     }
 
     fn opt_text(&self, column: &'static str) -> Result<Option<String>, Cause> {
-        Ok(self.try_get::<Option<String>, _>(column)?)
+        self.try_get::<Option<String>, _>(column).map_err(|e| unreadable(e, column))
     }
 
     fn opt_bytes(&self, column: &'static str) -> Result<Option<Vec<u8>>, Cause> {
-        Ok(self.try_get::<Option<Vec<u8>>, _>(column)?)
+        self.try_get::<Option<Vec<u8>>, _>(column).map_err(|e| unreadable(e, column))
+    }
+}
+
+/// A value of another type than the column's is as unreadable as one that makes no sense.
+fn unreadable(error: sqlx::Error, column: &'static str) -> Cause {
+    if matches!(error, sqlx::Error::ColumnDecode { .. }) {
+        Cause::Unreadable { column }
+    } else {
+        Cause::Driver(error)
     }
 }
 

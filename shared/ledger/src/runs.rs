@@ -1,6 +1,7 @@
 //! Runs: made, looked up, ended, resumed.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use model::{Failure, RunId, RunKind, RunSpec, RunState, Turn};
 use serde_json::json;
@@ -31,6 +32,12 @@ pub struct Run {
 
 /// Everything but the spec, which is cached.
 const COLUMNS: &str = "id, turn, kind, state, cause, cancel_requested, created_ms, ended_ms";
+
+/// What rows are chosen by.
+enum Filter {
+    Text(String),
+    Turn(i64),
+}
 
 impl Ledger {
     /// Makes a run with the next turn, in state `running`. Each call makes another.
@@ -74,35 +81,58 @@ impl Ledger {
     }
 
     pub(crate) async fn run_once(&self, id: RunId) -> std::result::Result<Option<Run>, Cause> {
-        Ok(self.select_runs("WHERE id = ?", Some(id.to_string()), 1).await?.pop())
+        Ok(self.select_runs("WHERE id = ?", Some(Filter::Text(id.to_string())), 1).await?.pop())
     }
 
-    /// The latest runs, newest first, at most `limit`.
+    /// The latest runs, newest first, at most `limit`. Runs that this version cannot read are left out.
     pub async fn runs(&self, limit: u32) -> Result<Vec<Run>> {
-        self.read("list runs", || self.select_runs("", None, limit)).await
+        self.read("list runs", || self.readable_runs(limit)).await
+    }
+
+    async fn readable_runs(&self, limit: u32) -> std::result::Result<Vec<Run>, Cause> {
+        let (mut runs, mut below) = (Vec::new(), i64::MAX);
+        loop {
+            let wanted = limit.saturating_sub(u32::try_from(runs.len()).unwrap_or(u32::MAX));
+            let rows = self.run_rows("WHERE turn < ?", Some(Filter::Turn(below)), wanted).await?;
+            let is_last = rows.len() < wanted as usize;
+            if let Some(row) = rows.last() {
+                below = row.int("turn")?;
+            }
+            let before = runs.len();
+            self.push_readable(&rows, &mut runs).await?;
+            // As many as asked for, unless some were left out and older ones take their place.
+            if is_last || runs.len() - before == rows.len() {
+                return Ok(runs);
+            }
+        }
     }
 
     /// The newest run of the spec of this name.
     pub async fn latest_run(&self, spec_name: &str) -> Result<Option<Run>> {
-        let find = || self.select_runs("WHERE name = ?", Some(spec_name.to_owned()), 1);
+        let find = || self.select_runs("WHERE name = ?", Some(Filter::Text(spec_name.to_owned())), 1);
         Ok(self.read("find the latest run", find).await?.pop())
     }
 
-    /// All runs in state `running`, newest first.
+    /// All runs in state `running`, newest first. Runs that this version cannot read are left out: they must not
+    /// keep it from the others.
     pub async fn active_runs(&self) -> Result<Vec<Run>> {
-        let state = RunState::Running.name();
-        self.read("list active runs", || {
-            self.select_runs("WHERE state = ?", Some(state.to_owned()), u32::MAX)
+        self.read("list active runs", || async move {
+            let state = Filter::Text(RunState::Running.name().to_owned());
+            let rows = self.run_rows("WHERE state = ?", Some(state), u32::MAX).await?;
+            let mut runs = Vec::with_capacity(rows.len());
+            self.push_readable(&rows, &mut runs).await?;
+            Ok(runs)
         })
         .await
     }
 
     /// The run meant by `latest`, a full id, or the beginning of an id that no other run shares. A beginning that
-    /// several runs share is an error of kind `unsupported`.
+    /// several runs share is an error of kind `unsupported`; so is the one meant, of kind `internal`, if this version
+    /// cannot read it.
     pub async fn find_run(&self, text: &str) -> Result<Option<Run>> {
         const FIND: &str = "find a run";
         if text == "latest" {
-            return Ok(self.runs(1).await?.pop());
+            return Ok(self.read(FIND, || self.select_runs("", None, 1)).await?.pop());
         }
         if let Ok(id) = text.parse() {
             return self.run(id).await;
@@ -258,24 +288,62 @@ impl Ledger {
         Ok(true)
     }
 
+    /// Runs that must all be readable.
     async fn select_runs(
         &self,
         filter: &'static str,
-        value: Option<String>,
+        value: Option<Filter>,
         limit: u32,
     ) -> std::result::Result<Vec<Run>, Cause> {
-        let sql = format!("SELECT {COLUMNS} FROM syncline_run {filter} ORDER BY turn DESC LIMIT ?");
-        let mut query = sqlx::query(self.sql(&sql));
-        if let Some(value) = value {
-            query = query.bind(value);
-        }
-        let rows = query.bind(i64::from(limit)).fetch_all(&self.shared.pool).await?;
+        let rows = self.run_rows(filter, value, limit).await?;
         let mut runs = Vec::with_capacity(rows.len());
         for row in rows {
-            let spec = self.spec(row.named("id")?).await?;
-            runs.push(run_of(&row, spec)?);
+            runs.push(self.run_of(&row).await?);
         }
         Ok(runs)
+    }
+
+    async fn run_rows(
+        &self,
+        filter: &'static str,
+        value: Option<Filter>,
+        limit: u32,
+    ) -> std::result::Result<Vec<AnyRow>, Cause> {
+        let sql = format!("SELECT {COLUMNS} FROM syncline_run {filter} ORDER BY turn DESC LIMIT ?");
+        let query = sqlx::query(self.sql(&sql));
+        let query = match value {
+            Some(Filter::Text(text)) => query.bind(text),
+            Some(Filter::Turn(turn)) => query.bind(turn),
+            None => query,
+        };
+        Ok(query.bind(i64::from(limit)).fetch_all(&self.shared.pool).await?)
+    }
+
+    /// Adds the runs that this version can read, and warns of the others.
+    async fn push_readable(&self, rows: &[AnyRow], runs: &mut Vec<Run>) -> std::result::Result<(), Cause> {
+        for row in rows {
+            match self.run_of(row).await {
+                Ok(run) => runs.push(run),
+                Err(Cause::Unreadable { column }) => warn_once(&row.text("id").unwrap_or_default(), column),
+                Err(cause) => return Err(cause),
+            }
+        }
+        Ok(())
+    }
+
+    async fn run_of(&self, row: &AnyRow) -> std::result::Result<Run, Cause> {
+        let id = row.named("id")?;
+        Ok(Run {
+            id,
+            turn: Turn(row.count("turn")?),
+            kind: row.named("kind")?,
+            spec: self.spec(id).await?,
+            state: row.named("state")?,
+            cause: row.opt_json("cause")?,
+            cancel_requested: row.int("cancel_requested")? != 0,
+            created_ms: row.int("created_ms")?,
+            ended_ms: row.opt_int("ended_ms")?,
+        })
     }
 
     /// The spec of a run, parsed once per process.
@@ -289,16 +357,26 @@ impl Ledger {
     }
 }
 
-fn run_of(row: &AnyRow, spec: Arc<RunSpec>) -> std::result::Result<Run, Cause> {
-    Ok(Run {
-        id: row.named("id")?,
-        turn: Turn(row.count("turn")?),
-        kind: row.named("kind")?,
-        spec,
-        state: row.named("state")?,
-        cause: row.opt_json("cause")?,
-        cancel_requested: row.int("cancel_requested")? != 0,
-        created_ms: row.int("created_ms")?,
-        ended_ms: row.opt_int("ended_ms")?,
-    })
+/// Once per run and process: reconcilers ask every second.
+fn warn_once(run: &str, column: &'static str) {
+    if is_first(run) {
+        tracing::warn!(run, column, "a run was left out: this version cannot read what the ledger has of it");
+    }
+}
+
+/// Whether this process hears of an unreadable run for the first time.
+fn is_first(run: &str) -> bool {
+    static WARNED: LazyLock<Mutex<HashSet<String>>> = LazyLock::new(Mutex::default);
+    WARNED.lock().unwrap_or_else(PoisonError::into_inner).insert(run.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn an_unreadable_run_is_warned_of_once() {
+        let run = model::RunId::generate().to_string();
+        assert!(super::is_first(&run));
+        assert!(!super::is_first(&run));
+        assert!(super::is_first(&model::RunId::generate().to_string()));
+    }
 }

@@ -35,8 +35,10 @@ pub enum ErrorKind {
     UnknownTable,
     UnknownColumn,
     Drift,
-    /// A newer attempt or run owns the chunk or table.
+    /// A newer attempt owns the chunk.
     Fenced,
+    /// A newer run holds the table's turn: nothing of this run can be written there any more.
+    Overtaken,
     /// Source and target differ after the copy.
     Diverged,
     /// Too many workers died on this chunk.
@@ -98,6 +100,7 @@ impl ErrorKind {
             | Self::UnknownTable
             | Self::UnknownColumn
             | Self::Drift
+            | Self::Overtaken
             | Self::Unsupported
             | Self::Refused => Disposition::Halt,
             Self::Fenced => Disposition::Stand,
@@ -134,6 +137,7 @@ impl ErrorKind {
             Self::UnknownColumn => "unknown-column",
             Self::Drift => "drift",
             Self::Fenced => "fenced",
+            Self::Overtaken => "overtaken",
             Self::Diverged => "diverged",
             Self::WorkerDied => "worker-died",
             Self::Unsupported => "unsupported",
@@ -202,5 +206,14 @@ mod tests {
     fn the_name_is_the_stored_form() {
         let stored = serde_json::to_string(&ErrorKind::TooManyConnections).expect("serialises");
         assert_eq!(stored, format!("\"{}\"", ErrorKind::TooManyConnections));
+        let stored = serde_json::to_string(&ErrorKind::Overtaken).expect("serialises");
+        assert_eq!(stored, format!("\"{}\"", ErrorKind::Overtaken));
+    }
+
+    /// A newer attempt settles the chunk, so the older one keeps quiet; after a newer run nobody settles it.
+    #[test]
+    fn a_run_that_was_overtaken_says_so() {
+        assert_eq!(ErrorKind::Fenced.disposition(), Disposition::Stand);
+        assert_eq!(ErrorKind::Overtaken.disposition(), Disposition::Halt);
     }
 }

@@ -86,7 +86,9 @@ pub async fn an_older_run_is_refused(lab: &dyn Lab) {
     bench.target.prepare(&bench.plan, INSTALL, Turn(2)).await.expect("a newer run prepares");
     // Also on a chunk that nobody will ever attempt again.
     let zombie = Fence { chunk: ChunkId::generate(), attempt: Attempt(9), ..old };
-    refused(bench.target.begin(&bench.plan, &zombie).await, &[ErrorKind::Fenced]);
+    let error = refused(bench.target.begin(&bench.plan, &zombie).await, &[ErrorKind::Overtaken]);
+    // Nobody else will ever settle this chunk: the run must hear of it.
+    assert_eq!(error.kind.disposition(), Disposition::Halt);
     let newer = Fence { run: RunId::generate(), turn: Turn(2), ..zombie };
     assert!(persist(&bench, bench.target.as_ref(), &newer, &labelled(1..2)).await);
     assert_eq!(bench.all().await.len(), 2);
@@ -95,14 +97,16 @@ pub async fn an_older_run_is_refused(lab: &dyn Lab) {
 pub async fn an_older_run_cannot_prepare(lab: &dyn Lab) {
     let bench = bench(lab).await;
     bench.target.prepare(&bench.plan, INSTALL, Turn(5)).await.expect("raised");
-    refused(bench.target.prepare(&bench.plan, INSTALL, Turn(4)).await, &[ErrorKind::Fenced]);
+    refused(bench.target.prepare(&bench.plan, INSTALL, Turn(4)).await, &[ErrorKind::Overtaken]);
     bench.target.prepare(&bench.plan, INSTALL, Turn(5)).await.expect("the same run prepares again");
 }
 
 pub async fn another_installation_is_refused(lab: &dyn Lab) {
     let bench = bench(lab).await;
     let stranger = InstallId::from_uuid(Uuid::from_u128(0xbad));
-    refused(bench.target.prepare(&bench.plan, stranger, Turn(99)).await, &[ErrorKind::Fenced]);
+    let error = refused(bench.target.prepare(&bench.plan, stranger, Turn(99)).await, &[ErrorKind::Overtaken]);
+    let object = error.object.unwrap_or_default();
+    assert!(object.contains("another installation writes this table"), "{object}");
     let foreign = Fence { install: stranger, turn: Turn(99), ..bench.fence(1) };
     refused(bench.target.begin(&bench.plan, &foreign).await, &[ErrorKind::Fenced]);
 }
@@ -186,5 +190,5 @@ pub async fn a_newer_run_waits_for_open_writers(lab: &dyn Lab) {
     let (seen, ()) =
         timeout(PATIENCE, futures::future::join(raise, commit)).await.expect("nobody waits for ever");
     assert_eq!(seen, 10, "what was open is committed once the turn is raised");
-    refused(bench.target.begin(&bench.plan, &bench.fence(1)).await, &[ErrorKind::Fenced]);
+    refused(bench.target.begin(&bench.plan, &bench.fence(1)).await, &[ErrorKind::Overtaken]);
 }

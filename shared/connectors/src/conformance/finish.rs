@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use model::{ForeignKey, Index, TableRef, TableSchema, Value};
+use model::{Engine, ForeignKey, Index, TableRef, TableSchema, Value};
 
 use super::Lab;
-use super::bench::{Bench, INSTALL, INT64, open, row, schema, simple, strict};
+use super::bench::{Bench, INSTALL, INT64, key, open, receipt, row, schema, simple, strict};
 use super::values::labelled;
 
 fn index(name: &str, columns: &[&str], unique: bool) -> Index {
@@ -112,4 +112,40 @@ pub async fn a_forgotten_run_leaves_no_receipt(lab: &dyn Lab) {
     bench.target.forget_run(INSTALL, fence.run).await.expect("forgotten twice");
     assert!(bench.target.begin(&bench.plan, &fence).await.expect("begun").receipt().is_none());
     assert_eq!(bench.all().await.len(), 2, "rows stay");
+}
+
+/// Whoever deletes here deletes or changes rows in these tables, too; where the engine's foreign keys do not act on
+/// our connections, there are none, and the rows stay.
+pub async fn tables_that_follow_a_delete_are_named(lab: &dyn Lab) {
+    let bench = Bench::create(lab, simple("parent")).await;
+    let parent = bench.schema.table.clone();
+    assert_eq!(bench.target.cascading_children(&parent).await, Ok(vec![]));
+    for (name, rule) in [
+        ("cascades", "ON DELETE CASCADE"),
+        ("becomes_null", "ON DELETE SET NULL"),
+        ("restricts", "ON DELETE RESTRICT ON UPDATE CASCADE"),
+        ("does_nothing", "ON DELETE NO ACTION"),
+        ("says_nothing", ""),
+    ] {
+        let ddl = format!(
+            "CREATE TABLE {name} (id BIGINT NOT NULL PRIMARY KEY, parent BIGINT, \
+             FOREIGN KEY (parent) REFERENCES parent (id) {rule})"
+        );
+        if !lab.native_sql(&ddl).await {
+            return;
+        }
+    }
+    let found = bench.target.cascading_children(&parent).await;
+    assert_eq!(bench.target.cascading_children(&TableRef::named("cascades")).await, Ok(vec![]));
+    if bench.target.engine() == Engine::Mysql {
+        assert_eq!(found, Ok(vec![TableRef::named("becomes_null"), TableRef::named("cascades")]));
+        return;
+    }
+    assert_eq!(found, Ok(vec![]));
+    bench.insert(&labelled(1..2)).await;
+    lab.native_sql("INSERT INTO cascades VALUES (7, 1)").await;
+    let mut write = bench.begin().await;
+    assert_eq!(write.delete(&[key(1)]).await, Ok(1));
+    write.commit(&receipt(1, 0)).await.expect("committed");
+    assert_eq!(bench.source.count(&TableRef::named("cascades")).await, Ok(1), "the child stays");
 }

@@ -63,7 +63,7 @@ macro_rules! conformance_suite {
                 a_unique_index_serves_as_key a_table_without_key_is_copied_whole;
             finish:
                 indexes_are_built_once indexes_of_like_names_are_all_built an_index_that_rows_break_is_a_note missing_parents_are_a_note
-                a_forgotten_run_leaves_no_receipt;
+                a_forgotten_run_leaves_no_receipt tables_that_follow_a_delete_are_named;
             values:
                 integers_and_booleans decimals floats dates times date_times instants text fixed_text binary json
                 uuids large_values random_rows;
@@ -79,7 +79,8 @@ macro_rules! conformance_suite {
             writes:
                 a_duplicate_refuses_the_whole_insert a_null_refuses_the_whole_insert
                 a_long_text_is_refused_or_kept a_second_unique_index_guards_its_rows
-                a_refused_update_changes_nothing update_touches_only_its_rows delete_says_how_many
+                a_refused_update_changes_nothing update_touches_only_its_rows
+                an_update_of_a_missing_row_is_refused delete_says_how_many
                 nothing_to_write_is_fine existing_finds_exactly_these_keys long_key_lists
                 errors_carry_no_value a_full_batch_is_one_insert;
             reads:

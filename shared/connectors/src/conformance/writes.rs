@@ -137,6 +137,22 @@ pub async fn update_touches_only_its_rows(lab: &dyn Lab) {
     bench.holds(&expected).await;
 }
 
+/// A row that went away under an update is noticed, and none of its batch is changed.
+pub async fn an_update_of_a_missing_row_is_refused(lab: &dyn Lab) {
+    let before = vec![person(1, "a@x", "ann"), person(2, "b@x", "bob")];
+    let bench = people_bench(lab, &before).await;
+    let mut write = bench.begin().await;
+    for batch in [
+        vec![person(1, "new@x", "anna"), person(9_999, "nobody", "no")],
+        vec![person(9_999, "nobody", "no"), person(2, "new@x", "bobby")],
+    ] {
+        refused(write.update(&batch).await, &[ErrorKind::Internal]);
+    }
+    write.insert(&[person(3, "c@x", "cy")]).await.expect("the transaction goes on");
+    write.commit(&receipt(1, 1)).await.expect("committed");
+    bench.holds(&by_id([before, vec![person(3, "c@x", "cy")]].concat())).await;
+}
+
 pub async fn delete_says_how_many(lab: &dyn Lab) {
     let bench = Bench::create(lab, simple("shrinking")).await;
     bench.insert(&labelled(0..2_000)).await;

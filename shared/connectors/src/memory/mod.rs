@@ -185,10 +185,21 @@ impl State {
         self.tables.insert(name.clone(), table);
     }
 
-    /// Refuses writers of older runs and of other installations.
-    fn check_turn(&self, table: &TableRef, install: InstallId, turn: Turn, operation: &str) -> Result<()> {
+    /// Refuses writers of older runs, and of other installations as errors of kind `stranger`.
+    fn check_turn(
+        &self,
+        table: &TableRef,
+        (install, turn): (InstallId, Turn),
+        stranger: ErrorKind,
+        operation: &str,
+    ) -> Result<()> {
         match self.turns.get(table) {
-            Some((owner, held)) if *owner != install || *held > turn => Err(fenced(operation)),
+            Some((owner, _)) if *owner != install => {
+                Err(refusal(stranger, operation, "another installation writes this table"))
+            }
+            Some((_, held)) if *held > turn => {
+                Err(refusal(ErrorKind::Overtaken, operation, "a newer run writes this table"))
+            }
             _ => Ok(()),
         }
     }
@@ -196,7 +207,9 @@ impl State {
     /// Refuses attempts older than the one that committed last.
     fn check_fence(&self, fence: &Fence, operation: &str) -> Result<()> {
         match self.attempts.get(&chunk_of(fence)) {
-            Some(held) if *held > fence.attempt => Err(fenced(operation)),
+            Some(held) if *held > fence.attempt => {
+                Err(refusal(ErrorKind::Fenced, operation, "a newer attempt owns this chunk"))
+            }
             _ => Ok(()),
         }
     }
@@ -216,8 +229,8 @@ const fn chunk_of(fence: &Fence) -> ChunkOf {
     (fence.install, fence.run, fence.chunk)
 }
 
-fn fenced(operation: &str) -> Error {
-    Error::new(ErrorKind::Fenced, Engine::Memory, operation)
+fn refusal(kind: ErrorKind, operation: &str, by: &str) -> Error {
+    Error::new(kind, Engine::Memory, operation).with_object(by)
 }
 
 fn unknown_column(operation: &str, name: &str) -> Error {
@@ -287,7 +300,7 @@ impl Target for Memory {
         let operation = format!("prepare {name}");
         let _turnstile = self.database.enter(&operation).await?;
         let mut state = self.database.state();
-        state.check_turn(name, install, turn, &operation)?;
+        state.check_turn(name, (install, turn), ErrorKind::Overtaken, &operation)?;
         if !state.has_table(name) {
             if !plan.create_target {
                 return Err(Error::new(ErrorKind::UnknownTable, Engine::Memory, operation));
@@ -337,6 +350,11 @@ impl Target for Memory {
         let child = state.table(name, &operation)?;
         let keys = &child.schema().foreign_keys;
         Ok(keys.iter().filter_map(|key| broken(&state, &child, key)).collect())
+    }
+
+    /// Nothing here acts by itself.
+    async fn cascading_children(&self, _table: &TableRef) -> Result<Vec<TableRef>> {
+        Ok(Vec::new())
     }
 
     async fn forget_run(&self, install: InstallId, run: RunId) -> Result<()> {

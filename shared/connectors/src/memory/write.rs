@@ -35,7 +35,8 @@ impl MemoryWrite {
         let operation = format!("begin on {}", plan.target.table);
         let (table, receipt) = {
             let state = database.state();
-            state.check_turn(&plan.target.table, fence.install, fence.turn, &operation)?;
+            let who = (fence.install, fence.turn);
+            state.check_turn(&plan.target.table, who, ErrorKind::Fenced, &operation)?;
             state.check_fence(fence, &operation)?;
             (state.table(&plan.target.table, &operation)?, state.receipt(fence))
         };
@@ -76,7 +77,13 @@ impl MemoryWrite {
         before: &mut Vec<(Arc<Row>, Option<Vec<super::order::Rank>>)>,
     ) -> Result<()> {
         let key = self.plan.key_of(row);
-        for at in self.table.positions(&self.key, &[key]) {
+        let found = self.table.positions(&self.key, &[key]);
+        if found.is_empty() && self.plan.key.len() < self.plan.columns.len() {
+            let operation = format!("update {}", self.plan.target.table);
+            return Err(Error::new(ErrorKind::Internal, Engine::Memory, operation)
+                .with_object("rows to be updated that do not exist"));
+        }
+        for at in found {
             let table = Arc::make_mut(&mut self.table);
             let Some(old) = table.remove(&at) else { continue };
             let mut new = old.as_ref().clone();

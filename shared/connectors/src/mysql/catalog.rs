@@ -280,6 +280,31 @@ async fn foreign_keys(
     Ok(keys)
 }
 
+/// Tables of the database of `table` whose foreign keys to it act when a row is deleted. What refers to it from
+/// other databases is not looked at: the catalog would have to open every table of the server.
+pub(super) async fn cascading_children(pool: &Arc<Pool>, table: &TableRef) -> Result<Vec<TableRef>> {
+    let operation = format!("find foreign keys to {table}");
+    let mut lease = pool.lease(&operation).await?;
+    let (schema, name) = (schema_sql(table), quote(&table.name));
+    let exact = if lease.server().folds_names {
+        String::new()
+    } else {
+        format!(" AND BINARY REFERENCED_TABLE_NAME = {name}")
+    };
+    let sql = format!(
+        "SELECT DISTINCT TABLE_NAME FROM information_schema.REFERENTIAL_CONSTRAINTS \
+         WHERE CONSTRAINT_SCHEMA = {schema} AND UNIQUE_CONSTRAINT_SCHEMA = {schema} \
+         AND REFERENCED_TABLE_NAME = {name}{exact} \
+         AND DELETE_RULE IN ('CASCADE', 'SET NULL', 'SET DEFAULT')"
+    );
+    let rows = lease.rows(&operation, sql).await?;
+    lease.release();
+    let child = |name: &str| TableRef { schema: table.schema.clone(), name: name.to_owned() };
+    let mut children: Vec<TableRef> = rows.iter().filter_map(|row| cell_text(row, 0)).map(child).collect();
+    children.sort();
+    Ok(children)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -112,6 +112,10 @@ impl Target for Mysql {
         finish::check_foreign_keys(&self.pool, plan).await
     }
 
+    async fn cascading_children(&self, table: &TableRef) -> Result<Vec<TableRef>> {
+        catalog::cascading_children(&self.pool, table).await
+    }
+
     async fn forget_run(&self, install: InstallId, run: RunId) -> Result<()> {
         write::forget_run(&self.pool, install, run).await
     }

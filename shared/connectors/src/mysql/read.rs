@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures::channel::mpsc;
 use futures::stream::{self, BoxStream};
 use futures::{SinkExt as _, StreamExt as _};
-use model::{Engine, ErrorKind, Key, LogicalType, RowBatch, TableRef, TableSchema};
+use model::{Engine, ErrorKind, Key, LogicalType, RowBatch, TableRef, TableSchema, Value};
 
 use super::session::{Pool, error};
 use super::{classify, codec};
@@ -57,7 +57,11 @@ pub(super) async fn next_boundary(
     lease.release();
     let Some(row) = found.first() else { return Ok(None) };
     match codec::decode_row(row, &list, &columns, &[]) {
-        Decoded::Row(values) => Ok(Some(Key(values))),
+        Decoded::Row(values) => match values.iter().position(Value::is_null) {
+            // A unique index may hold NULLs.
+            Some(at) => Err(error(ErrorKind::NotNull, &operation).with_object(key[at].clone())),
+            None => Ok(Some(Key(values))),
+        },
         Decoded::Undecodable(why) => {
             Err(error(why.kind, &operation)
                 .with_object(why.column.unwrap_or_else(|| "a key column".to_owned())))

@@ -103,33 +103,39 @@ async fn raise_turn(
         turn = turn.0
     );
     let answers = lease.run(operation, sql).await?;
-    check_turn(&answers, plan, install, turn, operation)?;
+    check_turn(&answers, plan, (install, turn), ErrorKind::Overtaken, operation)?;
     lease.run(operation, "COMMIT".to_owned()).await?;
     Ok(())
 }
 
+/// Refuses writers of older runs, and of other installations as errors of kind `stranger`.
 fn check_turn(
     answers: &[Answer],
     plan: &TablePlan,
-    install: InstallId,
-    turn: Turn,
+    (install, turn): (InstallId, Turn),
+    stranger: ErrorKind,
     operation: &str,
 ) -> Result<()> {
-    let fenced = |object: String| Err(error(ErrorKind::Fenced, operation).with_object(object));
+    let refused = |kind, object: String| Err(error(kind, operation).with_object(object));
     let table = &plan.target.table;
+    let unprepared = || format!("table {table}, which this run has not prepared");
     let Some(row) = answers.iter().find_map(|a| a.rows.first()) else {
-        return fenced(format!("table {table}, which no run of this installation has prepared"));
+        return refused(ErrorKind::Fenced, unprepared());
     };
     let holder = codec::cell_text(row, 0).unwrap_or_default();
     if holder != install.to_string() {
-        return fenced(format!(
-            "table {table}, which installation {holder} holds (its row in _syncline_turn says so)"
-        ));
+        let why = format!(
+            "table {table}: another installation writes this table ({holder}; its row in _syncline_turn says so)"
+        );
+        return refused(stranger, why);
     }
-    if codec::cell_number(row, 1) != Some(turn.0) {
-        return fenced(format!("table {table}, which a newer run holds"));
+    match codec::cell_number(row, 1) {
+        Some(held) if held == turn.0 => Ok(()),
+        Some(held) if held > turn.0 => {
+            refused(ErrorKind::Overtaken, format!("table {table}, which a newer run holds"))
+        }
+        _ => refused(ErrorKind::Fenced, unprepared()),
     }
-    Ok(())
 }
 
 async fn make_table(lease: &mut Lease, plan: &TablePlan, operation: &str) -> Result<()> {
@@ -200,7 +206,7 @@ pub(super) async fn begin(pool: &Arc<Pool>, plan: &Arc<TablePlan>, fence: &Fence
         checks = u8::from(!plan.in_cycle),
     );
     let answers = lease.run(&operation, sql).await?;
-    check_turn(&answers, plan, *install, fence.turn, &operation)?;
+    check_turn(&answers, plan, (*install, fence.turn), ErrorKind::Fenced, &operation)?;
     let row = answers.last().and_then(|a| a.rows.first());
     let row = row.ok_or_else(|| error(ErrorKind::Internal, &operation).with_object("_syncline_fence"))?;
     if codec::cell_number(row, 0) != Some(u64::from(attempt.0)) {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use model::{Column, Engine, ErrorKind, ForeignKey, Index, LogicalType, TableRef, TableSchema};
 use sqlx::Row as _;
 
-use super::{Sqlite, codec};
+use super::{Sqlite, classify, codec};
 use crate::ServerInfo;
 use crate::error::{Error, Result};
 use crate::sql::{Dialect, safe};
@@ -45,7 +45,8 @@ pub(super) async fn describe(db: &Sqlite, table: &TableRef) -> Result<Option<Tab
     let operation = format!("describe table {table}");
     let work = async {
         let found: Option<(String, String)> = sqlx::query_as(
-            "SELECT name, coalesce(sql, '') FROM sqlite_schema WHERE type = 'table' AND name = ?",
+            "SELECT name, coalesce(sql, '') FROM sqlite_schema WHERE type = 'table' \
+             AND name = ?1 COLLATE NOCASE ORDER BY name = ?1 DESC LIMIT 1",
         )
         .bind(&table.name)
         .fetch_optional(&db.pool)
@@ -74,6 +75,7 @@ pub(super) async fn describe(db: &Sqlite, table: &TableRef) -> Result<Option<Tab
         return Ok(None);
     };
     let broken = |_: sqlx::Error| Error::new(ErrorKind::Internal, Engine::Sqlite, operation.clone());
+    let may_be_null = keys_without_not_null(&columns, &indexes).map_err(broken)?;
     let (columns, primary_key) = columns_of(&columns, &ddl).map_err(broken)?;
     let mut schema = TableSchema {
         table: TableRef::named(name),
@@ -85,7 +87,32 @@ pub(super) async fn describe(db: &Sqlite, table: &TableRef) -> Result<Option<Tab
     };
     schema.foreign_keys = foreign_keys_of(db, &schema, &foreign_keys).await.map_err(broken)?;
     schema.row_estimate = row_estimate(db, &schema.table.name).await;
+    find_null_keys(db, &mut schema, &may_be_null, operation).await?;
     Ok(Some(schema))
+}
+
+/// Marks those of the key columns `names` in which a row now has NULL: only what is there decides, since SQLite
+/// takes NULLs into most primary keys although nobody means it.
+async fn find_null_keys(
+    db: &Sqlite,
+    schema: &mut TableSchema,
+    names: &[String],
+    operation: String,
+) -> Result<()> {
+    for name in names {
+        let (table, column) = (Dialect::Sqlite.ident(&schema.table.name), Dialect::Sqlite.ident(name));
+        let sql = format!("SELECT EXISTS(SELECT 1 FROM {table} WHERE {column} IS NULL)");
+        // A later column of a key is not in the index's order: that takes as long as the table is large, so there
+        // is no deadline.
+        let found: i64 = sqlx::query_scalar(safe(sql))
+            .fetch_one(&db.pool)
+            .await
+            .map_err(|e| classify::error(&e, operation.clone()))?;
+        for column in schema.columns.iter_mut().filter(|c| c.name == *name) {
+            column.nullable = found != 0;
+        }
+    }
+    Ok(())
 }
 
 /// The largest rowid bounds the rows from above at no cost; tables WITHOUT ROWID have none.
@@ -118,6 +145,26 @@ fn columns_of(rows: &[sqlx::sqlite::SqliteRow], ddl: &str) -> sqlx::Result<(Vec<
         });
     }
     Ok((columns, key.into_values().collect()))
+}
+
+/// Primary key columns that nothing keeps from NULL. In a table WITHOUT ROWID they all have NOT NULL; where the key
+/// is the rowid itself, it has no index.
+fn keys_without_not_null(
+    columns: &[sqlx::sqlite::SqliteRow],
+    indexes: &[sqlx::sqlite::SqliteRow],
+) -> sqlx::Result<Vec<String>> {
+    let mut has_index = false;
+    for row in indexes {
+        has_index |= row.try_get::<String, _>("origin")? == "pk";
+    }
+    let mut names = Vec::new();
+    for row in columns {
+        let is_key = row.try_get::<i64, _>("pk")? > 0;
+        if has_index && is_key && row.try_get::<i64, _>("notnull")? == 0 {
+            names.push(row.try_get("name")?);
+        }
+    }
+    Ok(names)
 }
 
 fn indexes_of(rows: &[sqlx::sqlite::SqliteRow]) -> sqlx::Result<Vec<Index>> {
@@ -198,7 +245,12 @@ pub(super) fn logical_type(declared: &str) -> LogicalType {
         "DATETIME" => LogicalType::DateTime { fraction: fraction.unwrap_or(9) },
         "TIMESTAMP" => LogicalType::Instant { fraction: fraction.unwrap_or(9) },
         "JSON_TEXT" | "JSON" | "JSONB" => LogicalType::Json,
-        "UUID_TEXT" | "UUID" => LogicalType::Uuid,
+        // Ours, and it holds our spelling only.
+        "UUID_TEXT" => LogicalType::Uuid,
+        // Anybody's: other spellings of a UUID are other texts, and stay as they are.
+        "UUID" => {
+            LogicalType::Text { max_chars: Some(first.map_or(36, u64::from)), fixed: false, long: false }
+        }
         "" => LogicalType::Bytes { max_bytes: None, fixed: false, long: true },
         _ if name.contains("INT") => LogicalType::Int { bits: 64, unsigned: false },
         _ if name.contains("CHAR") || name.contains("CLOB") || name.contains("TEXT") => LogicalType::Text {
@@ -275,6 +327,9 @@ mod tests {
             ("DOUBLE", "float64"),
             ("DECIMAL_TEXT(65,30)", "decimal(65,30)"),
             ("unsigned big int", "int64"),
+            ("UUID_TEXT", "uuid"),
+            ("UUID", "text(36)"),
+            ("", "bytes"),
         ] {
             assert_eq!(logical_type(declared).to_string(), meaning, "{declared}");
         }

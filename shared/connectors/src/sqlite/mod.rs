@@ -148,6 +148,11 @@ impl Target for Sqlite {
         write::check_foreign_keys(self, plan).await
     }
 
+    /// None: our connections open the file with `foreign_keys` off, so no foreign key acts by itself.
+    async fn cascading_children(&self, _table: &TableRef) -> Result<Vec<TableRef>> {
+        Ok(Vec::new())
+    }
+
     async fn forget_run(&self, install: InstallId, run: RunId) -> Result<()> {
         write::forget_run(self, install, run).await
     }

@@ -50,6 +50,9 @@ pub(super) async fn next_boundary(
         Error::new(e.kind, Engine::Sqlite, &operation)
             .with_object("a key column; cut the table by another key")
     })?;
+    if let Some(at) = values.iter().position(Value::is_null) {
+        return Err(Error::new(ErrorKind::NotNull, Engine::Sqlite, operation).with_object(key[at].clone()));
+    }
     Ok(Some(Key(values)))
 }
 

@@ -28,8 +28,8 @@ CREATE TABLE IF NOT EXISTS _syncline_fence (
     install TEXT NOT NULL, run TEXT NOT NULL, chunk TEXT NOT NULL, attempt INTEGER NOT NULL, receipt TEXT,
     PRIMARY KEY (install, run, chunk)) WITHOUT ROWID;";
 
-fn fenced(operation: String, by: &str) -> Error {
-    Error::new(ErrorKind::Fenced, Engine::Sqlite, operation).with_object(by)
+fn refusal(kind: ErrorKind, operation: String, by: &str) -> Error {
+    Error::new(kind, Engine::Sqlite, operation).with_object(by)
 }
 
 pub(super) async fn prepare(db: &Sqlite, plan: &TablePlan, install: InstallId, turn: Turn) -> Result<()> {
@@ -68,7 +68,7 @@ pub(super) async fn prepare(db: &Sqlite, plan: &TablePlan, install: InstallId, t
         Ok(None)
     };
     match db.bounded(&operation, work).await? {
-        Some(by) => Err(fenced(operation, by)),
+        Some(by) => Err(refusal(ErrorKind::Overtaken, operation, by)),
         None => Ok(()),
     }
 }
@@ -218,11 +218,15 @@ impl Write {
         };
         let (tx, turn, raised) = db.bounded(&operation, work).await?;
         let mine = i64::try_from(fence.turn.0).unwrap_or(i64::MAX);
-        if turn != Some(mine) {
-            return Err(fenced(operation, "a newer run writes this table"));
+        match turn {
+            Some(held) if held == mine => {}
+            Some(held) if held > mine => {
+                return Err(refusal(ErrorKind::Overtaken, operation, "a newer run writes this table"));
+            }
+            _ => return Err(refusal(ErrorKind::Fenced, operation, "this run has not prepared the table")),
         }
         let Some(receipt) = raised else {
-            return Err(fenced(operation, "a newer attempt owns this chunk"));
+            return Err(refusal(ErrorKind::Fenced, operation, "a newer attempt owns this chunk"));
         };
         let receipt = receipt.map(|text| serde_json::from_str(&text)).transpose();
         let receipt = receipt.map_err(|_| {
@@ -259,20 +263,37 @@ impl Write {
         Ok(())
     }
 
-    /// Runs statements so that all take effect or none.
-    async fn all_or_none(&mut self, statements: Vec<Statement>, verb: &str) -> Result<u64> {
+    /// Runs statements so that all take effect or none; it is an error if they touch other than `expected` rows.
+    async fn all_or_none(
+        &mut self,
+        statements: Vec<Statement>,
+        verb: &str,
+        expected: Option<usize>,
+    ) -> Result<u64> {
         self.plain("SAVEPOINT batch").await?;
+        let done = self.affected(statements, verb, expected).await;
+        let end = if done.is_ok() { "RELEASE batch" } else { "ROLLBACK TO batch; RELEASE batch" };
+        self.plain(end).await?;
+        done
+    }
+
+    async fn affected(
+        &mut self,
+        statements: Vec<Statement>,
+        verb: &str,
+        expected: Option<usize>,
+    ) -> Result<u64> {
         let mut affected = 0;
         for statement in statements {
-            match self.execute(statement, self.operation(verb)).await {
-                Ok(rows) => affected += rows,
-                Err(error) => {
-                    self.plain("ROLLBACK TO batch; RELEASE batch").await?;
-                    return Err(error);
-                }
-            }
+            affected += self.execute(statement, self.operation(verb)).await?;
         }
-        self.plain("RELEASE batch").await?;
+        if expected.is_some_and(|rows| rows as u64 != affected) {
+            // Nobody else writes since the rows were looked at, so this is our own mistake; it must not pass unseen.
+            let object = "rows to be updated that do not exist";
+            return Err(
+                Error::new(ErrorKind::Internal, Engine::Sqlite, self.operation(verb)).with_object(object)
+            );
+        }
         Ok(affected)
     }
 }
@@ -310,19 +331,22 @@ impl ChunkWrite for Write {
         let per_statement = (BOUND_VALUES_MAX / self.plan.columns.len().max(1)).max(1);
         let statements =
             rows.chunks(per_statement).map(|part| sql::insert(DIALECT, &self.plan, part)).collect();
-        self.all_or_none(statements, "insert into").await.map(|_| ())
+        self.all_or_none(statements, "insert into", None).await.map(|_| ())
     }
 
     async fn update(&mut self, rows: &[Row]) -> Result<()> {
-        let statements = rows.iter().filter_map(|row| sql::update(DIALECT, &self.plan, row)).collect();
-        self.all_or_none(statements, "update").await.map(|_| ())
+        let statements: Vec<Statement> =
+            rows.iter().filter_map(|row| sql::update(DIALECT, &self.plan, row)).collect();
+        // A table of nothing but its key has none.
+        let expected = (!statements.is_empty()).then_some(rows.len());
+        self.all_or_none(statements, "update", expected).await.map(|_| ())
     }
 
     async fn delete(&mut self, keys: &[Key]) -> Result<u64> {
         let per_statement = (BOUND_VALUES_MAX / self.plan.key.len().max(1)).max(1);
         let statements =
             keys.chunks(per_statement).map(|part| sql::delete(DIALECT, &self.plan, part)).collect();
-        self.all_or_none(statements, "delete from").await
+        self.all_or_none(statements, "delete from", None).await
     }
 
     async fn commit(mut self: Box<Self>, receipt: &Receipt) -> Result<()> {

@@ -39,6 +39,8 @@ conformance!(
     runs::a_run_lives_and_ends,
     runs::turns_are_unique_and_ordered,
     runs::runs_are_found_by_latest_id_and_prefix,
+    runs::a_run_that_cannot_be_read_hides_no_other,
+    runs::a_run_that_cannot_be_read_can_be_ended,
     runs::a_halted_run_resumes_where_it_stood,
     runs::a_cancelled_run_resumes_with_all_its_chunks,
     runs::a_run_with_open_work_cannot_be_done,

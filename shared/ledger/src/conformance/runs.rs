@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use model::{ChunkOutcome, ChunkState, ErrorKind, Pass, RunKind, RunState, TableState, Turn};
+use model::{ChunkOutcome, ChunkState, ErrorKind, Pass, RunId, RunKind, RunState, TableState, Turn};
 use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::world::{World, done, failure, new_table, plan, spec, worker};
+use crate::fields::Fields as _;
 
 pub(super) async fn a_run_lives_and_ends(world: World) {
     let ledger = &world.ledger;
@@ -63,6 +64,68 @@ pub(super) async fn runs_are_found_by_latest_id_and_prefix(world: World) {
     assert_eq!(shared.kind, ErrorKind::Unsupported);
     assert_eq!(ledger.latest_run("one").await.expect("finds").map(|run| run.id), Some(first));
     assert!(ledger.latest_run("ONE").await.expect("finds").is_none());
+}
+
+/// As a newer version would leave it, or a careless hand.
+async fn damage(world: &World, run: RunId, set: &'static str) {
+    let sql = world.ledger.sql(&format!("UPDATE syncline_run SET {set} WHERE id = ?"));
+    let damaged = sqlx::query(sql).bind(run.to_string()).execute(&world.ledger.shared.pool).await;
+    assert_eq!(damaged.expect("damages").rows_affected(), 1);
+}
+
+pub(super) async fn a_run_that_cannot_be_read_hides_no_other(world: World) {
+    let mut ids = Vec::new();
+    for name in ["one", "two", "three", "four", "five", "six"] {
+        ids.push(world.ledger.create_run(RunKind::Copy, &spec(name)).await.expect("a run").id);
+    }
+    let work = world.work_in(ids[4], 0, 1).await;
+    damage(&world, ids[1], "spec = '{\"name\":\"two\",\"of\":\"a newer version\"}'").await;
+    damage(&world, ids[3], "kind = 'rehearse'").await;
+    damage(&world, ids[5], "cause = '[]'").await;
+    let sql = world.ledger.sql("UPDATE syncline_table SET plan = '{}', plan_version = 9 WHERE run = ?");
+    sqlx::query(sql).bind(work.run.to_string()).execute(&world.ledger.shared.pool).await.expect("damages");
+    // Another process has nothing in its cache.
+    let ledger = world.other().await;
+    for _ in 0..2 {
+        let active: Vec<RunId> =
+            ledger.active_runs().await.expect("lists").iter().map(|run| run.id).collect();
+        assert_eq!(active, [ids[4], ids[2], ids[0]]);
+        for (limit, wanted) in [(0, &[][..]), (1, &[4]), (2, &[4, 2]), (3, &[4, 2, 0]), (99, &[4, 2, 0])] {
+            let listed: Vec<RunId> =
+                ledger.runs(limit).await.expect("lists").iter().map(|run| run.id).collect();
+            assert_eq!(listed, wanted.iter().map(|at| ids[*at]).collect::<Vec<_>>(), "{limit}");
+        }
+    }
+    for (at, column) in [(1, "spec"), (3, "kind"), (5, "cause")] {
+        let of_id = ledger.run(ids[at]).await.expect_err("unreadable");
+        let found = ledger.find_run(&ids[at].to_string()).await.expect_err("unreadable");
+        for error in [of_id, found] {
+            assert_eq!(error.kind, ErrorKind::Internal);
+            assert!(error.source.to_string().contains(&format!("`{column}`")), "{}", error.source);
+        }
+    }
+    assert!(ledger.find_run("latest").await.is_err(), "the latest run is that one and no other");
+    assert!(ledger.latest_run("two").await.is_err());
+    assert!(ledger.tables(work.run).await.is_err(), "its plan is unreadable, the run is not");
+}
+
+pub(super) async fn a_run_that_cannot_be_read_can_be_ended(world: World) {
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        ids.push(world.ledger.create_run(RunKind::Copy, &spec("shop")).await.expect("a run").id);
+        damage(&world, ids[ids.len() - 1], "spec = 'no JSON'").await;
+    }
+    let ledger = world.other().await;
+    assert!(ledger.finish_run(ids[0], RunState::Done, None).await.expect("ends"));
+    assert!(!ledger.finish_run(ids[0], RunState::Failed, None).await.expect("asks"), "it has ended");
+    assert!(ledger.request_cancel(ids[1]).await.expect("asks"));
+    assert!(ledger.finish_run(ids[1], RunState::Cancelled, None).await.expect("ends"));
+    assert!(ledger.halt_run(ids[2], &failure(ErrorKind::Drift)).await.expect("halts"));
+    for (id, state) in ids.iter().zip(["done", "cancelled", "failed"]) {
+        let sql = world.ledger.sql("SELECT state FROM syncline_run WHERE id = ?");
+        let row = sqlx::query(sql).bind(id.to_string()).fetch_one(&world.ledger.shared.pool).await;
+        assert_eq!(row.expect("reads").text("state").expect("a state"), state);
+    }
 }
 
 pub(super) async fn a_halted_run_resumes_where_it_stood(world: World) {

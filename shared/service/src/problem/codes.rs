@@ -164,7 +164,7 @@ pages! {
     DRIFT "SYN-2025" 8 "a table has changed since the plan"
         "Columns, types or keys differ from what the run was planned for, so it stopped before it could do harm."
     FENCED "SYN-2026" 7 "someone newer does the work"
-        "A newer attempt or another run has taken over. This one wrote nothing more."
+        "A newer attempt has taken over. This one wrote nothing more."
     DIVERGED "SYN-2027" 1 "source and target differ after the copy"
         "The rows were written, but the digests of both sides do not agree. Usual cause: someone else writes to the \
          table during the run. Running again repairs it."
@@ -176,7 +176,10 @@ pages! {
         "A promise of the program itself was broken. Nothing was marked done that is not. Please report it."
     REFUSED "SYN-2031" 8 "refused for safety"
         "Going on could harm data, so a person must decide: a mirror would delete more rows than the guard allows, or a \
-         type would lose values. Nothing was changed by it."
+         type would lose values. What was refused was not begun."
+    OVERTAKEN "SYN-2032" 7 "a newer run has the table"
+        "A run that was started later, or another installation, writes this table. This run stopped and wrote nothing \
+         more to it; resuming it would be refused again. What it wrote before is as good as the newer run leaves it."
 
     RUN_FAILED "SYN-3001" 1 "the run failed"
         "A table or the whole run could not be finished. What is done stays done; `run --resume` once the cause is gone."

@@ -150,6 +150,10 @@ pub const fn of_kind(kind: ErrorKind) -> (&'static Page, &'static str) {
         ErrorKind::UnknownColumn => (code::UNKNOWN_COLUMN, "check key and exclude, then syncline plan"),
         ErrorKind::Drift => (code::DRIFT, "syncline plan, then run again, which plans anew"),
         ErrorKind::Fenced => (code::FENCED, "syncline runs, to see who works on the table"),
+        ErrorKind::Overtaken => (
+            code::OVERTAKEN,
+            "syncline runs; the newer run has the table: start a new run if it is to be copied again",
+        ),
         ErrorKind::Diverged => (code::DIVERGED, "syncline verify, then run again to repair"),
         ErrorKind::WorkerDied => (code::WORKER_DIED, "read the workers' logs, then syncline retry"),
         ErrorKind::Unsupported => (code::UNSUPPORTED, "syncline plan, which names it"),
@@ -189,6 +193,16 @@ mod tests {
             serde_json::to_string(&problem).expect("serialises"),
             @r#"{"code":"SYN-2002","title":"the database could not be reached","detail":"mysql db1:3306/shop","next":"syncline doctor","exit":5}"#
         );
+    }
+
+    #[test]
+    fn a_run_that_was_overtaken_is_told_what_to_do() {
+        let problem = Problem::of_kind(ErrorKind::Overtaken, "mysql: write table t");
+        assert_eq!(problem.exit, 7);
+        insta::assert_snapshot!(problem, @r"
+        error[SYN-2032]: a newer run has the table: mysql: write table t
+          next: syncline runs; the newer run has the table: start a new run if it is to be copied again
+        ");
     }
 
     #[test]
