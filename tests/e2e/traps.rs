@@ -152,3 +152,24 @@ async fn a_table_without_key_is_never_doubled() {
     assert_eq!(to.number("SELECT count(*) FROM t").await, 3);
     oracle::assert_equal(&from, &to, &["t"]);
 }
+
+/// A run is killed and never resumed; the one that takes its place still owes the table its indexes.
+#[tokio::test]
+async fn a_new_run_builds_the_indexes_that_a_killed_one_owed() {
+    let (from, to) = (Database::fresh(Server::Sqlite).await, Database::fresh(Server::Mariadb).await);
+    from.exec(&format!(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, email VARCHAR(40), n INT);
+         CREATE UNIQUE INDEX by_email ON t (email); CREATE INDEX by_n ON t (n);
+         INSERT INTO t {SERIES} SELECT i, 'u' || i, i FROM n"
+    ))
+    .await;
+    let syncline = syncline();
+    let spec = syncline.spec(&from, &to, "defaults: { chunk: { rows_max: 20 } }\ntables:\n  - from: t");
+    let died = syncline.run_with(&[("SYNCLINE_CRASH_AT", "k3:2")], &["run", &spec, "--lease", "1s"]);
+    assert_eq!(died.code, None, "{}", died.stderr);
+    let _ = syncline.run(&["run", &spec]).expect(0);
+    let indexes = "SELECT group_concat(DISTINCT index_name ORDER BY index_name) FROM information_schema.statistics
+        WHERE table_schema = DATABASE() AND table_name = 't'";
+    assert_eq!(to.text(indexes).await.as_deref(), Some("by_email,by_n,PRIMARY"));
+    oracle::assert_equal(&from, &to, &["t"]);
+}

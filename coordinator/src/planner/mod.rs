@@ -10,4 +10,4 @@ mod waves;
 
 pub use compare::loss;
 pub use error::PlanError;
-pub use tables::{PlannedRun, PlannedTable, plan_run};
+pub use tables::{Known, PlannedRun, PlannedTable, plan_known, plan_run};

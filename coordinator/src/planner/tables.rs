@@ -1,7 +1,6 @@
 //! Table plans for a whole spec: describe both sides, pair columns, choose keys, order tables.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use connectors::config::Role;
 use connectors::{Connections, ServerInfo, Target};
@@ -33,6 +32,15 @@ pub struct PlannedTable {
     pub rows_estimate: Option<u64>,
 }
 
+/// What the ledger knows of a spec's tables before they are planned again.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    /// Target tables that an earlier run made and did not finish: their indexes and foreign keys are still to come.
+    pub unfinished: BTreeSet<TableRef>,
+    /// Source tables that this run has planned already: what it copied of them is no reason to refuse it.
+    pub planned: BTreeSet<TableRef>,
+}
+
 /// Plans every table of `spec`: connects, describes, compares. Writes nothing.
 ///
 /// # Errors
@@ -42,6 +50,19 @@ pub async fn plan_run(
     spec: &RunSpec,
     kind: RunKind,
     connections: &Connections,
+) -> Result<PlannedRun, PlanError> {
+    plan_known(spec, kind, connections, &Known::default()).await
+}
+
+/// As [`plan_run`], for a spec of which the ledger knows something.
+///
+/// # Errors
+/// As [`plan_run`].
+pub async fn plan_known(
+    spec: &RunSpec,
+    kind: RunKind,
+    connections: &Connections,
+    known: &Known,
 ) -> Result<PlannedRun, PlanError> {
     let source = connections.get(&spec.source, Role::Source)?;
     let target = connections.get(&spec.target, Role::Target)?;
@@ -56,7 +77,7 @@ pub async fn plan_run(
     let chosen = chosen_tables(spec, &*source).await?;
     let mut tables = Vec::with_capacity(chosen.len());
     for (table, spec_table) in chosen {
-        tables.push(plan_table(kind, &source, &target, &table, &spec_table).await?);
+        tables.push(plan_table(kind, (&*source, &*target), &table, &spec_table, known).await?);
     }
     order(&mut tables);
     leave_out_strangers(&mut tables, &*target).await?;
@@ -91,10 +112,10 @@ async fn chosen_tables(spec: &RunSpec, source: &dyn Target) -> Result<Vec<(Table
 
 async fn plan_table(
     kind: RunKind,
-    source: &Arc<dyn Target>,
-    target: &Arc<dyn Target>,
+    (source, target): (&dyn Target, &dyn Target),
     table: &TableRef,
     spec: &TableSpec,
+    known: &Known,
 ) -> Result<PlannedTable, PlanError> {
     let described = source.describe(table).await?.ok_or_else(|| {
         PlanError::new(
@@ -116,24 +137,25 @@ async fn plan_table(
             "copy it first with `syncline run`",
         ));
     }
-    let columns = pair_columns(&described, existing.as_ref(), &**target, spec, source.engine())?;
+    let columns = pair_columns(&described, existing.as_ref(), target, spec, source.engine())?;
     let key = key_places(&described, &columns, spec)?;
     let rows = match &existing {
         Some(schema) => target.count(&schema.table).await?,
         None => 0,
     };
-    check_keyless(&described, &key, spec, rows, kind)?;
+    if !known.planned.contains(&described.table) {
+        check_keyless(&described, &key, spec, rows, kind)?;
+    }
     check_unique(&described, existing.as_ref(), &columns, &key)?;
     check_policy(&described, &columns, spec)?;
     if spec.policy == MergePolicy::Mirror && kind == RunKind::Copy {
-        check_mirror_key(&columns, &key, (source.engine(), target.engine()))?;
-        if let Some(schema) = &existing {
-            check_cascades(schema, &target.cascading_children(&schema.table).await?)?;
-        }
+        check_mirror(&columns, &key, source, target, existing.as_ref()).await?;
     }
+    let is_ours = existing.as_ref().is_none_or(|schema| known.unfinished.contains(&schema.table));
     let source_schema =
         TableSchema { columns: columns.iter().map(|c| c.source.clone()).collect(), ..described.clone() };
-    let target_schema = target_schema(&described, existing.as_ref(), &columns, &key, wanted);
+    let target_schema =
+        target_schema(&described, existing.as_ref().filter(|_| !is_ours), &columns, &key, wanted);
     check_names(&target_schema, target.engine())?;
     let notes = notes(&described, existing.as_ref(), &columns);
     let plan = TablePlan {
@@ -143,7 +165,7 @@ async fn plan_table(
         columns,
         key,
         policy: spec.policy.clone(),
-        create_target: existing.is_none(),
+        create_target: is_ours,
         fresh: rows == 0,
         wave: 0,
         in_cycle: false,
@@ -154,6 +176,20 @@ async fn plan_table(
     };
     let rows_estimate = described.row_estimate;
     Ok(PlannedTable { spec: spec.clone(), plan, rows_estimate })
+}
+
+async fn check_mirror(
+    columns: &[ColumnPlan],
+    key: &[usize],
+    source: &dyn Target,
+    target: &dyn Target,
+    existing: Option<&TableSchema>,
+) -> Result<(), PlanError> {
+    check_mirror_key(columns, key, (source.engine(), target.engine()))?;
+    match existing {
+        Some(schema) => check_cascades(schema, &target.cascading_children(&schema.table).await?),
+        None => Ok(()),
+    }
 }
 
 fn pair_columns(

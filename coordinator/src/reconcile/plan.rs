@@ -2,10 +2,10 @@
 
 use connectors::config::Role;
 use ledger::{NewTable, Run, TableRow};
-use model::{ErrorKind, Failure, KeyRange, MergePolicy, Pass, RunKind, RunSpec, TableState};
+use model::{ErrorKind, Failure, KeyRange, MergePolicy, Pass, RunKind, RunSpec, TablePlan, TableState};
 
 use super::{Coordinator, TickError, first_pass, ledger_error};
-use crate::planner::{PlanError, PlannedRun, cut, plan_run, sizing};
+use crate::planner::{Known, PlanError, PlannedRun, cut, plan_known, plan_run, sizing};
 
 /// Stores a new run of `spec`. The spec is planned first, so that what cannot work fails here, before any write to
 /// source, target or ledger; the plan itself is made again by the reconciler and is not trusted to memory.
@@ -42,12 +42,17 @@ pub(super) async fn tick(coordinator: &Coordinator, run: &Run) -> Result<(), Tic
 fn plan_tables(coordinator: &Coordinator, run: &Run) {
     let (this, owner) = (coordinator.clone(), run.clone());
     coordinator.beside(run, u32::MAX, first_pass(run.kind), async move {
-        let planned = plan_run(&owner.spec, owner.kind, &this.connections).await.map_err(|error| {
-            connectors::Error::new(error.kind, owner.spec.source.engine, format!("plan the run ({error})"))
-        })?;
+        let known = known_tables(&this, &owner).await?;
+        let planned =
+            plan_known(&owner.spec, owner.kind, &this.connections, &known).await.map_err(|error| {
+                connectors::Error::new(
+                    error.kind,
+                    owner.spec.source.engine,
+                    format!("plan the run ({error})"),
+                )
+            })?;
         let stored = store_tables(&this, &owner, &planned).await?;
         let source = this.connections.get(&owner.spec.source, Role::Source)?;
-        let target = this.connections.get(&owner.spec.target, Role::Target)?;
         for table in planned.tables {
             let found = stored.iter().find(|row| row.source == table.plan.source.table);
             let Some(ordinal) = found.filter(|row| row.state == TableState::Pending).map(|row| row.ordinal)
@@ -56,17 +61,11 @@ fn plan_tables(coordinator: &Coordinator, run: &Run) {
             };
             let mut plan = table.plan;
             plan.rows_per_chunk = cut::first_size(&*source, &plan, &owner.spec.chunk).await?;
-            if owner.kind == RunKind::Copy {
-                target.prepare(&plan, this.ledger.install(), owner.turn).await?;
-            }
             this.ledger
                 .set_plan(owner.id, ordinal, &plan, first_pass(owner.kind), table.rows_estimate)
                 .await
                 .map_err(|e| ledger_error(&e))?;
             this.nudge.notify_one();
-        }
-        if owner.kind == RunKind::Copy {
-            forget_earlier_runs(&this, &owner, &*target).await?;
         }
         Ok(())
     });
@@ -104,6 +103,29 @@ async fn store_tables(
         ledger.fail_table(run.id, row.ordinal, TableState::Failed, &cause).await.map_err(failed)?;
     }
     ledger.tables(run.id).await.map_err(failed)
+}
+
+/// What earlier runs of the spec left unfinished, and what this run has planned already.
+async fn known_tables(coordinator: &Coordinator, run: &Run) -> Result<Known, connectors::Error> {
+    let (ledger, failed) = (&coordinator.ledger, |e: ledger::Error| ledger_error(&e));
+    let mut known = Known::default();
+    let mut runs = ledger.runs(RUNS_LOOKED_AT).await.map_err(failed)?;
+    runs.sort_by_key(|earlier| earlier.turn);
+    let is_earlier = |r: &&Run| r.spec.name == run.spec.name && r.turn <= run.turn && r.kind == RunKind::Copy;
+    for earlier in runs.iter().filter(is_earlier) {
+        for table in ledger.tables(earlier.id).await.map_err(failed)? {
+            let Some(plan) = table.plan else { continue };
+            if earlier.id == run.id {
+                known.planned.insert(table.source);
+            }
+            if table.state == TableState::Done {
+                known.unfinished.remove(&table.target);
+            } else if plan.create_target {
+                known.unfinished.insert(table.target);
+            }
+        }
+    }
+    Ok(known)
 }
 
 /// Fences of ended runs of the same spec go once this run holds the turn of its tables: not earlier, or a worker of an
@@ -149,6 +171,10 @@ async fn cut_table(coordinator: &Coordinator, run: &Run, table: &TableRow) -> Re
         (&run.spec.source, Role::Source)
     };
     let database = coordinator.connections.get(connection, role)?;
+    if pass == Pass::Copy {
+        // The plan is stored: whatever is made at the target from here on is known to be ours.
+        prepare_target(coordinator, run, &plan).await?;
+    }
     let (schema, key) = cut::owner(&plan, pass);
     let mut rows = plan.rows_per_chunk.max(1);
     while !coordinator.tasks.is_closed() {
@@ -192,6 +218,17 @@ async fn cut_table(coordinator: &Coordinator, run: &Run, table: &TableRow) -> Re
         rows = adapted(coordinator, run, table, rows).await.map_err(failed)?;
     }
     Ok(())
+}
+
+/// Makes the target ready for this run's writes; repeated, it changes nothing.
+async fn prepare_target(
+    coordinator: &Coordinator,
+    run: &Run,
+    plan: &TablePlan,
+) -> Result<(), connectors::Error> {
+    let target = coordinator.connections.get(&run.spec.target, Role::Target)?;
+    target.prepare(plan, coordinator.ledger.install(), run.turn).await?;
+    forget_earlier_runs(coordinator, run, &*target).await
 }
 
 /// Rows for the next chunks, from what finished ones took.

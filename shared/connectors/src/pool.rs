@@ -21,7 +21,12 @@ pub struct Connections {
     resolve: ResolveSecret,
     connections_max: u32,
     deadline: Duration,
-    open: Arc<Mutex<Vec<(Name, Arc<dyn Target>)>>>,
+    open: Arc<Mutex<Vec<Pool>>>,
+}
+
+struct Pool {
+    name: Name,
+    target: Arc<dyn Target>,
 }
 
 /// What a pool is found by: all that decides how a connection comes about, TLS and the password as the spec writes
@@ -52,8 +57,8 @@ impl Connections {
     pub fn get(&self, spec: &ConnectionSpec, role: Role) -> Result<Arc<dyn Target>> {
         let name = Name { role, spec: spec.clone() };
         let mut pools = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, found)) = pools.iter().find(|(known, _)| *known == name) {
-            return Ok(found.clone());
+        if let Some(found) = pools.iter().find(|pool| pool.name == name) {
+            return Ok(found.target.clone());
         }
         let password = (self.resolve)(spec).map_err(|reason| {
             let operation = format!("find the password for {}", spec.address());
@@ -66,7 +71,7 @@ impl Connections {
             connections_max: self.connections_max,
             deadline: self.deadline,
         })?;
-        pools.push((name, opened.clone()));
+        pools.push(Pool { name, target: opened.clone() });
         Ok(opened)
     }
 }
