@@ -91,6 +91,12 @@ async fn detach(context: &Context, spec: &RunSpec) -> Outcome {
     let ledger = context.ledger().await?;
     let workers = ledger.workers().await.map_err(|e| ledger_problem(&e))?;
     let now = ledger.now_ms().await.map_err(|e| ledger_problem(&e))?;
+    let active = ledger.active_runs().await.map_err(|e| ledger_problem(&e))?;
+    if let Some(earlier) = active.iter().find(|r| r.spec.name == spec.name && r.kind == RunKind::Copy) {
+        let detail = format!("{} of `{}` is still running", earlier.id, spec.name);
+        let next = format!("syncline status {0} --watch, or syncline cancel {0}", earlier.id);
+        return Err(Problem::new(code::RUN_STATE, detail, next));
+    }
     let run = ledger.create_run(RunKind::Copy, spec).await.map_err(|e| ledger_problem(&e))?;
     if !compose::is_attended(run.id, true, &workers, now) {
         context.screen.warn("no worker is alive: the run waits for `syncline serve` and `syncline worker`");

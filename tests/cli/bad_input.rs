@@ -3,8 +3,12 @@
 
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 
-use crate::sandbox::{Sandbox, settled};
+use crate::sandbox::{Ended, Sandbox, settled};
+
+/// A user that owns nothing, on every Linux.
+const NOBODY: u32 = 65_534;
 
 /// The command must leave no target behind.
 fn refused(name: &str, sandbox: &Sandbox, code: i32, arguments: &[&str]) {
@@ -58,13 +62,23 @@ fn read_only_target() {
         "target.db",
         "CREATE TABLE numbers (id INTEGER PRIMARY KEY, name TEXT NOT NULL, amount DECIMAL(10,2))",
     );
-    let target = sandbox.path("target.db");
-    std::fs::set_permissions(&target, std::fs::Permissions::from_mode(0o444)).expect("sets the mode");
-    if std::fs::OpenOptions::new().append(true).open(&target).is_ok() {
-        eprintln!("skipped: this user may write to read-only files");
-        return;
+    let mode = |name: &str, mode| {
+        let permissions = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(sandbox.path(name), permissions).expect("sets the mode");
+    };
+    mode("target.db", 0o444);
+    // Root may write to anything: the command runs as somebody else, from where that one may read it.
+    mode("", 0o777);
+    std::fs::copy(assert_cmd::cargo::cargo_bin!("syncline"), sandbox.path("syncline")).expect("copies");
+    let mut command = std::process::Command::new(sandbox.path("syncline"));
+    command.args(["run", "spec.yaml"]).current_dir(sandbox.path("")).env("COLUMNS", "100");
+    if std::fs::OpenOptions::new().append(true).open(sandbox.path("target.db")).is_ok() {
+        command.uid(NOBODY).gid(NOBODY);
     }
-    refused("read-only-target", &sandbox, 6, &["run", "spec.yaml"]);
+    let ended = Ended::of(&command.output().expect("starts"), &sandbox.path(""));
+    assert_eq!(ended.code, 6, "{}", ended.shown());
+    settled(|| insta::assert_snapshot!("read-only-target", ended.shown()));
+    assert!(!sandbox.path("syncline.db").exists(), "nothing may be written");
 }
 
 #[test]

@@ -35,6 +35,8 @@ async fn a_worker_killed_in_the_middle_delays_only_its_chunks() {
         .collect();
     let run = syncline.run(&["run", &spec, "--detach"]).expect(0).stdout.trim().to_owned();
     assert!(run.starts_with("run_"), "{run}");
+    let twice = syncline.run(&["run", &spec, "--detach"]).expect(7);
+    assert!(twice.stderr.contains(&run), "{}", twice.stderr);
 
     let done = "SELECT count(*) FROM syncline_chunk WHERE state = 'done'";
     wait_until("some chunks are done", Duration::from_secs(60), async || ledger.number(done).await >= 5)

@@ -168,7 +168,8 @@ async fn a_new_run_builds_the_indexes_that_a_killed_one_owed() {
     let died = syncline.run_with(&[("SYNCLINE_CRASH_AT", "k3:2")], &["run", &spec, "--lease", "1s"]);
     assert_eq!(died.code, None, "{}", died.stderr);
     let _ = syncline.run(&["run", &spec]).expect(0);
-    let indexes = "SELECT group_concat(DISTINCT index_name ORDER BY index_name) FROM information_schema.statistics
+    let indexes =
+        "SELECT group_concat(DISTINCT index_name ORDER BY index_name) FROM information_schema.statistics
         WHERE table_schema = DATABASE() AND table_name = 't'";
     assert_eq!(to.text(indexes).await.as_deref(), Some("by_email,by_n,PRIMARY"));
     oracle::assert_equal(&from, &to, &["t"]);

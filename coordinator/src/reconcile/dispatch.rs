@@ -6,6 +6,7 @@ use std::time::Duration;
 use ledger::{Run, TableRow};
 use model::{Pass, TableState};
 use queue::ChunkJob;
+use tracing::warn;
 
 use super::{Coordinator, TickError};
 
@@ -27,29 +28,31 @@ pub(super) async fn tick(coordinator: &Coordinator, runs: &[Run]) -> Result<(), 
         if room == 0 {
             break;
         }
-        let tables = coordinator.ledger.tables(run.id).await?;
-        let eligible: Vec<u32> =
-            tables.iter().filter(|t| is_eligible(t, &tables)).map(|t| t.ordinal).collect();
-        if eligible.is_empty() {
-            continue;
+        // A run whose plans cannot be read must not keep the others waiting.
+        match dispatch_run(coordinator, run, room).await {
+            Ok(jobs) => room = room.saturating_sub(jobs),
+            Err(error) => warn!(run = %run.id, error = %error, "nothing dispatched"),
         }
-        let limit = u32::try_from(room).unwrap_or(u32::MAX);
-        let due = coordinator.ledger.take_due(run.id, &eligible, limit, REQUEUE_AFTER).await?;
-        let install = coordinator.ledger.install().to_string();
-        let jobs: Vec<ChunkJob> = due
-            .iter()
-            .map(|due| ChunkJob {
-                v: 1,
-                install: install.clone(),
-                run: run.id.to_string(),
-                chunk: due.chunk.to_string(),
-                attempt_seen: due.attempt.0,
-            })
-            .collect();
-        room = room.saturating_sub(jobs.len());
-        coordinator.queue.push(&jobs).await?;
     }
     Ok(())
+}
+
+/// Queues up to `room` due chunks of one run; how many.
+async fn dispatch_run(coordinator: &Coordinator, run: &Run, room: usize) -> Result<usize, TickError> {
+    let tables = coordinator.ledger.tables(run.id).await?;
+    let eligible: Vec<u32> = tables.iter().filter(|t| is_eligible(t, &tables)).map(|t| t.ordinal).collect();
+    if eligible.is_empty() {
+        return Ok(0);
+    }
+    let limit = u32::try_from(room).unwrap_or(u32::MAX);
+    let due = coordinator.ledger.take_due(run.id, &eligible, limit, REQUEUE_AFTER).await?;
+    let install = coordinator.ledger.install().to_string();
+    let jobs: Vec<ChunkJob> = due
+        .iter()
+        .map(|due| ChunkJob::new(install.clone(), run.id.to_string(), due.chunk.to_string(), due.attempt.0))
+        .collect();
+    coordinator.queue.push(&jobs).await?;
+    Ok(jobs.len())
 }
 
 /// Whether a table's chunks may run: parents are copied before children, children deleted before parents.
