@@ -112,16 +112,19 @@ impl Attempt {
             crash::point("k3");
         }
         drop(batches);
-        let receipt = Receipt {
+        write.commit(&self.receipt(&tally)).await?;
+        crash::point("k4");
+        Ok((tally, u64::try_from(reading.as_millis()).unwrap_or(u64::MAX)))
+    }
+
+    fn receipt(&self, tally: &Tally) -> Receipt {
+        Receipt {
             v: 1,
             attempt: self.fence.attempt,
             counts: tally.counts,
             source_digest: tally.expected.digest,
             quarantined: tally.quarantined.clone(),
-        };
-        write.commit(&receipt).await?;
-        crash::point("k4");
-        Ok((tally, u64::try_from(reading.as_millis()).unwrap_or(u64::MAX)))
+        }
     }
 
     /// Looked at after every batch, so that what is set aside cannot outgrow memory.
@@ -255,14 +258,7 @@ impl Attempt {
                 "the source lacks more rows than when they were counted; nothing was deleted here",
             ));
         }
-        let receipt = Receipt {
-            v: 1,
-            attempt: self.fence.attempt,
-            counts: tally.counts,
-            source_digest: tally.expected.digest,
-            quarantined: tally.quarantined.clone(),
-        };
-        write.commit(&receipt).await?;
+        write.commit(&self.receipt(&tally)).await?;
         Ok(Report { quarantined: tally.quarantined, ..report(tally.counts) })
     }
 
