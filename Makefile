@@ -51,7 +51,7 @@ test-all: build-deps servers oracle cargo-nextest ## also the tests that take mi
 	@$(WITH_SERVERS) cargo nextest run --workspace --locked --features failpoints --run-ignored all
 
 bench: build-deps servers ## how fast it is, next to other tools, on this machine
-	@$(WITH_SERVERS) cargo run --release --locked --package syncline-harness --bin bench
+	@$(WITH_SERVERS) cargo build --release --locked --package syncline --package syncline-harness && target/release/bench
 
 servers: ## start MySQL, MariaDB and Redis for the tests
 	@tests/servers.sh up

@@ -27,6 +27,7 @@ fn main() {
 }
 
 async fn bench(rows: u64) {
+    small().await;
     let source = Database::fresh(Server::Mysql).await;
     println!("loading {rows} customers into MySQL ..");
     load(&source, rows).await;
@@ -62,6 +63,28 @@ async fn load(source: &Database, rows: u64) {
         // Some megabytes a round trip, within the server's packet limit.
         let joined: Vec<String> = statements.by_ref().take(16).collect();
         source.exec(&joined.join(";")).await;
+    }
+}
+
+/// What a command costs before there is work to do: best of five.
+async fn small() {
+    let source = Database::fresh(Server::Sqlite).await;
+    source.exec(data::CUSTOMERS_SQLITE).await;
+    for batch in data::customers(100, 1, false) {
+        source.exec(&batch).await;
+    }
+    let target = Database::fresh(Server::Sqlite).await;
+    let syncline = Syncline::new(harness::oracle::root().join("target/release/syncline"));
+    let spec = syncline.spec(&source, &target, "tables:\n  - from: customers");
+    for (what, goal, args) in [("--help", 50, vec!["--help"]), ("a run of 100 rows", 300, vec!["run", &spec])]
+    {
+        let fastest = (0..5).map(|_| {
+            let started = Instant::now();
+            let _ = syncline.run(&args).expect(0);
+            started.elapsed()
+        });
+        let fastest = fastest.min().unwrap_or_default();
+        println!("{what:32} {:7.0} ms (goal {goal})", fastest.as_secs_f64() * 1_000.0);
     }
 }
 

@@ -1,7 +1,5 @@
 //! What the program says about itself.
 
-use std::time::{Duration, Instant};
-
 use crate::sandbox::{Sandbox, settled};
 
 const COMMANDS: [&str; 21] = [
@@ -40,19 +38,6 @@ fn help_of_the_program_and_of_each_command() {
             insta::assert_snapshot!(name, sandbox.ends(0, &arguments).stdout);
         }
     });
-}
-
-#[test]
-fn help_is_there_at_once() {
-    let sandbox = Sandbox::new();
-    sandbox.ends(0, &["--help"]);
-    let fastest = (0..5).map(|_| {
-        let started = Instant::now();
-        sandbox.ends(0, &["--help"]);
-        started.elapsed()
-    });
-    let fastest = fastest.min().expect("five times");
-    assert!(fastest < Duration::from_millis(50), "{fastest:?}");
 }
 
 #[test]

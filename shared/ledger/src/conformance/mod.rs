@@ -76,7 +76,7 @@ conformance!(
     quarantine::rows_page_in_order,
     sums::the_record_is_the_sum_of_its_chunks,
     sums::digests_are_summed_modulo_2_128,
-    sums::a_long_run_is_summed_and_served_in_time,
+    sums::a_long_run_is_summed_and_served,
     opening::concurrent_openers_migrate_once,
     opening::a_newer_ledger_is_refused,
     opening::odd_bytes_survive,

@@ -1,7 +1,7 @@
 //! The record against a model: whatever happens, its figures are the sums over the chunks.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use model::chunk::Report;
 use model::failure::{ATTEMPTS_MAX, WORKER_DEATHS_MAX};
@@ -162,7 +162,7 @@ pub(super) async fn digests_are_summed_modulo_2_128(world: World) {
     assert_eq!((costs.len(), costs[0].rows, costs[0].read_ms), (2, 2, 30));
 }
 
-pub(super) async fn a_long_run_is_summed_and_served_in_time(world: World) {
+pub(super) async fn a_long_run_is_summed_and_served(world: World) {
     // Servers share this machine with other tests; SQLite alone is held to the full length.
     let chunks = if world.server == Server::Sqlite { 100_000 } else { 10_000 };
     let done = chunks / 2;
@@ -172,19 +172,12 @@ pub(super) async fn a_long_run_is_summed_and_served_in_time(world: World) {
     let settle = sqlx::query(settle).bind(i64::try_from(done).expect("small"));
     settle.execute(&work.ledger.shared.pool).await.expect("settles half");
 
-    let started = Instant::now();
     let record = work.ledger.record(work.run).await.expect("sums").expect("exists");
-    let took = started.elapsed();
     assert_eq!((record.counts.read, record.chunks.done), (done * 1_000, done));
     assert_eq!(record.tables[0].source_digest.rows, done * 1_000);
-    assert!(took < Duration::from_secs(2), "the record took {took:?}");
-
-    let started = Instant::now();
     for _ in 0..3 {
         let due = work.ledger.take_due(work.run, &[0, 1], 1_000, Duration::from_secs(60)).await.expect("due");
         assert_eq!(due.len(), 1_000);
     }
-    let took = started.elapsed();
-    assert!(took < Duration::from_secs(3), "handing out took {took:?}");
     assert!(work.ledger.check_chain(work.run, 0, model::Pass::Copy).await.expect("checks"));
 }
