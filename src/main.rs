@@ -9,6 +9,10 @@ mod fleet;
 
 use std::process::ExitCode;
 
+/// A copy makes and drops some values for every cell: the system's allocator took a sixth of its processor time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     // One TLS provider for every driver; only a second call could fail, and there is none.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
