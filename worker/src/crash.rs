@@ -19,8 +19,3 @@ pub(crate) fn point(name: &str) {
 
 #[cfg(not(feature = "failpoints"))]
 pub(crate) const fn point(_name: &str) {}
-
-/// Point k8: passed when a job begins, which is after the one before was acknowledged.
-pub(crate) fn point_between_chunks() {
-    point("k8");
-}

@@ -25,7 +25,8 @@ pub(crate) async fn process(worker: &Worker, job: queue::ChunkJob, abort: &Cance
         return;
     };
     crash::point("k0");
-    crash::point_between_chunks();
+    // Passed when a job begins, which is after the one before was acknowledged.
+    crash::point("k8");
     let claimed = match worker.ledger.claim(chunk, Attempt(job.attempt_seen), &worker.id, worker.lease).await
     {
         Ok(Some(claimed)) => claimed,

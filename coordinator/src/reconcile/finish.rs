@@ -5,9 +5,9 @@ use connectors::config::Role;
 use ledger::{Run, TableRow};
 use model::run::ChunkTally;
 use model::{Counts, ErrorKind, Failure, Pass, RunKind, RunState, TableState};
-use tracing::info;
+use tracing::{info, warn};
 
-use super::plan::next_pass;
+use super::plan::{RUNS_LOOKED_AT, next_pass};
 use super::{Coordinator, TickError, ledger_error};
 
 pub(super) async fn tick(coordinator: &Coordinator, run: &Run) -> Result<(), TickError> {
@@ -164,6 +164,26 @@ async fn finish_run(coordinator: &Coordinator, run: &Run, tables: &[TableRow]) -
     if ledger.finish_run(run.id, state, cause).await? {
         info!(run = %run.id, state = %state, "run ended");
         coordinator.queue.clear_run(&run.id.to_string()).await?;
+        let is_whole = matches!(state, RunState::Done | RunState::DoneWithQuarantine);
+        if is_whole
+            && run.kind == RunKind::Copy
+            && let Err(error) = forget_earlier_runs(coordinator, run).await
+        {
+            warn!(run = %run.id, error = %error, "fences of earlier runs stay in the target");
+        }
+    }
+    Ok(())
+}
+
+/// Fences of ended runs of the same spec go once this run holds the turn of all its tables: not earlier, or a worker of
+/// an ended run that wakes up late would find neither fence nor turn against it.
+async fn forget_earlier_runs(coordinator: &Coordinator, run: &Run) -> Result<(), connectors::Error> {
+    let target = coordinator.connections.get(&run.spec.target, Role::Target)?;
+    let runs = coordinator.ledger.runs(RUNS_LOOKED_AT).await.map_err(|e| ledger_error(&e))?;
+    for earlier in
+        runs.iter().filter(|r| r.spec.name == run.spec.name && r.turn < run.turn && r.state.is_terminal())
+    {
+        target.forget_run(coordinator.ledger.install(), earlier.id).await?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use connectors::config::Role;
 use ledger::{NewTable, Run, TableRow};
-use model::{ErrorKind, Failure, KeyRange, MergePolicy, Pass, RunKind, RunSpec, TablePlan, TableState};
+use model::{ErrorKind, Failure, KeyRange, MergePolicy, Pass, RunKind, RunSpec, TableState};
 
 use super::{Coordinator, TickError, first_pass, ledger_error};
 use crate::planner::{Known, PlanError, PlannedRun, cut, plan_known, plan_run, sizing};
@@ -128,22 +128,6 @@ async fn known_tables(coordinator: &Coordinator, run: &Run) -> Result<Known, con
     Ok(known)
 }
 
-/// Fences of ended runs of the same spec go once this run holds the turn of its tables: not earlier, or a worker of an
-/// ended run that wakes up late would find neither fence nor turn against it.
-async fn forget_earlier_runs(
-    coordinator: &Coordinator,
-    run: &Run,
-    target: &dyn connectors::Target,
-) -> Result<(), connectors::Error> {
-    let runs = coordinator.ledger.runs(RUNS_LOOKED_AT).await.map_err(|e| ledger_error(&e))?;
-    for earlier in
-        runs.iter().filter(|r| r.spec.name == run.spec.name && r.turn < run.turn && r.state.is_terminal())
-    {
-        target.forget_run(coordinator.ledger.install(), earlier.id).await?;
-    }
-    Ok(())
-}
-
 const fn mode_name(policy: &MergePolicy) -> &'static str {
     match policy {
         MergePolicy::InsertOnly => "insert-only",
@@ -152,8 +136,8 @@ const fn mode_name(policy: &MergePolicy) -> &'static str {
     }
 }
 
-/// How far back a run looks for fences to clear away.
-const RUNS_LOOKED_AT: u32 = 20;
+/// How far back a run looks at its forerunners.
+pub(super) const RUNS_LOOKED_AT: u32 = 20;
 /// Boundaries stored in one write: few enough that the first chunks run at once.
 const CHUNKS_PER_WRITE: usize = 16;
 
@@ -173,7 +157,8 @@ async fn cut_table(coordinator: &Coordinator, run: &Run, table: &TableRow) -> Re
     let database = coordinator.connections.get(connection, role)?;
     if pass == Pass::Copy {
         // The plan is stored: whatever is made at the target from here on is known to be ours.
-        prepare_target(coordinator, run, &plan).await?;
+        let target = coordinator.connections.get(&run.spec.target, Role::Target)?;
+        target.prepare(&plan, ledger.install(), run.turn).await?;
     }
     let (schema, key) = cut::owner(&plan, pass);
     let mut rows = plan.rows_per_chunk.max(1);
@@ -218,17 +203,6 @@ async fn cut_table(coordinator: &Coordinator, run: &Run, table: &TableRow) -> Re
         rows = adapted(coordinator, run, table, rows).await.map_err(failed)?;
     }
     Ok(())
-}
-
-/// Makes the target ready for this run's writes; repeated, it changes nothing.
-async fn prepare_target(
-    coordinator: &Coordinator,
-    run: &Run,
-    plan: &TablePlan,
-) -> Result<(), connectors::Error> {
-    let target = coordinator.connections.get(&run.spec.target, Role::Target)?;
-    target.prepare(plan, coordinator.ledger.install(), run.turn).await?;
-    forget_earlier_runs(coordinator, run, &*target).await
 }
 
 /// Rows for the next chunks, from what finished ones took.

@@ -104,7 +104,7 @@ pub(super) fn decode_row(row: &MySqlRow, list: &SelectList, columns: &[Column], 
     Decoded::Row(cells)
 }
 
-fn refusal(kind: ErrorKind, reason: impl Into<String>) -> ConvertError {
+pub(super) fn refusal(kind: ErrorKind, reason: impl Into<String>) -> ConvertError {
     ConvertError { kind, reason: reason.into() }
 }
 

@@ -3,6 +3,7 @@
 use model::convert::ConvertError;
 use model::{Column, ErrorKind, Value};
 
+use super::codec::refusal;
 use super::mapping::members;
 use super::session::Server;
 
@@ -127,10 +128,6 @@ fn after_string(text: &str) -> &str {
 
 fn fits_64_bits(number: &str) -> bool {
     number.contains(['.', 'e', 'E']) || number.parse::<i64>().is_ok() || number.parse::<u64>().is_ok()
-}
-
-fn refusal(kind: ErrorKind, reason: impl Into<String>) -> ConvertError {
-    ConvertError { kind, reason: reason.into() }
 }
 
 #[cfg(test)]
