@@ -126,7 +126,7 @@ pub(crate) fn start_worker(
     let (stop, abort) = (shutdown.stop(), shutdown.abort());
     shutdown.spawn("worker", async move {
         let (ledger, id) = (worker.ledger.clone(), worker.id.clone());
-        let alive = stay_alive(&ledger, &id);
+        let alive = stay_alive(&ledger, &id, concurrency);
         let work = worker.run(&queue, concurrency, stop, abort);
         let done = tokio::select! {
             done = work => done,
@@ -140,9 +140,11 @@ pub(crate) fn start_worker(
 }
 
 /// Registers and beats for ever. What fails is tried again: leases decide, this is for people.
-async fn stay_alive(ledger: &Ledger, id: &WorkerId) {
+async fn stay_alive(ledger: &Ledger, id: &WorkerId, concurrency: usize) {
+    let (host, pid, version) = (host(), std::process::id(), env!("CARGO_PKG_VERSION"));
+    let slots = u32::try_from(concurrency).unwrap_or(u32::MAX);
     loop {
-        let told = ledger.register_worker(id, &host(), std::process::id(), env!("CARGO_PKG_VERSION")).await;
+        let told = ledger.register_worker(id, &host, pid, version, slots).await;
         if let Err(error) = told {
             tracing::warn!(error = %service::chain(&error), "the ledger could not be told that the worker lives");
         }

@@ -25,9 +25,9 @@ async fn survives(point: &str, target: Server) {
     let spec = syncline.spec(&from, &to, SPEC);
 
     // The third time the point is passed: some chunks are done, some are under way.
-    let at = format!("{point}:3");
-    let died =
-        syncline.run_with(&[("SYNCLINE_CRASH_AT", &at)], &["run", &spec, "--workers", "2", "--lease", "1s"]);
+    let at = format!("{point}:3=abort");
+    let died = syncline
+        .run_with(&[("SYNCLINE_FAILPOINTS", &at)], &["run", &spec, "--workers", "2", "--lease", "1s"]);
     assert_eq!(died.code, None, "killed by a signal at {point}: {}{}", died.stdout, died.stderr);
 
     let record = syncline.run(&["run", &spec, "--resume", "--lease", "1s", "--json"]).expect(0).json();
@@ -59,7 +59,7 @@ async fn a_source_that_moves_between_crash_and_resume_is_merged_again() {
     }
     let syncline = syncline();
     let spec = syncline.spec(&from, &to, SPEC);
-    let died = syncline.run_with(&[("SYNCLINE_CRASH_AT", "k5")], &["run", &spec, "--lease", "1s"]);
+    let died = syncline.run_with(&[("SYNCLINE_FAILPOINTS", "k5:1=abort")], &["run", &spec, "--lease", "1s"]);
     assert_eq!(died.code, None, "{}", died.stderr);
     from.exec("UPDATE customers SET city = 'elsewhere'").await;
     let _ = syncline.run(&["run", &spec, "--resume", "--lease", "1s"]).expect(0);

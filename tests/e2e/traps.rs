@@ -146,7 +146,7 @@ async fn a_table_without_key_is_never_doubled() {
     from.exec("CREATE TABLE t (a INT, b TEXT); INSERT INTO t VALUES (1, 'x'), (1, 'x'), (2, 'y')").await;
     let syncline = syncline();
     let spec = syncline.spec(&from, &to, "tables:\n  - { from: t, mode: insert-only }");
-    let died = syncline.run_with(&[("SYNCLINE_CRASH_AT", "k5")], &["run", &spec, "--lease", "1s"]);
+    let died = syncline.run_with(&[("SYNCLINE_FAILPOINTS", "k5:1=abort")], &["run", &spec, "--lease", "1s"]);
     assert_eq!(died.code, None, "{}", died.stderr);
     let _ = syncline.run(&["run", &spec, "--resume", "--lease", "1s"]).expect(0);
     assert_eq!(to.number("SELECT count(*) FROM t").await, 3);
@@ -165,7 +165,7 @@ async fn a_new_run_builds_the_indexes_that_a_killed_one_owed() {
     .await;
     let syncline = syncline();
     let spec = syncline.spec(&from, &to, "defaults: { chunk: { rows_max: 20 } }\ntables:\n  - from: t");
-    let died = syncline.run_with(&[("SYNCLINE_CRASH_AT", "k3:2")], &["run", &spec, "--lease", "1s"]);
+    let died = syncline.run_with(&[("SYNCLINE_FAILPOINTS", "k3:2=abort")], &["run", &spec, "--lease", "1s"]);
     assert_eq!(died.code, None, "{}", died.stderr);
     let _ = syncline.run(&["run", &spec]).expect(0);
     let indexes =

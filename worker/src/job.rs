@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, debug, info, warn};
 
 use crate::passes::Attempt as Work;
-use crate::{Worker, crash, lease};
+use crate::{Worker, lease};
 
 /// Settling is tried this often before the chunk is left to the reaper.
 const SETTLE_TRIES: u32 = 5;
@@ -24,9 +24,9 @@ pub(crate) async fn process(worker: &Worker, job: queue::ChunkJob, abort: &Cance
         warn!("job names no chunk");
         return;
     };
-    crash::point("k0");
+    failpoint::point("k0").await;
     // Passed when a job begins, which is after the one before was acknowledged.
-    crash::point("k8");
+    failpoint::point("k8").await;
     let claimed = match worker.ledger.claim(chunk, Attempt(job.attempt_seen), &worker.id, worker.lease).await
     {
         Ok(Some(claimed)) => claimed,
@@ -39,15 +39,15 @@ pub(crate) async fn process(worker: &Worker, job: queue::ChunkJob, abort: &Cance
             return;
         }
     };
-    crash::point("k1");
+    failpoint::point_at("k1", claimed.chunk.ordinal).await;
     let span = tracing::info_span!(
         "chunk", run = %claimed.chunk.run, table = claimed.chunk.table, chunk = %chunk, attempt = %claimed.chunk.attempt
     );
     async {
-        let attempt = claimed.chunk.attempt;
+        let (attempt, ordinal) = (claimed.chunk.attempt, claimed.chunk.ordinal);
         if let Some(outcome) = attempted(worker, claimed, abort).await {
             settle(worker, chunk, attempt, outcome).await;
-            crash::point("k7");
+            failpoint::point_at("k7", ordinal).await;
         }
     }
     .instrument(span)

@@ -1,10 +1,9 @@
 //! Executes one chunk at a time, keeps nothing, decides nothing.
 //!
 //! Everything a worker needs comes with the claim, out of the ledger; what it did goes back with the settle. It may
-//! be killed at any instant: see [`crash`] for the instants that tests choose.
+//! be killed at any instant: the failpoints k0 to k8 are the instants that tests choose.
 
 mod convert;
-mod crash;
 pub mod diff;
 mod expected;
 mod job;

@@ -12,10 +12,10 @@ use model::chunk::Report;
 use model::merge::Promise;
 use model::{Chunk, Column, Counts, ErrorKind, Key, Receipt, Row, RowBatch, RunSpec, TablePlan};
 
+use crate::convert;
 use crate::expected::Expected;
 use crate::merge::{self, Tally};
 use crate::verify::{self, Compared};
-use crate::{convert, crash};
 
 /// Keys asked of the source in one statement.
 const KEYS_PER_LOOKUP: usize = 500;
@@ -47,7 +47,7 @@ impl Attempt {
     pub(crate) async fn copy(&self) -> Result<Report> {
         let write = self.target.begin(&self.plan, &self.fence).await?;
         let Some(receipt) = write.receipt().cloned() else {
-            crash::point("k2");
+            failpoint::point_at("k2", self.chunk.ordinal).await;
             let (tally, read_ms) = self.copy_rows(write, Tally::new(&self.plan)).await?;
             return self.verified(tally, read_ms).await;
         };
@@ -82,10 +82,10 @@ impl Attempt {
     }
 
     async fn verified(&self, tally: Tally, read_ms: u64) -> Result<Report> {
-        crash::point("k5");
+        failpoint::point_at("k5", self.chunk.ordinal).await;
         let source_digest = tally.expected.digest;
         let compared = self.verify_expected(tally.expected).await?;
-        crash::point("k6");
+        failpoint::point_at("k6", self.chunk.ordinal).await;
         let counts = Counts { matching: compared.matching, ..tally.counts };
         Ok(Report {
             counts,
@@ -109,11 +109,11 @@ impl Attempt {
             let rows = self.convert(batch?, &mut tally);
             merge::rows(&mut *write, &self.plan, &mut tally, rows).await?;
             self.check_quarantine(&tally)?;
-            crash::point("k3");
+            failpoint::point_at("k3", self.chunk.ordinal).await;
         }
         drop(batches);
         write.commit(&self.receipt(&tally)).await?;
-        crash::point("k4");
+        failpoint::point_at("k4", self.chunk.ordinal).await;
         Ok((tally, u64::try_from(reading.as_millis()).unwrap_or(u64::MAX)))
     }
 

@@ -51,7 +51,11 @@ async fn dispatch_run(coordinator: &Coordinator, run: &Run, room: usize) -> Resu
         .iter()
         .map(|due| ChunkJob::new(install.clone(), run.id.to_string(), due.chunk.to_string(), due.attempt.0))
         .collect();
-    coordinator.queue.push(&jobs).await?;
+    if !jobs.is_empty() {
+        failpoint::point("r3").await;
+        coordinator.queue.push(&jobs).await?;
+        failpoint::point("r4").await;
+    }
     Ok(jobs.len())
 }
 

@@ -21,6 +21,7 @@ pub(super) async fn tick(coordinator: &Coordinator, run: &Run) -> Result<(), Tic
             let tally = tallies.iter().find(|t| t.table == table.ordinal && t.pass == table.pass);
             let (chunks, counts) = tally.map_or_else(Default::default, |t| (t.chunks, t.counts));
             if chunks.open() == 0 && chunks.total() > 0 {
+                failpoint::point("r5").await;
                 pass_ended(coordinator, run, table, chunks, counts).await?;
             }
         }
@@ -126,6 +127,7 @@ async fn finish_table(
     table: &TableRow,
 ) -> Result<(), connectors::Error> {
     let Some(plan) = &table.plan else { return Ok(()) };
+    failpoint::point("r6").await;
     let failed = |e: ledger::Error| ledger_error(&e);
     if run.kind == RunKind::Copy {
         let target = coordinator.connections.get(&run.spec.target, Role::Target)?;

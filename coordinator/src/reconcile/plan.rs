@@ -42,6 +42,7 @@ pub(super) async fn tick(coordinator: &Coordinator, run: &Run) -> Result<(), Tic
 fn plan_tables(coordinator: &Coordinator, run: &Run) {
     let (this, owner) = (coordinator.clone(), run.clone());
     coordinator.beside(run, u32::MAX, first_pass(run.kind), async move {
+        failpoint::point("r1").await;
         let known = known_tables(&this, &owner).await?;
         let planned =
             plan_known(&owner.spec, owner.kind, &this.connections, &known).await.map_err(|error| {
@@ -199,6 +200,7 @@ async fn cut_table(coordinator: &Coordinator, run: &Run, table: &TableRow) -> Re
             // Another coordinator was quicker, or the run has ended: the next tick will see.
             return Ok(());
         }
+        failpoint::point("r2").await;
         coordinator.nudge.notify_one();
         rows = adapted(coordinator, run, table, rows).await.map_err(failed)?;
     }

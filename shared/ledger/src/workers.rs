@@ -13,6 +13,8 @@ pub struct WorkerView {
     pub host: String,
     pub pid: u32,
     pub version: String,
+    /// Chunks it works on at once.
+    pub slots: u32,
     pub started_ms: i64,
     pub seen_ms: i64,
     /// When it said goodbye; a worker that died did not.
@@ -26,8 +28,15 @@ const LISTED_MAX: i64 = 1_000;
 
 impl Ledger {
     /// Enters a worker. A second call of the same worker counts as a sign of life.
-    pub async fn register_worker(&self, id: &WorkerId, host: &str, pid: u32, version: &str) -> Result<()> {
-        self.write("register a worker", || self.register_once(id, host, pid, version)).await
+    pub async fn register_worker(
+        &self,
+        id: &WorkerId,
+        host: &str,
+        pid: u32,
+        version: &str,
+        slots: u32,
+    ) -> Result<()> {
+        self.write("register a worker", || self.register_once(id, host, pid, version, slots)).await
     }
 
     async fn register_once(
@@ -36,16 +45,17 @@ impl Ledger {
         host: &str,
         pid: u32,
         version: &str,
+        slots: u32,
     ) -> std::result::Result<(), Cause> {
         let mut tx = self.begin().await?;
         let sql = "UPDATE syncline_worker SET seen_ms = {now}, retired_ms = NULL WHERE id = ?";
         let seen = sqlx::query(self.sql(sql)).bind(id.0.as_str()).execute(tx.conn()).await?;
         if seen.rows_affected() == 0 {
-            let sql = "INSERT INTO syncline_worker (id, host, pid, version, started_ms, seen_ms) \
-                VALUES (?, ?, ?, ?, {now}, {now})";
+            let sql = "INSERT INTO syncline_worker (id, host, pid, version, slots, started_ms, seen_ms) \
+                VALUES (?, ?, ?, ?, ?, {now}, {now})";
             let put =
                 sqlx::query(self.sql(sql)).bind(id.0.as_str()).bind(host).bind(i64::from(pid)).bind(version);
-            put.execute(tx.conn()).await?;
+            put.bind(i64::from(slots)).execute(tx.conn()).await?;
         }
         tx.commit().await
     }
@@ -103,7 +113,7 @@ impl Ledger {
     /// The workers seen last, with what they hold, latest first.
     pub async fn workers(&self) -> Result<Vec<WorkerView>> {
         self.read("list workers", || async move {
-            let sql = "SELECT id, host, pid, version, started_ms, seen_ms, retired_ms, (SELECT COUNT(*) FROM \
+            let sql = "SELECT id, host, pid, version, slots, started_ms, seen_ms, retired_ms, (SELECT COUNT(*) FROM \
                 syncline_chunk c WHERE c.state = 'running' AND c.worker = w.id) AS running \
                 FROM syncline_worker w ORDER BY seen_ms DESC, id LIMIT ?";
             let rows = sqlx::query(sql).bind(LISTED_MAX).fetch_all(&self.shared.pool).await?;
@@ -114,6 +124,7 @@ impl Ledger {
                         host: row.text("host")?,
                         pid: row.small("pid")?,
                         version: row.text("version")?,
+                        slots: row.small("slots")?,
                         started_ms: row.int("started_ms")?,
                         seen_ms: row.int("seen_ms")?,
                         retired_ms: row.opt_int("retired_ms")?,

@@ -7,6 +7,9 @@ use serde_json::Value;
 
 use crate::{Database, Server};
 
+/// Where failpoints leave a file of their name when they act.
+const MARKS: &str = "marks";
+
 /// A place to run the binary in.
 #[derive(Debug)]
 pub struct Syncline {
@@ -63,10 +66,12 @@ impl Syncline {
     #[must_use]
     pub fn new(binary: impl Into<PathBuf>) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
-        let mut variables = vec![(
-            "SYNCLINE_LEDGER".to_owned(),
-            format!("sqlite:{}", dir.path().join("ledger.db").display()),
-        )];
+        let marks = dir.path().join(MARKS);
+        std::fs::create_dir(&marks).expect("a folder for marks");
+        let mut variables = vec![
+            ("SYNCLINE_LEDGER".to_owned(), format!("sqlite:{}", dir.path().join("ledger.db").display())),
+            ("SYNCLINE_FAILPOINTS_DIR".to_owned(), marks.display().to_string()),
+        ];
         for (server, address) in
             [(Server::Mysql, "SYNCLINE_TEST_MYSQL_URL"), (Server::Mariadb, "SYNCLINE_TEST_MARIADB_URL")]
         {
@@ -75,6 +80,12 @@ impl Syncline {
             }
         }
         Self { binary: binary.into(), dir, variables }
+    }
+
+    /// The folder in which failpoints leave their marks.
+    #[must_use]
+    pub fn marks(&self) -> PathBuf {
+        self.dir.path().join(MARKS)
     }
 
     /// Sets an environment variable for everything that is run from here.
@@ -131,9 +142,19 @@ impl Syncline {
     /// The binary cannot be started.
     #[must_use]
     pub fn start(&self, name: &str, args: &[&str]) -> Background {
+        self.start_with(name, &[], args)
+    }
+
+    /// As [`Syncline::start`], with extra environment variables.
+    ///
+    /// # Panics
+    /// The binary cannot be started.
+    #[must_use]
+    pub fn start_with(&self, name: &str, variables: &[(&str, &str)], args: &[&str]) -> Background {
         let log = std::fs::File::create(self.dir.path().join(format!("{name}.log"))).expect("a log file");
         let child = self
             .command(args)
+            .envs(variables.iter().copied())
             .stdout(log.try_clone().expect("a second handle"))
             .stderr(log)
             .spawn()
@@ -161,10 +182,23 @@ impl Background {
     /// # Panics
     /// It cannot be signalled.
     pub fn terminate(&mut self) -> Option<i32> {
-        let pid = self.child.id().to_string();
-        let done = Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
-        assert!(done.success(), "the process is there");
+        self.signal("TERM");
         self.child.wait().ok().and_then(|status| status.code())
+    }
+
+    /// Sends a signal: `TERM`, `STOP`, `CONT`.
+    ///
+    /// # Panics
+    /// The process is gone.
+    pub fn signal(&self, name: &str) {
+        let (signal, pid) = (format!("-{name}"), self.child.id().to_string());
+        let done = Command::new("kill").args([&signal, &pid]).status().expect("kill runs");
+        assert!(done.success(), "the process is there");
+    }
+
+    /// Whether it has not ended yet.
+    pub fn is_alive(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
     }
 
     /// What it printed so far.

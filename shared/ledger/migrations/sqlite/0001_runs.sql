@@ -11,7 +11,7 @@ CREATE TABLE IF NOT EXISTS syncline_meta (
     txt VARCHAR(255)
 );
 
-INSERT OR IGNORE INTO syncline_meta (name, n) VALUES ('turn', 0), ('quarantine', 0), ('event', 0);
+INSERT OR IGNORE INTO syncline_meta (name, n) VALUES ('turn', 0), ('quarantine', 0), ('event', 0), ('security', 0);
 
 CREATE TABLE IF NOT EXISTS syncline_run (
     id VARCHAR(40) NOT NULL PRIMARY KEY,
@@ -22,6 +22,12 @@ CREATE TABLE IF NOT EXISTS syncline_run (
     state VARCHAR(24) NOT NULL,
     cause BLOB,
     cancel_requested BIGINT NOT NULL DEFAULT 0,
+    -- Since when a person has it paused.
+    paused_ms BIGINT,
+    -- What it may do in a second, over all workers.
+    limits BLOB,
+    -- Why nothing of it is handed out at the moment.
+    waiting BLOB,
     created_ms BIGINT NOT NULL,
     ended_ms BIGINT
 );
@@ -141,7 +147,30 @@ CREATE TABLE IF NOT EXISTS syncline_worker (
     host VARCHAR(255) NOT NULL,
     pid BIGINT NOT NULL,
     version VARCHAR(64) NOT NULL,
+    -- Chunks it works on at once.
+    slots BIGINT NOT NULL,
+    -- Since when it is asked to drain.
+    drain_ms BIGINT,
     started_ms BIGINT NOT NULL,
     seen_ms BIGINT NOT NULL,
     retired_ms BIGINT
+);
+
+-- Who works on a run that has limits: its part of them is its own until the share ends.
+CREATE TABLE IF NOT EXISTS syncline_share (
+    run VARCHAR(40) NOT NULL,
+    worker VARCHAR(320) NOT NULL,
+    since_ms BIGINT NOT NULL,
+    until_ms BIGINT NOT NULL,
+    PRIMARY KEY (run, worker),
+    FOREIGN KEY (run) REFERENCES syncline_run (id)
+);
+
+-- Payloads nobody believed, refused logins: what a person responsible for security reads.
+CREATE TABLE IF NOT EXISTS syncline_security (
+    seq BIGINT NOT NULL PRIMARY KEY,
+    at_ms BIGINT NOT NULL,
+    worker VARCHAR(320) NOT NULL,
+    kind VARCHAR(64) NOT NULL,
+    detail BLOB NOT NULL
 );

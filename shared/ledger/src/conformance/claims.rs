@@ -301,7 +301,7 @@ pub(super) async fn a_worker_seen_dead_is_buried(world: World) {
     let work = world.work(3).await;
     let all = work.due().await;
     let dead = worker("dead");
-    work.ledger.register_worker(&dead, "host", 1, "0.1.0").await.expect("registers");
+    work.ledger.register_worker(&dead, "host", 1, "0.1.0", 4).await.expect("registers");
     for due in &all[..2] {
         let claimed = work.ledger.claim(due.chunk, due.attempt, &dead, LEASE).await;
         assert!(claimed.expect("claims").is_some());

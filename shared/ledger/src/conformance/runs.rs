@@ -292,7 +292,7 @@ pub(super) async fn workers_come_and_go(world: World) {
     let (ledger, me) = (&work.ledger, worker("w"));
     assert!(!ledger.beat_worker(&me).await.expect("beats"), "unknown");
     for _ in 0..2 {
-        ledger.register_worker(&me, "host", 4_000_000_000, "0.1.0").await.expect("registers");
+        ledger.register_worker(&me, "host", 4_000_000_000, "0.1.0", 4).await.expect("registers");
     }
     assert!(ledger.beat_worker(&me).await.expect("beats"));
     work.claim(work.due().await[0]).await;
