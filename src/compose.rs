@@ -13,7 +13,7 @@ use queue::{Queue, QueueConfig, SigningKey};
 use service::{Drained, Shutdown};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-use worker::Worker;
+use worker::{Paces, Worker};
 
 /// Longest wait for a database's answer.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -91,6 +91,8 @@ impl Embedded {
             ledger: coordinator.ledger.clone(),
             connections: coordinator.connections.clone(),
             lease,
+            stuck_after: worker::STUCK_AFTER,
+            paces: Paces::default(),
             settled: Arc::clone(&coordinator.nudge),
         };
         let queue = coordinator.queue.clone();
@@ -103,7 +105,7 @@ impl Embedded {
 /// A worker at work.
 #[derive(Debug)]
 pub(crate) struct Started {
-    worker: JoinHandle<Result<(), queue::Error>>,
+    pub(crate) worker: JoinHandle<Result<(), queue::Error>>,
 }
 
 impl Started {
@@ -123,10 +125,15 @@ pub(crate) fn start_worker(
     concurrency: usize,
     shutdown: &Shutdown,
 ) -> JoinHandle<Result<(), queue::Error>> {
-    let (stop, abort) = (shutdown.stop(), shutdown.abort());
+    let (stop, abort, asked) = (shutdown.stop(), shutdown.abort(), shutdown.clone());
     shutdown.spawn("worker", async move {
         let (ledger, id) = (worker.ledger.clone(), worker.id.clone());
-        let alive = stay_alive(&ledger, &id, concurrency);
+        let alive = async {
+            stay_until_drained(&ledger, &id, concurrency).await;
+            tracing::info!("asked to drain");
+            asked.request_stop();
+            std::future::pending().await
+        };
         let work = worker.run(&queue, concurrency, stop, abort);
         let done = tokio::select! {
             done = work => done,
@@ -139,14 +146,19 @@ pub(crate) fn start_worker(
     })
 }
 
-/// Registers and beats for ever. What fails is tried again: leases decide, this is for people.
-async fn stay_alive(ledger: &Ledger, id: &WorkerId, concurrency: usize) {
+/// Registers and beats until the worker is asked to drain. What fails is tried again: leases decide, this is for
+/// people.
+async fn stay_until_drained(ledger: &Ledger, id: &WorkerId, concurrency: usize) {
     let (host, pid, version) = (host(), std::process::id(), env!("CARGO_PKG_VERSION"));
     let slots = u32::try_from(concurrency).unwrap_or(u32::MAX);
     loop {
         let told = ledger.register_worker(id, &host, pid, version, slots).await;
-        if let Err(error) = told {
-            tracing::warn!(error = %service::chain(&error), "the ledger could not be told that the worker lives");
+        match told {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => {
+                tracing::warn!(error = %service::chain(&error), "the ledger could not be told that the worker lives");
+            }
         }
         tokio::time::sleep(BEAT).await;
     }

@@ -102,6 +102,9 @@ fn total_line(record: &RunRecord, pace: &Pace, hidden: usize) -> String {
     let is_in = |table: &&TableProgress| table.state.is_terminal() || table.state == TableState::Finishing;
     let done = record.tables.iter().filter(is_in).count();
     let mut parts = Vec::new();
+    if record.paused_ms.is_some() {
+        parts.push("paused".to_owned());
+    }
     if record.tables.is_empty() {
         parts.push("planning".to_owned());
     } else if done == record.tables.len() {

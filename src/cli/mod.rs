@@ -5,6 +5,7 @@ mod check;
 mod completions;
 mod config;
 mod context;
+mod control;
 mod demo;
 mod diff;
 mod doctor;
@@ -29,6 +30,7 @@ mod tables;
 mod values;
 mod verify;
 mod worker;
+mod workers;
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand};
@@ -125,9 +127,17 @@ enum Command {
     /// Rows set aside: list, export
     Quarantine(quarantine::Args),
     /// Set quarantined chunks going again
-    Retry(retry::RetryArgs),
+    Retry(retry::Args),
+    /// Hold a run: what is under way is given back, nothing is lost
+    Pause(control::Args),
+    /// Let a paused run go on, or set a failed or cancelled one going again
+    Resume(control::Args),
+    /// Change how fast a run may go, while it goes on
+    Set(control::SetArgs),
     /// Stop a run
-    Cancel(retry::CancelArgs),
+    Cancel(control::Args),
+    /// List workers, or ask one to finish what it holds and leave
+    Workers(workers::Args),
     /// Coordinate runs for workers on many machines
     Serve(serve::Args),
     /// Work for a `serve`, as one of many
@@ -190,8 +200,12 @@ async fn dispatch(context: &Context, command: Command) -> Outcome {
         Command::Runs(args) => Box::pin(runs::run(context, &args)).await,
         Command::Show(args) => Box::pin(show::run(context, &args)).await,
         Command::Quarantine(args) => Box::pin(quarantine::run(context, args)).await,
-        Command::Retry(args) => Box::pin(retry::retry(context, &args)).await,
-        Command::Cancel(args) => Box::pin(retry::cancel(context, &args)).await,
+        Command::Retry(args) => Box::pin(retry::run(context, &args)).await,
+        Command::Pause(args) => Box::pin(control::pause(context, &args)).await,
+        Command::Resume(args) => Box::pin(control::resume(context, &args)).await,
+        Command::Set(args) => Box::pin(control::set(context, &args)).await,
+        Command::Cancel(args) => Box::pin(control::cancel(context, &args)).await,
+        Command::Workers(args) => Box::pin(workers::run(context, &args)).await,
         Command::Serve(args) => Box::pin(serve::run(context, &args)).await,
         Command::Worker(args) => Box::pin(worker::run(context, &args)).await,
         Command::Demo(args) => Box::pin(demo::run(context, args)).await,

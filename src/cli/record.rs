@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use model::{Counts, RunKind, RunRecord, RunState, TableProgress, TableState};
 
+use super::control;
 use super::grid::{Column, Grid};
 use super::human::{bytes, count, counted, duration, millis};
 use super::screen::{Ink, Screen};
@@ -45,6 +46,9 @@ fn headline(screen: &Screen, record: &RunRecord) -> String {
         RunKind::Verify => parts.push(format!("{} compared", counted(processed(&record.counts), "row"))),
     }
     let name = screen.ink(Ink::Strong, &record.spec_name);
+    if !record.limits.is_none() && !record.state.is_terminal() {
+        parts.push(control::pace_words(record.limits));
+    }
     // The id has a line of its own: it is long, and people copy it.
     format!(
         "{} {name}: {}\n{}",
@@ -62,6 +66,7 @@ pub(super) fn elapsed(record: &RunRecord) -> Duration {
 
 fn state_words(record: &RunRecord) -> &'static str {
     match (record.kind, record.state) {
+        (_, RunState::Running) if record.paused_ms.is_some() => "paused",
         (_, RunState::Running) => "running",
         (RunKind::Copy, RunState::Done) if is_verified(record) => "done and verified",
         (RunKind::Copy, RunState::Done) => "done",

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ledger::{Ledger, Run};
-use model::{RunKind, RunSpec, RunState};
+use model::{Limits, RunKind, RunSpec, RunState};
 use service::Problem;
+use service::config::{parse_byte_rate, parse_millis, parse_row_rate};
 use service::problem::code;
 
 use super::context::{Context, ledger_problem, plan_problem};
@@ -30,28 +31,37 @@ pub(super) struct Args {
     /// Hand the run to a `serve` that shares the ledger, print its id and return
     #[arg(long, conflicts_with = "resume")]
     detach: bool,
+    /// Read at most so many rows in a second, over all workers: 5000/s
+    #[arg(long, value_name = "RATE", value_parser = row_rate)]
+    limit_rows: Option<u64>,
+    /// Read at most so many bytes in a second, over all workers: 20MB/s
+    #[arg(long, value_name = "RATE", value_parser = byte_rate)]
+    limit_rate: Option<u64>,
     /// How long a chunk stays with a process that does not say that it lives
-    #[arg(long, value_name = "TIME", default_value = "30s", hide = true, value_parser = lease)]
+    #[arg(long, value_name = "TIME", default_value = "30s", hide = true, value_parser = time)]
     lease: Duration,
 }
 
 /// `500ms`, `30s`, `2m`; from half a second to an hour.
-pub(super) fn lease(text: &str) -> Result<Duration, String> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = match &text[digits.len()..] {
-        "ms" => Duration::from_millis(1),
-        "s" => Duration::from_secs(1),
-        "m" => Duration::from_secs(60),
-        _ => return Err("a time is a number with ms, s or m: 30s".to_owned()),
-    };
-    let number: u32 = digits.parse().map_err(|_| "a time is a whole number with a unit: 30s".to_owned())?;
-    let time = unit.saturating_mul(number);
+pub(super) fn time(text: &str) -> Result<Duration, String> {
+    let time = parse_millis(text).map(Duration::from_millis);
+    let time = time.ok_or("a time is a whole number with ms, s or m: 30s")?;
     let fits = (Duration::from_millis(500)..=Duration::from_secs(3600)).contains(&time);
-    if fits { Ok(time) } else { Err("a lease lasts from 500ms to 60m".to_owned()) }
+    if fits { Ok(time) } else { Err("between 500ms and 60m, please".to_owned()) }
+}
+
+pub(super) fn row_rate(text: &str) -> Result<u64, String> {
+    parse_row_rate(text).ok_or_else(|| "rows in a second are written so: 5000/s".to_owned())
+}
+
+pub(super) fn byte_rate(text: &str) -> Result<u64, String> {
+    parse_byte_rate(text).ok_or_else(|| "bytes in a second are written so: 20MB/s".to_owned())
 }
 
 pub(super) async fn run(context: &Context, args: Args) -> Outcome {
-    let loaded = context.ready_spec(&args.spec)?;
+    let mut loaded = context.ready_spec(&args.spec)?;
+    let limits = &mut loaded.spec.limits;
+    *limits = Limits { rows: args.limit_rows.or(limits.rows), bytes: args.limit_rate.or(limits.bytes) };
     if args.detach {
         return detach(context, &loaded.spec).await;
     }

@@ -36,7 +36,7 @@ pub(super) async fn run(context: &Context, _args: &Args) -> Outcome {
     let stop = shutdown.stop();
     shutdown.spawn("coordinator", async move { coordinator.run(stop).await });
     shutdown.stop().cancelled().await;
-    leave(&shutdown, &ledger).await
+    leave(shutdown.wait(GRACE).await, &ledger).await
 }
 
 /// Ledger and queue as a fleet shares them.
@@ -58,10 +58,10 @@ pub(super) fn listen(shutdown: &Shutdown) -> Result<(), Problem> {
 }
 
 /// Ends in order. A service that was asked to stop and did has succeeded.
-pub(super) async fn leave(shutdown: &Shutdown, ledger: &Ledger) -> Outcome {
-    match shutdown.wait(GRACE).await {
+pub(super) async fn leave(drained: Drained, ledger: &Ledger) -> Outcome {
+    match drained {
         Drained::Clean => tracing::info!("stopped"),
-        Drained::Overdue(tasks) => tracing::warn!(?tasks, "stopped with work under way; leases give it back"),
+        Drained::Overdue(tasks) => tracing::warn!(?tasks, "stopped with work under way; it was given back"),
     }
     ledger.close().await;
     Ok(DONE)

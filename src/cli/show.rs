@@ -2,6 +2,7 @@
 
 use ledger::{ChunkPage, ChunkView, Ledger, Run, TableRow};
 use model::spec::wildcard;
+use model::{ChunkId, ChunkState};
 use serde_json::json;
 use service::Problem;
 use service::problem::code;
@@ -28,6 +29,9 @@ pub(super) struct Args {
     /// List the attempts at this chunk
     #[arg(long, value_name = "ID")]
     chunk: Option<String>,
+    /// List only chunks in this state: ready, running, done, quarantined, cancelled
+    #[arg(long, value_name = "STATE", conflicts_with = "chunk")]
+    state: Option<ChunkState>,
 }
 
 pub(super) async fn run(context: &Context, args: &Args) -> Outcome {
@@ -35,7 +39,8 @@ pub(super) async fn run(context: &Context, args: &Args) -> Outcome {
     let run = context.find_run(&ledger, &args.run).await?;
     match (&args.chunk, &args.table) {
         (Some(chunk), _) => attempts(context, &ledger, &run, chunk).await?,
-        (None, Some(glob)) => chunks(context, &ledger, &run, glob).await?,
+        (None, Some(glob)) => chunks(context, &ledger, &run, glob, args.state).await?,
+        (None, None) if args.state.is_some() => chunks(context, &ledger, &run, "*", args.state).await?,
         (None, None) => status::show(context, &ledger, &record_of(&ledger, run.id).await?).await?,
     }
     Ok(DONE)
@@ -52,10 +57,16 @@ pub(super) async fn tables_of(ledger: &Ledger, run: &Run, glob: &str) -> Result<
     Ok(tables)
 }
 
-async fn chunks(context: &Context, ledger: &Ledger, run: &Run, glob: &str) -> Result<(), Problem> {
+async fn chunks(
+    context: &Context,
+    ledger: &Ledger,
+    run: &Run,
+    glob: &str,
+    state: Option<ChunkState>,
+) -> Result<(), Problem> {
     let screen = &context.screen;
     for table in tables_of(ledger, run, glob).await? {
-        let mut page = ChunkPage { table: Some(table.ordinal), state: None, after: None, limit: PAGE };
+        let mut page = ChunkPage { table: Some(table.ordinal), state, after: None, limit: PAGE };
         let mut shown = Vec::new();
         loop {
             let some = ledger.chunks(run.id, page).await.map_err(|e| ledger_problem(&e))?;
@@ -96,11 +107,11 @@ fn chunk_grid(chunks: &[ChunkView]) -> Grid {
     ]);
     for view in chunks.iter().take(CHUNKS_MAX) {
         let plain = |text: String| (text, None);
-        let is_bad = view.chunk.state == model::ChunkState::Quarantined;
+        let is_bad = view.chunk.state == ChunkState::Quarantined;
         grid.inked_row([
             plain(view.chunk.id.to_string()),
             plain(view.chunk.pass.to_string()),
-            plain((view.chunk.ordinal + 1).to_string()),
+            plain(model::chunk::place_name(view.chunk.ordinal)),
             (view.chunk.state.to_string(), is_bad.then_some(Ink::Bad)),
             plain(view.chunk.attempt.to_string()),
             plain(count(view.counts.read)),
@@ -122,21 +133,31 @@ fn time(started: Option<i64>, ended: Option<i64>) -> String {
 fn as_json(table: &TableRow, view: &ChunkView) -> serde_json::Value {
     json!({
         "table": table.source.to_string(), "chunk": view.chunk.id, "pass": view.chunk.pass,
-        "ordinal": view.chunk.ordinal, "state": view.chunk.state, "attempt": view.chunk.attempt,
+        "ordinal": view.chunk.ordinal, "place": model::chunk::place_name(view.chunk.ordinal), "state": view.chunk.state, "attempt": view.chunk.attempt,
         "worker_deaths": view.worker_deaths, "worker": view.worker, "counts": view.counts,
         "source_digest": view.source_digest, "target_digest": view.target_digest, "failure": view.failure,
         "started_ms": view.started_ms, "ended_ms": view.ended_ms,
     })
 }
 
-async fn attempts(context: &Context, ledger: &Ledger, run: &Run, chunk: &str) -> Result<(), Problem> {
+/// The chunk of a run that has this id.
+pub(super) async fn chunk_of(ledger: &Ledger, run: &Run, text: &str) -> Result<ChunkId, Problem> {
+    Ok(view_of(ledger, run, text).await?.chunk.id)
+}
+
+async fn view_of(ledger: &Ledger, run: &Run, text: &str) -> Result<ChunkView, Problem> {
     let unknown = || {
         let next = format!("syncline show {} --table '*', which lists them", run.id);
-        Problem::new(code::RUN_UNKNOWN, format!("{} has no chunk `{chunk}`", run.id), next)
+        Problem::new(code::RUN_UNKNOWN, format!("{} has no chunk `{text}`", run.id), next)
     };
-    let id = chunk.parse().map_err(|_| unknown())?;
+    let id = text.parse().map_err(|_| unknown())?;
     let view = ledger.chunk(id).await.map_err(|e| ledger_problem(&e))?;
-    let view = view.filter(|view| view.chunk.run == run.id).ok_or_else(unknown)?;
+    view.filter(|view| view.chunk.run == run.id).ok_or_else(unknown)
+}
+
+async fn attempts(context: &Context, ledger: &Ledger, run: &Run, chunk: &str) -> Result<(), Problem> {
+    let view = view_of(ledger, run, chunk).await?;
+    let id = view.chunk.id;
     let attempts = ledger.attempts(id).await.map_err(|e| ledger_problem(&e))?;
     let screen = &context.screen;
     if !screen.json {

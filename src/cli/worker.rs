@@ -1,14 +1,15 @@
 //! `syncline worker`: takes chunks from the queue until it is stopped. Stateless; start as many as you like.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use model::WorkerId;
-use worker::Worker;
+use worker::{Paces, Worker};
 
 use super::Outcome;
 use super::context::Context;
 use super::serve::{leave, listen, shared_parts};
-use crate::compose;
+use crate::compose::{self, Started};
 
 /// What a service takes from the environment.
 pub(super) const VARIABLES: &str = "\
@@ -25,8 +26,14 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     concurrency: u16,
     /// How long a chunk stays with a process that does not say that it lives
-    #[arg(long, value_name = "TIME", default_value = "30s", hide = true, value_parser = super::run::lease)]
-    lease: std::time::Duration,
+    #[arg(long, value_name = "TIME", default_value = "30s", hide = true, value_parser = super::run::time)]
+    lease: Duration,
+    /// After a signal: how long chunks in hand may take to finish before they are given back
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = super::run::time)]
+    grace: Duration,
+    /// An attempt that moves no row for so long is given up
+    #[arg(long, value_name = "TIME", default_value = "3m", hide = true, value_parser = super::run::time)]
+    stuck_after: Duration,
 }
 
 pub(super) async fn run(context: &Context, args: &Args) -> Outcome {
@@ -39,12 +46,13 @@ pub(super) async fn run(context: &Context, args: &Args) -> Outcome {
         ledger: ledger.clone(),
         connections: compose::connections(&[], concurrency),
         lease: args.lease,
+        stuck_after: args.stuck_after,
+        paces: Paces::default(),
         settled: Arc::new(tokio::sync::Notify::new()),
     };
     tracing::info!(worker = %worker.id, concurrency, ledger = ledger.address(), "worker started");
-    let work = compose::start_worker(worker, queue, concurrency, &shutdown);
+    let started = Started { worker: compose::start_worker(worker, queue, concurrency, &shutdown) };
     shutdown.stop().cancelled().await;
-    let exit = leave(&shutdown, &ledger).await;
-    drop(work);
-    exit
+    let drained = started.stop(&shutdown, args.grace).await;
+    leave(drained, &ledger).await
 }

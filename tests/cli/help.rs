@@ -2,7 +2,7 @@
 
 use crate::sandbox::{Sandbox, settled};
 
-const COMMANDS: [&str; 21] = [
+const COMMANDS: [&str; 26] = [
     "init",
     "check",
     "doctor",
@@ -17,7 +17,12 @@ const COMMANDS: [&str; 21] = [
     "quarantine list",
     "quarantine export",
     "retry",
+    "pause",
+    "resume",
+    "set",
     "cancel",
+    "workers",
+    "workers drain",
     "serve",
     "worker",
     "demo",

@@ -6,4 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod bed;
+mod coordinator;
+mod limits;
+mod signals;
 mod worker;

@@ -1,37 +1,45 @@
 //! Source rows to the target's types: exact, or set aside.
 
+use std::panic::AssertUnwindSafe;
+
 use connectors::Target;
 use model::{ErrorKind, Key, QuarantinedRow, Row, TablePlan, Value};
 
-/// Converts one row in place. What the target cannot hold exactly sets the row aside, naming column and reason.
+/// Converts one row. What the target cannot hold exactly sets the row aside, naming column and reason; so does a panic,
+/// which is a bug that must not cost more than this row.
 ///
 /// # Errors
 /// The row for the quarantine.
 pub(crate) fn row(plan: &TablePlan, target: &dyn Target, mut row: Row) -> Result<Row, QuarantinedRow> {
+    let converted = std::panic::catch_unwind(AssertUnwindSafe(|| in_place(plan, target, &mut row)));
+    let (column, (kind, reason)) = match converted {
+        Ok(Ok(())) => return Ok(row),
+        Ok(Err((at, why))) => (Some(plan.columns[at].source.name.clone()), why),
+        Err(_) => (None, (ErrorKind::Internal, "converting the row panicked; this is a bug".to_owned())),
+    };
+    Err(QuarantinedRow { key: plan.key_of(&row), column, kind, reason })
+}
+
+/// Which column could not be converted, and why.
+type Refused = (usize, (ErrorKind, String));
+
+fn in_place(plan: &TablePlan, target: &dyn Target, row: &mut Row) -> Result<(), Refused> {
+    failpoint::panic_point("convert");
     for (at, column) in plan.columns.iter().enumerate() {
-        let value = std::mem::replace(&mut row[at], Value::Null);
-        let converted = if value.is_null() && !column.target.nullable {
-            Err((ErrorKind::NotNull, "the target column takes no NULL".to_owned()))
-        } else {
-            // Kept beside, for the key of a row that is refused.
-            let before = plan.key.contains(&at).then(|| value.clone());
-            let converted = model::convert(value, &column.target.logical)
-                .and_then(|v| target.admits(&v, &column.target).map(|()| v))
-                .map_err(|e| (e.kind, e.reason));
-            if let (Err(_), Some(before)) = (&converted, before) {
-                row[at] = before;
+        if row[at].is_null() {
+            if !column.target.nullable {
+                return Err((at, (ErrorKind::NotNull, "the target column takes no NULL".to_owned())));
             }
-            converted
-        };
-        match converted {
-            Ok(value) => row[at] = value,
-            Err((kind, reason)) => {
-                let column = Some(column.source.name.clone());
-                return Err(QuarantinedRow { key: plan.key_of(&row), column, kind, reason });
-            }
+            continue;
         }
+        // A key stays in its place until it is converted: it names the row if that is refused.
+        let is_key = plan.key.contains(&at);
+        let value = if is_key { row[at].clone() } else { std::mem::replace(&mut row[at], Value::Null) };
+        row[at] = model::convert(value, &column.target.logical)
+            .and_then(|v| target.admits(&v, &column.target).map(|()| v))
+            .map_err(|e| (at, (e.kind, e.reason)))?;
     }
-    Ok(row)
+    Ok(())
 }
 
 /// A target key in the source's types, to look it up there; `None` if the source cannot hold it.

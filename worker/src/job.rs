@@ -6,12 +6,14 @@ use std::time::Duration;
 use connectors::Fence;
 use futures::FutureExt as _;
 use ledger::{Claimed, Settled};
+use model::chunk::ORDINAL_STEP;
 use model::failure::retry_delay;
 use model::{Attempt, ChunkId, ChunkOutcome, Disposition, ErrorKind, Failure, Pass};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, debug, info, warn};
 
 use crate::passes::Attempt as Work;
+use crate::progress::Progress;
 use crate::{Worker, lease};
 
 /// Settling is tried this often before the chunk is left to the reaper.
@@ -39,12 +41,12 @@ pub(crate) async fn process(worker: &Worker, job: queue::ChunkJob, abort: &Cance
             return;
         }
     };
-    failpoint::point_at("k1", claimed.chunk.ordinal).await;
+    failpoint::point_at("k1", claimed.chunk.ordinal / ORDINAL_STEP).await;
     let span = tracing::info_span!(
         "chunk", run = %claimed.chunk.run, table = claimed.chunk.table, chunk = %chunk, attempt = %claimed.chunk.attempt
     );
     async {
-        let (attempt, ordinal) = (claimed.chunk.attempt, claimed.chunk.ordinal);
+        let (attempt, ordinal) = (claimed.chunk.attempt, claimed.chunk.ordinal / ORDINAL_STEP);
         if let Some(outcome) = attempted(worker, claimed, abort).await {
             settle(worker, chunk, attempt, outcome).await;
             failpoint::point_at("k7", ordinal).await;
@@ -58,14 +60,21 @@ pub(crate) async fn process(worker: &Worker, job: queue::ChunkJob, abort: &Cance
 /// The outcome of the attempt, or `None` if the chunk is not ours any more and nothing may be said about it.
 async fn attempted(worker: &Worker, claimed: Claimed, abort: &CancellationToken) -> Option<ChunkOutcome> {
     let (chunk, attempt) = (claimed.chunk.id, claimed.chunk.attempt);
-    let work = AssertUnwindSafe(execute(worker, claimed)).catch_unwind();
+    let progress = Progress::default();
+    let work = AssertUnwindSafe(execute(worker, claimed, progress.clone())).catch_unwind();
     tokio::select! {
+        biased;
         done = work => match done {
             Ok(outcome) => outcome,
             Err(_) => Some(ChunkOutcome::Failed(Failure::new(ErrorKind::Internal, "the worker panicked; this is a bug"))),
         },
-        ended = lease::keep(&worker.ledger, chunk, attempt, worker.lease) => match ended {
-            lease::Ended::Cancelled => Some(ChunkOutcome::Yielded),
+        ended = lease::keep(worker, chunk, attempt, &progress) => match ended {
+            lease::Ended::GiveBack => Some(ChunkOutcome::Yielded),
+            lease::Ended::Stuck => {
+                failpoint::reached("stuck");
+                let what = format!("nothing moved for {:?}", worker.stuck_after);
+                Some(ChunkOutcome::Failed(Failure::new(ErrorKind::Timeout, what)))
+            }
             lease::Ended::Lost => {
                 warn!("lease lost; the chunk was dropped");
                 None
@@ -75,7 +84,7 @@ async fn attempted(worker: &Worker, claimed: Claimed, abort: &CancellationToken)
     }
 }
 
-async fn execute(worker: &Worker, claimed: Claimed) -> Option<ChunkOutcome> {
+async fn execute(worker: &Worker, claimed: Claimed, progress: Progress) -> Option<ChunkOutcome> {
     let Claimed { chunk, run, plan, .. } = claimed;
     let pass = chunk.pass;
     let fence = Fence {
@@ -85,7 +94,7 @@ async fn execute(worker: &Worker, claimed: Claimed) -> Option<ChunkOutcome> {
         chunk: chunk.id,
         attempt: chunk.attempt,
     };
-    let result = match Work::new(chunk, plan, fence, &run.spec, &worker.connections) {
+    let result = match Work::new(worker, chunk, plan, fence, &run, progress) {
         Ok(work) => match pass {
             Pass::Copy => work.copy().await,
             Pass::Verify => work.verify().await,
@@ -101,6 +110,7 @@ async fn execute(worker: &Worker, claimed: Claimed) -> Option<ChunkOutcome> {
         Ok(report) => Some(ChunkOutcome::Done(report)),
         Err(error) => match error.kind.disposition() {
             Disposition::Stand => {
+                failpoint::reached("fenced");
                 info!(error = %error, "fenced");
                 None
             }
@@ -139,6 +149,7 @@ async fn settle(worker: &Worker, chunk: ChunkId, attempt: Attempt, outcome: Chun
                 return;
             }
             Ok(Settled::Stale) => {
+                failpoint::reached("stale-settle");
                 info!("settle refused: a newer attempt owns the chunk");
                 return;
             }

@@ -9,7 +9,10 @@ mod expected;
 mod job;
 mod lease;
 mod merge;
+mod pace;
 mod passes;
+mod progress;
+mod split;
 mod verify;
 
 use std::sync::Arc;
@@ -21,8 +24,13 @@ use model::WorkerId;
 use queue::Queue;
 use tokio_util::sync::CancellationToken;
 
+pub use pace::Paces;
+
 /// A lease, unless the configuration says otherwise.
 pub const LEASE: Duration = Duration::from_secs(30);
+/// An attempt that moves nothing for so long is given up, unless the configuration says otherwise: longer than any single
+/// wait on a database may take with its tries.
+pub const STUCK_AFTER: Duration = Duration::from_secs(180);
 
 /// What a worker works with.
 #[derive(Debug, Clone)]
@@ -32,6 +40,10 @@ pub struct Worker {
     pub connections: Connections,
     /// How long a claim holds without a heartbeat.
     pub lease: Duration,
+    /// How long an attempt may go without a step: no batch read, nothing committed.
+    pub stuck_after: Duration,
+    /// How fast it may go in runs that have limits.
+    pub paces: Paces,
     /// Told after every settle, so that a coordinator in the same process need not wait for its next tick.
     pub settled: Arc<tokio::sync::Notify>,
 }

@@ -5,16 +5,22 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use connectors::config::Role;
-use connectors::{ChunkWrite, Connections, Error, Fence, Result, Selection, Slice, Target};
+use connectors::{ChunkWrite, Error, Fence, Result, Selection, Slice, Target};
 use futures::StreamExt as _;
+use ledger::{Ledger, Run};
 use model::canonical::key_digest;
-use model::chunk::Report;
+use model::chunk::{ORDINAL_STEP, Report};
 use model::merge::Promise;
-use model::{Chunk, Column, Counts, ErrorKind, Key, Receipt, Row, RowBatch, RunSpec, TablePlan};
+use model::spec::ChunkLimits;
+use model::{Chunk, Column, Counts, ErrorKind, Key, KeyRange, Receipt, Row, RowBatch, TablePlan, WorkerId};
 
+use crate::Worker;
 use crate::convert;
 use crate::expected::Expected;
 use crate::merge::{self, Tally};
+use crate::pace::Paces;
+use crate::progress::Progress;
+use crate::split::Budget;
 use crate::verify::{self, Compared};
 
 /// Keys asked of the source in one statement.
@@ -27,19 +33,51 @@ pub(crate) struct Attempt {
     pub(crate) fence: Fence,
     source: Arc<dyn Target>,
     target: Arc<dyn Target>,
+    limits: ChunkLimits,
+    progress: Progress,
+    /// Where the run's limits are kept, if it has any.
+    paced: Option<Paced>,
+}
+
+/// Who must keep to the limits of its run.
+struct Paced {
+    paces: Paces,
+    ledger: Ledger,
+    worker: WorkerId,
+}
+
+/// How far a copy goes.
+enum Reach {
+    /// To the end of the chunk, or as far as the budget lets it.
+    Within(Budget),
+    /// Exactly to where an earlier attempt cut the chunk, if it did.
+    Below(Option<Key>),
+}
+
+/// What a copy committed.
+struct Copied {
+    tally: Tally,
+    read_ms: u64,
+    cut: Option<Key>,
 }
 
 impl Attempt {
     pub(crate) fn new(
+        worker: &Worker,
         chunk: Chunk,
         plan: Arc<TablePlan>,
         fence: Fence,
-        spec: &RunSpec,
-        connections: &Connections,
+        run: &Run,
+        progress: Progress,
     ) -> Result<Self> {
-        let source = connections.get(&spec.source, Role::Source)?;
-        let target = connections.get(&spec.target, Role::Target)?;
-        Ok(Self { chunk, plan, fence, source, target })
+        let source = worker.connections.get(&run.spec.source, Role::Source)?;
+        let target = worker.connections.get(&run.spec.target, Role::Target)?;
+        let paced = (!run.limits.is_none()).then(|| Paced {
+            paces: worker.paces.clone(),
+            ledger: worker.ledger.clone(),
+            worker: worker.id.clone(),
+        });
+        Ok(Self { chunk, plan, fence, source, target, limits: run.spec.chunk, progress, paced })
     }
 
     /// Copies the chunk in one fenced transaction, then verifies it. If an earlier attempt committed, only
@@ -47,9 +85,10 @@ impl Attempt {
     pub(crate) async fn copy(&self) -> Result<Report> {
         let write = self.target.begin(&self.plan, &self.fence).await?;
         let Some(receipt) = write.receipt().cloned() else {
-            failpoint::point_at("k2", self.chunk.ordinal).await;
-            let (tally, read_ms) = self.copy_rows(write, Tally::new(&self.plan)).await?;
-            return self.verified(tally, read_ms).await;
+            failpoint::point_at("k2", self.chunk.ordinal / ORDINAL_STEP).await;
+            let budget = Budget::new(&self.chunk, &self.plan, &self.limits);
+            let copied = self.copy_rows(write, Tally::new(&self.plan), Reach::Within(budget)).await?;
+            return self.verified(copied).await;
         };
         drop(write);
         if let Some(report) = self.settle_receipt(&receipt).await? {
@@ -69,8 +108,8 @@ impl Attempt {
         }
         let write = self.target.begin(&self.plan, &self.fence).await?;
         let again = Tally { is_fresh: false, ..Tally::new(&self.plan) };
-        let (mut tally, read_ms) = self.copy_rows(write, again).await?;
-        let counts = &mut tally.counts;
+        let mut copied = self.copy_rows(write, again, Reach::Below(receipt.cut.clone())).await?;
+        let counts = &mut copied.tally.counts;
         for (earlier, now) in
             [(receipt.counts.inserted, &mut counts.inserted), (receipt.counts.updated, &mut counts.updated)]
         {
@@ -78,14 +117,15 @@ impl Attempt {
             *now += carried;
             counts.unchanged -= carried;
         }
-        self.verified(tally, read_ms).await
+        self.verified(copied).await
     }
 
-    async fn verified(&self, tally: Tally, read_ms: u64) -> Result<Report> {
-        failpoint::point_at("k5", self.chunk.ordinal).await;
+    async fn verified(&self, copied: Copied) -> Result<Report> {
+        let Copied { tally, read_ms, cut } = copied;
+        failpoint::point_at("k5", self.chunk.ordinal / ORDINAL_STEP).await;
         let source_digest = tally.expected.digest;
-        let compared = self.verify_expected(tally.expected).await?;
-        failpoint::point_at("k6", self.chunk.ordinal).await;
+        let compared = self.verify_expected(&self.range(cut.as_ref()), tally.expected).await?;
+        failpoint::point_at("k6", self.chunk.ordinal / ORDINAL_STEP).await;
         let counts = Counts { matching: compared.matching, ..tally.counts };
         Ok(Report {
             counts,
@@ -93,12 +133,22 @@ impl Attempt {
             target_digest: Some(compared.digest),
             quarantined: tally.quarantined,
             read_ms,
+            cut,
         })
     }
 
     /// One transaction: read, convert, merge, receipt, commit.
-    async fn copy_rows(&self, mut write: Box<dyn ChunkWrite>, mut tally: Tally) -> Result<(Tally, u64)> {
-        let slice = self.source_slice();
+    async fn copy_rows(
+        &self,
+        mut write: Box<dyn ChunkWrite>,
+        mut tally: Tally,
+        reach: Reach,
+    ) -> Result<Copied> {
+        let (mut cut, budget) = match reach {
+            Reach::Within(budget) => (None, Some(budget)),
+            Reach::Below(cut) => (cut, None),
+        };
+        let slice = self.source_slice(cut.as_ref());
         let mut reading = Duration::ZERO;
         let mut batches = self.source.read(&slice);
         loop {
@@ -106,24 +156,43 @@ impl Attempt {
             let next = batches.next().await;
             reading += started.elapsed();
             let Some(batch) = next else { break };
-            let rows = self.convert(batch?, &mut tally);
+            let batch = batch?;
+            if let Some(at) = budget.as_ref().and_then(|b| b.cut(&self.plan, tally.counts.bytes, &batch)) {
+                cut = Some(at);
+                break;
+            }
+            self.took(&batch).await;
+            let rows = self.convert(batch, &mut tally);
             merge::rows(&mut *write, &self.plan, &mut tally, rows).await?;
             self.check_quarantine(&tally)?;
-            failpoint::point_at("k3", self.chunk.ordinal).await;
+            failpoint::point_at("k3", self.chunk.ordinal / ORDINAL_STEP).await;
         }
         drop(batches);
-        write.commit(&self.receipt(&tally)).await?;
-        failpoint::point_at("k4", self.chunk.ordinal).await;
-        Ok((tally, u64::try_from(reading.as_millis()).unwrap_or(u64::MAX)))
+        write.commit(&self.receipt(&tally, cut.clone())).await?;
+        self.progress.note();
+        failpoint::point_at("k4", self.chunk.ordinal / ORDINAL_STEP).await;
+        let read_ms = u64::try_from(reading.as_millis()).unwrap_or(u64::MAX);
+        Ok(Copied { tally, read_ms, cut })
     }
 
-    fn receipt(&self, tally: &Tally) -> Receipt {
+    /// A batch of the source is in: that is progress, and counts against the run's limits.
+    async fn took(&self, batch: &RowBatch) {
+        self.progress.note();
+        if let Some(Paced { paces, ledger, worker }) = &self.paced {
+            let rows = (batch.rows.len() + batch.undecodable.len()) as u64;
+            let size = (rows, batch.bytes);
+            paces.pass((ledger, worker), self.fence.run, size, &self.progress).await;
+        }
+    }
+
+    fn receipt(&self, tally: &Tally, cut: Option<Key>) -> Receipt {
         Receipt {
             v: 1,
             attempt: self.fence.attempt,
             counts: tally.counts,
             source_digest: tally.expected.digest,
             quarantined: tally.quarantined.clone(),
+            cut,
         }
     }
 
@@ -157,7 +226,8 @@ impl Attempt {
     /// An earlier attempt committed: read the source again only to know what to compare the target with. `None` if
     /// they are not equal any more, because one of them has moved on: then the rows are merged once more.
     async fn settle_receipt(&self, receipt: &Receipt) -> Result<Option<Report>> {
-        let mut tally = self.expectation(self.plan.policy.promise()).await?;
+        let cut = receipt.cut.as_ref();
+        let mut tally = self.expectation(self.plan.policy.promise(), cut).await?;
         let set_aside: HashSet<_> = receipt
             .quarantined
             .iter()
@@ -165,25 +235,27 @@ impl Attempt {
             .map(|key| tally.expected.key_digest(&key))
             .collect();
         tally.expected.rows.retain(|key, _| !set_aside.contains(key));
-        let range = &self.chunk.range;
-        let compared = verify::against_target(&self.plan, &*self.target, range, tally.expected).await?;
+        let compared = self.against_target(&self.range(cut), tally.expected).await?;
         Ok(compared.is_clean().then_some(Report {
             counts: Counts { matching: compared.matching, ..receipt.counts },
             source_digest: Some(receipt.source_digest),
             target_digest: Some(compared.digest),
             quarantined: receipt.quarantined.clone(),
             read_ms: 0,
+            cut: receipt.cut.clone(),
         }))
     }
 
     /// Reads the source and notes what its rows should be in the target.
-    async fn expectation(&self, promise: Promise) -> Result<Tally> {
-        let slice = self.source_slice();
+    async fn expectation(&self, promise: Promise, cut: Option<&Key>) -> Result<Tally> {
+        let slice = self.source_slice(cut);
         let mut tally = Tally::new(&self.plan);
         let equal_rows = promise == Promise::EqualRows;
         let mut batches = self.source.read(&slice);
         while let Some(batch) = batches.next().await {
-            let rows = self.convert(batch?, &mut tally);
+            let batch = batch?;
+            self.took(&batch).await;
+            let rows = self.convert(batch, &mut tally);
             self.check_quarantine(&tally)?;
             for row in rows {
                 let key = self.plan.key_of(&row);
@@ -198,8 +270,8 @@ impl Attempt {
         Ok(tally)
     }
 
-    async fn verify_expected(&self, expected: Expected) -> Result<Compared> {
-        let compared = verify::against_target(&self.plan, &*self.target, &self.chunk.range, expected).await?;
+    async fn verify_expected(&self, range: &KeyRange, expected: Expected) -> Result<Compared> {
+        let compared = self.against_target(range, expected).await?;
         if compared.is_clean() {
             return Ok(compared);
         }
@@ -214,11 +286,10 @@ impl Attempt {
     /// Compares both sides and writes nothing: row by row, whatever the policy lets differ.
     pub(crate) async fn verify(&self) -> Result<Report> {
         let started = Instant::now();
-        let tally = self.expectation(Promise::EqualRows).await?;
+        let tally = self.expectation(Promise::EqualRows, None).await?;
         let read_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let source_digest = tally.expected.digest;
-        let compared =
-            verify::against_target(&self.plan, &*self.target, &self.chunk.range, tally.expected).await?;
+        let compared = self.against_target(&self.chunk.range, tally.expected).await?;
         let counts = Counts {
             unchanged: tally.counts.read - tally.counts.quarantined,
             matching: compared.matching,
@@ -233,6 +304,7 @@ impl Attempt {
             target_digest: Some(compared.digest),
             quarantined: tally.quarantined,
             read_ms,
+            cut: None,
         })
     }
 
@@ -258,7 +330,7 @@ impl Attempt {
                 "the source lacks more rows than when they were counted; nothing was deleted here",
             ));
         }
-        write.commit(&self.receipt(&tally)).await?;
+        write.commit(&self.receipt(&tally, None)).await?;
         Ok(Report { quarantined: tally.quarantined, ..report(tally.counts) })
     }
 
@@ -275,6 +347,7 @@ impl Attempt {
         };
         let mut batches = self.target.read(&slice);
         while let Some(batch) = batches.next().await {
+            self.progress.note();
             let batch = batch?;
             // A key that cannot be read is nothing the source has; it is counted, never deleted.
             if write.is_none() {
@@ -343,16 +416,33 @@ impl Attempt {
         Ok(found)
     }
 
-    fn source_slice(&self) -> Slice {
+    async fn against_target(&self, range: &KeyRange, expected: Expected) -> Result<Compared> {
+        verify::against_target(&self.plan, &*self.target, range, expected, &self.progress).await
+    }
+
+    /// The chunk's range, or the part of it below the cut.
+    fn range(&self, cut: Option<&Key>) -> KeyRange {
+        let KeyRange { lower, upper } = self.chunk.range.clone();
+        KeyRange { lower, upper: cut.cloned().or(upper) }
+    }
+
+    fn source_slice(&self, cut: Option<&Key>) -> Slice {
         Slice {
             table: self.plan.source.clone(),
             columns: self.plan.columns.iter().map(|c| c.source.clone()).collect(),
             key: self.plan.source_key(),
-            rows: Selection::Range(self.chunk.range.clone()),
+            rows: Selection::Range(self.range(cut)),
         }
     }
 }
 
 const fn report(counts: Counts) -> Report {
-    Report { counts, source_digest: None, target_digest: None, quarantined: Vec::new(), read_ms: 0 }
+    Report {
+        counts,
+        source_digest: None,
+        target_digest: None,
+        quarantined: Vec::new(),
+        read_ms: 0,
+        cut: None,
+    }
 }

@@ -7,6 +7,7 @@ use futures::StreamExt as _;
 use model::{ChunkDigest, Column, KeyRange, RowEncoder, TablePlan};
 
 use crate::expected::Expected;
+use crate::progress::Progress;
 
 /// What the comparison found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -33,6 +34,7 @@ pub(crate) async fn against_target(
     target: &dyn Target,
     range: &KeyRange,
     expected: Expected,
+    progress: &Progress,
 ) -> Result<Compared> {
     let mut expected = expected;
     let rows = if plan.is_order_safe() || plan.key.is_empty() {
@@ -43,12 +45,13 @@ pub(crate) async fn against_target(
     let columns: Arc<[Column]> = plan.columns.iter().map(|c| c.target.clone()).collect();
     let slice = Slice { table: plan.target.clone(), columns, key: plan.target_key(), rows };
     if plan.key.is_empty() {
-        return as_a_whole(plan, target, &slice, &expected).await;
+        return as_a_whole(plan, target, &slice, &expected, progress).await;
     }
     let mut compared = Compared::default();
     let mut encoder = RowEncoder::new(plan.canonical_types());
     let mut batches = target.read(&slice);
     while let Some(batch) = batches.next().await {
+        progress.note();
         for row in batch?.rows {
             let key = expected.key_digest(&plan.key_of(&row));
             let Some(promised) = expected.rows.get_mut(&key) else {
@@ -78,11 +81,13 @@ async fn as_a_whole(
     target: &dyn Target,
     slice: &Slice,
     expected: &Expected,
+    progress: &Progress,
 ) -> Result<Compared> {
     let mut encoder = RowEncoder::new(plan.canonical_types());
     let mut digest = ChunkDigest::default();
     let mut batches = target.read(slice);
     while let Some(batch) = batches.next().await {
+        progress.note();
         for row in batch?.rows {
             digest.add_row(encoder.digest(&row));
         }

@@ -24,7 +24,7 @@ pub(super) async fn tick(coordinator: &Coordinator, runs: &[Run]) -> Result<(), 
     let depth = coordinator.queue.depth().await?;
     let window = (coordinator.concurrency * WINDOW_FACTOR).min(WINDOW_MAX);
     let mut room = window.saturating_sub(usize::try_from(depth.ready).unwrap_or(usize::MAX));
-    for run in runs.iter().filter(|run| !run.cancel_requested) {
+    for run in runs.iter().filter(|run| !run.is_held_back()) {
         if room == 0 {
             break;
         }

@@ -115,7 +115,9 @@ impl Coordinator {
         if run.cancel_requested {
             return finish::cancel(self, run).await;
         }
-        plan::tick(self, run).await?;
+        if run.paused_ms.is_none() {
+            plan::tick(self, run).await?;
+        }
         finish::tick(self, run).await
     }
 

@@ -2,6 +2,7 @@
 
 use connectors::config::Role;
 use ledger::{NewTable, Run, TableRow};
+use model::chunk::next_planned;
 use model::{ErrorKind, Failure, KeyRange, MergePolicy, Pass, RunKind, RunSpec, TableState};
 
 use super::{Coordinator, TickError, first_pass, ledger_error};
@@ -163,12 +164,12 @@ async fn cut_table(coordinator: &Coordinator, run: &Run, table: &TableRow) -> Re
     }
     let (schema, key) = cut::owner(&plan, pass);
     let mut rows = plan.rows_per_chunk.max(1);
-    while !coordinator.tasks.is_closed() {
+    while !coordinator.tasks.is_closed() && !is_held_back(coordinator, run).await.map_err(failed)? {
         // Asked again for every page: another coordinator may be cutting the same table.
         let (mut ordinal, mut lower) =
             match ledger.last_chunk(run.id, table.ordinal, pass).await.map_err(failed)? {
                 None => (0, None),
-                Some((last, KeyRange { upper: Some(upper), .. })) => (last + 1, Some(upper)),
+                Some((last, KeyRange { upper: Some(upper), .. })) => (next_planned(last), Some(upper)),
                 Some((_, KeyRange { upper: None, .. })) => {
                     let (from, to) = ((TableState::Planning, pass), (TableState::Working, pass));
                     ledger.advance_table(run.id, table.ordinal, from, to).await.map_err(failed)?;
@@ -182,7 +183,7 @@ async fn cut_table(coordinator: &Coordinator, run: &Run, table: &TableRow) -> Re
             // The ranges that were swept and approved, and no others.
             let swept = ledger.chunk_at(run.id, table.ordinal, Pass::Sweep, ordinal).await.map_err(failed)?;
             page.extend(swept.map(|swept| (ordinal, swept.chunk.range)));
-            ordinal += 1;
+            ordinal = next_planned(ordinal);
             lower = None;
         }
         while page.len() < page_len && (ordinal == 0 || lower.is_some()) {
@@ -194,7 +195,7 @@ async fn cut_table(coordinator: &Coordinator, run: &Run, table: &TableRow) -> Re
             }
             lower.clone_from(&range.upper);
             page.push((ordinal, range));
-            ordinal += 1;
+            ordinal = next_planned(ordinal);
         }
         if ledger.add_chunks(run.id, table.ordinal, pass, &page).await.map_err(failed)? == 0 {
             // Another coordinator was quicker, or the run has ended: the next tick will see.
@@ -205,6 +206,11 @@ async fn cut_table(coordinator: &Coordinator, run: &Run, table: &TableRow) -> Re
         rows = adapted(coordinator, run, table, rows).await.map_err(failed)?;
     }
     Ok(())
+}
+
+/// Whether a person wants no more of the run for now: cutting goes on where it stopped.
+async fn is_held_back(coordinator: &Coordinator, run: &Run) -> Result<bool, ledger::Error> {
+    Ok(coordinator.ledger.run(run.id).await?.is_none_or(|run| run.is_held_back()))
 }
 
 /// Rows for the next chunks, from what finished ones took.

@@ -73,6 +73,14 @@ pub fn reached(name: &'static str) {
     let _ = std::fs::write(Path::new(&dir).join(name), b"");
 }
 
+/// Panics at the point `name`, if that is what is asked for; for places that cannot wait.
+pub fn panic_here(name: &'static str) {
+    if due(name, None) == Some(Action::Panic) {
+        reached(name);
+        panic!("failpoint {name}");
+    }
+}
+
 async fn act(name: &'static str, place: Option<u64>) {
     match due(name, place) {
         None => {}

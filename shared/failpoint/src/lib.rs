@@ -7,7 +7,7 @@
 mod armed;
 
 #[cfg(feature = "failpoints")]
-pub use armed::{pass as point, pass_at as point_at, reached};
+pub use armed::{panic_here as panic_point, pass as point, pass_at as point_at, reached};
 
 /// Passes the point `name`.
 #[cfg(not(feature = "failpoints"))]
@@ -20,6 +20,10 @@ pub fn point(_name: &'static str) -> std::future::Ready<()> {
 pub fn point_at(_name: &'static str, _place: u64) -> std::future::Ready<()> {
     std::future::ready(())
 }
+
+/// Panics at the point `name`, if that is what is asked for; for places that cannot wait.
+#[cfg(not(feature = "failpoints"))]
+pub const fn panic_point(_name: &'static str) {}
 
 /// Marks that a rare branch was taken, so that a suite can show that its faults were met.
 #[cfg(not(feature = "failpoints"))]

@@ -1,14 +1,12 @@
-//! Chunks: added in a chain, handed out when due, cancelled, set going again.
+//! Chunks: added in a chain, handed out when due, cancelled.
 
 use std::time::Duration;
 
 use model::{Attempt, Chunk, ChunkId, KeyRange, Pass, RunId, RunState, TableState};
-use serde_json::json;
 use sqlx::any::AnyRow;
 
 use crate::Ledger;
 use crate::error::{Cause, Result};
-use crate::events::Place;
 use crate::fields::{self, Fields as _, marks, millis, stored};
 use crate::retry::{BULK_DEADLINE, retrying};
 use crate::transact::Write;
@@ -86,7 +84,7 @@ impl Ledger {
         Ok(fitting.len())
     }
 
-    async fn insert(
+    pub(crate) async fn insert(
         &self,
         tx: &mut Write,
         run: RunId,
@@ -143,7 +141,7 @@ impl Ledger {
 
     /// Up to `limit` ready chunks of these tables that are due and were not handed out in the last `requeue_after`,
     /// by table, pass and ordinal; they count as handed out now. Of two callers at once each gets different ones.
-    /// None of a run that is not running or is to be cancelled.
+    /// None of a run that is not running, is paused, or is to be cancelled.
     pub async fn take_due(
         &self,
         run: RunId,
@@ -166,10 +164,11 @@ impl Ledger {
     ) -> std::result::Result<Vec<Due>, Cause> {
         let mut tx = self.begin().await?;
         // The lock on the run makes dispatchers wait for each other.
-        let sql = self.sql("SELECT state, cancel_requested FROM syncline_run WHERE id = ? {lock}");
+        let sql = self.sql("SELECT state, cancel_requested, paused_ms FROM syncline_run WHERE id = ? {lock}");
         let row = sqlx::query(sql).bind(run.to_string()).fetch_optional(tx.conn()).await?;
         let Some(row) = row else { return Ok(Vec::new()) };
-        if row.named::<RunState>("state")? != RunState::Running || row.int("cancel_requested")? != 0 {
+        let is_held_back = row.int("cancel_requested")? != 0 || row.opt_int("paused_ms")?.is_some();
+        if row.named::<RunState>("state")? != RunState::Running || is_held_back {
             return Ok(Vec::new());
         }
         let mut due: Vec<Due> = Vec::new();
@@ -240,72 +239,6 @@ impl Ledger {
             Ok(cancelled)
         })
         .await
-    }
-
-    /// Makes the quarantined chunks of a run, or of one table of it, ready with all their attempts; how many. The
-    /// run returns to `running` unless it is cancelled, the tables concerned to `working`, in the earliest pass
-    /// that has such chunks. Rows a chunk had in quarantine go when it settles again. 0 if there is none.
-    pub async fn retry_chunks(&self, run: RunId, table: Option<u32>) -> Result<u64> {
-        retrying("retry chunks", BULK_DEADLINE, || self.retry_once(run, table)).await
-    }
-
-    async fn retry_once(&self, run: RunId, table: Option<u32>) -> std::result::Result<u64, Cause> {
-        let mut tx = self.begin().await?;
-        let state = self.run_state(&mut tx, run).await?;
-        if matches!(state, None | Some(RunState::Cancelled)) {
-            return Ok(0);
-        }
-        let only = if table.is_some() { "AND tbl = ?" } else { "" };
-        let sql = format!(
-            "SELECT DISTINCT tbl, pass FROM syncline_chunk {{by_state}} WHERE run = ? AND state = 'quarantined' {only}"
-        );
-        let mut select = sqlx::query(self.sql(&sql)).bind(run.to_string());
-        if let Some(table) = table {
-            select = select.bind(i64::from(table));
-        }
-        let mut passes = std::collections::BTreeMap::<u32, Pass>::new();
-        for row in select.fetch_all(tx.conn()).await? {
-            let pass: Pass = row.named("pass")?;
-            passes.entry(row.small("tbl")?).and_modify(|first| *first = pass.min(*first)).or_insert(pass);
-        }
-        let mut retried = 0;
-        for (table, pass) in &passes {
-            retried += self.retry_table(&mut tx, run, *table, *pass).await?;
-        }
-        if retried > 0 {
-            let sql = "UPDATE syncline_run SET state = 'running', cause = NULL, ended_ms = NULL WHERE id = ? \
-                AND state IN ('failed', 'done', 'done-with-quarantine')";
-            sqlx::query(sql).bind(run.to_string()).execute(tx.conn()).await?;
-            let place = Place { run, table, chunk: None };
-            self.put_event(&mut tx, place, "chunks-retried", &json!({ "chunks": retried })).await?;
-        }
-        tx.commit().await?;
-        Ok(retried)
-    }
-
-    async fn retry_table(
-        &self,
-        tx: &mut Write,
-        run: RunId,
-        table: u32,
-        pass: Pass,
-    ) -> std::result::Result<u64, Cause> {
-        let sql = "UPDATE syncline_table SET state = 'working', pass = ?, prev_state = NULL, cause = NULL, ended_ms = NULL \
-            WHERE run = ? AND ordinal = ? AND state NOT IN ('pending', 'planning', 'working')";
-        sqlx::query(sql)
-            .bind(pass.name())
-            .bind(run.to_string())
-            .bind(i64::from(table))
-            .execute(tx.conn())
-            .await?;
-        let sql = "UPDATE syncline_chunk SET state = 'ready', tries = 0, deaths = 0, due_ms = {now}, queued_ms = NULL, \
-            ended_ms = NULL WHERE run = ? AND tbl = ? AND state = 'quarantined'";
-        let retried = sqlx::query(self.sql(sql))
-            .bind(run.to_string())
-            .bind(i64::from(table))
-            .execute(tx.conn())
-            .await?;
-        Ok(retried.rows_affected())
     }
 
     /// What the last `limit` finished chunks of a pass took, latest ordinal first.

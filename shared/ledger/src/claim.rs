@@ -31,8 +31,8 @@ pub struct Claimed {
 /// The answer to a heartbeat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Beat {
-    /// The lease is renewed. `cancel`: the run is to be cancelled or no longer runs; yield.
-    Ours { cancel: bool },
+    /// The lease is renewed. `give_back`: the run is paused, to be cancelled, or no longer runs; yield.
+    Ours { give_back: bool },
     /// Somebody else has the chunk, or it is settled: write nothing more.
     Lost,
 }
@@ -120,7 +120,8 @@ impl Ledger {
 
     /// Whether the chunk's run and table are at work.
     async fn may_run(&self, tx: &mut Write, chunk: &Chunk) -> std::result::Result<bool, Cause> {
-        let sql = "SELECT r.state AS run_state, r.cancel_requested AS cancel_requested, t.state AS table_state, \
+        let sql = "SELECT r.state AS run_state, r.cancel_requested AS cancel_requested, r.paused_ms AS paused_ms, \
+            t.state AS table_state, \
             t.plan_version AS plan_version FROM syncline_run r JOIN syncline_table t ON t.run = r.id \
             WHERE r.id = ? AND t.ordinal = ?";
         let row = sqlx::query(sql).bind(chunk.run.to_string()).bind(i64::from(chunk.table));
@@ -129,6 +130,7 @@ impl Ledger {
         };
         Ok(row.named::<RunState>("run_state")? == RunState::Running
             && row.int("cancel_requested")? == 0
+            && row.opt_int("paused_ms")?.is_none()
             && !row.named::<TableState>("table_state")?.is_terminal()
             && row.int("plan_version")? > 0)
     }
@@ -187,12 +189,13 @@ impl Ledger {
         if ours.execute(tx.conn()).await?.rows_affected() == 0 {
             return Ok(Beat::Lost);
         }
-        let sql = "SELECT r.state AS state, r.cancel_requested AS cancel_requested FROM syncline_run r \
+        let sql = "SELECT r.state AS state, r.cancel_requested AS cancel_requested, r.paused_ms AS paused_ms FROM syncline_run r \
             JOIN syncline_chunk c ON c.run = r.id WHERE c.id = ?";
         let row = sqlx::query(sql).bind(chunk.to_string()).fetch_one(tx.conn()).await?;
         tx.commit().await?;
-        let cancel =
-            row.int("cancel_requested")? != 0 || row.named::<RunState>("state")? != RunState::Running;
-        Ok(Beat::Ours { cancel })
+        let give_back = row.int("cancel_requested")? != 0
+            || row.opt_int("paused_ms")?.is_some()
+            || row.named::<RunState>("state")? != RunState::Running;
+        Ok(Beat::Ours { give_back })
     }
 }

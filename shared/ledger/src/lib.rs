@@ -21,11 +21,13 @@ mod claim;
 #[cfg(test)]
 mod conformance;
 mod connect;
+mod control;
 mod counts;
 mod dialect;
 mod error;
 mod events;
 mod fields;
+mod limits;
 mod migrate;
 mod quarantine;
 mod reap;
@@ -47,8 +49,10 @@ use sqlx::AnyPool;
 
 pub use chunks::{ChunkCost, Due};
 pub use claim::{Beat, Claimed};
+pub use control::{Heeded, Which};
 pub use error::{Error, Result};
 pub use events::Event;
+pub use limits::{SHARE_LASTS, SHARE_RENEWED_AFTER, Share};
 pub use quarantine::QuarantineView;
 pub use reap::Reaped;
 pub use record::PassTally;

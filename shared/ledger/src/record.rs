@@ -54,7 +54,8 @@ impl Ledger {
         };
         let mut snapshot = self.begin_snapshot().await?;
         let mut tx = snapshot.start().await?;
-        let sql = "SELECT id, turn, kind, state, cause, created_ms, ended_ms, {now} AS now_ms FROM syncline_run WHERE id = ?";
+        let sql = "SELECT id, turn, kind, state, cause, paused_ms, limits, created_ms, ended_ms, {now} AS now_ms \
+            FROM syncline_run WHERE id = ?";
         let row = sqlx::query(self.sql(sql)).bind(id.to_string()).fetch_one(&mut *tx).await?;
         let sql = format!("SELECT {} FROM syncline_table WHERE run = ? ORDER BY ordinal", tables::COLUMNS);
         let rows = sqlx::query(self.sql(&sql)).bind(id.to_string()).fetch_all(&mut *tx).await?;
@@ -73,6 +74,8 @@ impl Ledger {
             spec_name,
             state: row.named("state")?,
             cause: row.opt_json("cause")?,
+            paused_ms: row.opt_int("paused_ms")?,
+            limits: row.opt_json("limits")?.unwrap_or_default(),
             created_ms: row.int("created_ms")?,
             ended_ms: row.opt_int("ended_ms")?,
             now_ms: row.int("now_ms")?,

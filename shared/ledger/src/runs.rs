@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-use model::{Failure, RunId, RunKind, RunSpec, RunState, Turn};
+use model::{Failure, Limits, RunId, RunKind, RunSpec, RunState, Turn};
 use serde_json::json;
 use sqlx::any::AnyRow;
 
@@ -26,12 +26,25 @@ pub struct Run {
     pub state: RunState,
     pub cause: Option<Failure>,
     pub cancel_requested: bool,
+    /// Since when a person has it paused.
+    pub paused_ms: Option<i64>,
+    /// What it may do in a second, over all workers.
+    pub limits: Limits,
     pub created_ms: i64,
     pub ended_ms: Option<i64>,
 }
 
+impl Run {
+    /// Whether a person wants nothing of it handed out: it is paused, or to be cancelled.
+    #[must_use]
+    pub const fn is_held_back(&self) -> bool {
+        self.cancel_requested || self.paused_ms.is_some()
+    }
+}
+
 /// Everything but the spec, which is cached.
-const COLUMNS: &str = "id, turn, kind, state, cause, cancel_requested, created_ms, ended_ms";
+const COLUMNS: &str =
+    "id, turn, kind, state, cause, cancel_requested, paused_ms, limits, created_ms, ended_ms";
 
 /// What rows are chosen by.
 enum Filter {
@@ -59,7 +72,8 @@ impl Ledger {
         }
         let mut tx = self.begin().await?;
         let turn = self.numbers(&mut tx, Counter::Turn, 1).await?;
-        let sql = "INSERT INTO syncline_run (id, turn, kind, name, spec, state, created_ms) VALUES (?, ?, ?, ?, ?, ?, {now})";
+        let sql = "INSERT INTO syncline_run (id, turn, kind, name, spec, state, limits, created_ms) \
+            VALUES (?, ?, ?, ?, ?, ?, ?, {now})";
         sqlx::query(self.sql(sql))
             .bind(id.to_string())
             .bind(turn)
@@ -67,6 +81,7 @@ impl Ledger {
             .bind(spec.name.as_str())
             .bind(fields::json(spec, "spec")?)
             .bind(RunState::Running.name())
+            .bind((!spec.limits.is_none()).then(|| fields::json(&spec.limits, "limit")).transpose()?)
             .execute(tx.conn())
             .await?;
         self.put_event(&mut tx, Place::run(id), "run-created", &json!({ "turn": turn, "kind": kind }))
@@ -252,7 +267,7 @@ impl Ledger {
 
     /// Sets a failed or cancelled run going again: cancelled chunks become ready, failed tables return to the state
     /// they were in, cause and cancel request are cleared. On a run that is still `running` (its owner died) it takes
-    /// back a cancel request and lets everything ready be handed out at once. `false` for runs that are done and for unknown ones. Safe to repeat.
+    /// back a cancel request or a pause and lets everything ready be handed out at once. `false` for runs that are done and for unknown ones. Safe to repeat.
     pub async fn resume_run(&self, id: RunId) -> Result<bool> {
         retrying("resume a run", BULK_DEADLINE, || self.resume_once(id)).await
     }
@@ -260,17 +275,18 @@ impl Ledger {
     async fn resume_once(&self, id: RunId) -> std::result::Result<bool, Cause> {
         let mut tx = self.begin().await?;
         let run = id.to_string();
-        let sql = self.sql("SELECT state, cancel_requested FROM syncline_run WHERE id = ? {lock}");
+        let sql = self.sql("SELECT state, cancel_requested, paused_ms FROM syncline_run WHERE id = ? {lock}");
         let row = sqlx::query(sql).bind(run.as_str()).fetch_optional(tx.conn()).await?;
         let Some(row) = row else { return Ok(false) };
         let state: RunState = row.named("state")?;
         if matches!(state, RunState::Done | RunState::DoneWithQuarantine) {
             return Ok(false);
         }
-        if state != RunState::Running || row.int("cancel_requested")? != 0 {
+        let is_held_back = row.int("cancel_requested")? != 0 || row.opt_int("paused_ms")?.is_some();
+        if state != RunState::Running || is_held_back {
             for sql in [
-                "UPDATE syncline_run SET state = 'running', cause = NULL, cancel_requested = 0, ended_ms = NULL \
-                 WHERE id = ?",
+                "UPDATE syncline_run SET state = 'running', cause = NULL, cancel_requested = 0, paused_ms = NULL, \
+                 ended_ms = NULL WHERE id = ?",
                 "UPDATE syncline_table SET state = prev_state, prev_state = NULL, cause = NULL, ended_ms = NULL \
                  WHERE run = ? AND state = 'failed' AND prev_state IS NOT NULL",
                 "UPDATE syncline_chunk SET state = 'ready', ended_ms = NULL WHERE run = ? AND state = 'cancelled'",
@@ -341,6 +357,8 @@ impl Ledger {
             state: row.named("state")?,
             cause: row.opt_json("cause")?,
             cancel_requested: row.int("cancel_requested")? != 0,
+            paused_ms: row.opt_int("paused_ms")?,
+            limits: row.opt_json("limits")?.unwrap_or_default(),
             created_ms: row.int("created_ms")?,
             ended_ms: row.opt_int("ended_ms")?,
         })

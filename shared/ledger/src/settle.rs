@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use model::chunk::Report;
 use model::failure::ATTEMPTS_MAX;
-use model::{Attempt, Chunk, ChunkId, ChunkOutcome, ChunkState, Counts, Disposition, Failure, RunState};
+use model::{
+    Attempt, Chunk, ChunkId, ChunkOutcome, ChunkState, Counts, Disposition, Failure, Key, KeyRange, RunState,
+};
 use serde_json::json;
 
 use crate::Ledger;
@@ -86,7 +88,8 @@ impl Ledger {
     /// nobody has claimed the chunk since.
     ///
     /// `Failed` is tried again after `retry_delay` if the kind allows it and the chunk has tries left, else the
-    /// chunk is quarantined. `Yielded` and `Halted` cost no try; `Halted` also ends the run as failed.
+    /// chunk is quarantined. `Yielded` and `Halted` cost no try; `Halted` also ends the run as failed. `Done` with a cut
+    /// ends the chunk there, and a new one, ready at once, takes the rest.
     pub async fn settle(
         &self,
         chunk: ChunkId,
@@ -123,6 +126,9 @@ impl Ledger {
         if let ChunkOutcome::Done(report) = outcome {
             self.put_report(&mut tx, &chunk, report).await?;
             self.put_quarantined(&mut tx, &chunk, &report.quarantined).await?;
+            if let Some(cut) = &report.cut {
+                self.split(&mut tx, &chunk, cut).await?;
+            }
         }
         if matches!(outcome, ChunkOutcome::Halted(_)) {
             // The run's lock comes before the event counter's, as everywhere.
@@ -210,6 +216,19 @@ impl Ledger {
         }
         put.bind(stored(report.read_ms)).bind(chunk.id.to_string()).execute(tx.conn()).await?;
         Ok(())
+    }
+
+    /// Ends the chunk at `cut`; a new one behind it in the chain takes the rest.
+    async fn split(&self, tx: &mut Write, chunk: &Chunk, cut: &Key) -> std::result::Result<(), Cause> {
+        let place = model::chunk::next_split(chunk.ordinal).ok_or(Cause::Unstorable { what: "split" })?;
+        let sql = "UPDATE syncline_chunk SET upper_key = ? WHERE id = ?";
+        let cut_off = sqlx::query(self.sql(sql)).bind(fields::json(cut, "key")?).bind(chunk.id.to_string());
+        cut_off.execute(tx.conn()).await?;
+        let rest = KeyRange { lower: Some(cut.clone()), upper: chunk.range.upper.clone() };
+        self.insert(tx, chunk.run, chunk.table, chunk.pass, &[(place, &rest)]).await?;
+        let detail = json!({ "attempt": chunk.attempt, "pass": chunk.pass, "rest": place });
+        let place = Place::chunk(chunk.run, chunk.table, chunk.id);
+        self.put_event(tx, place, "chunk-split", &detail).await.map(drop)
     }
 
     async fn put_settle_event(

@@ -17,6 +17,8 @@ pub struct WorkerView {
     pub slots: u32,
     pub started_ms: i64,
     pub seen_ms: i64,
+    /// Since when it is asked to finish what it holds and leave.
+    pub drain_ms: Option<i64>,
     /// When it said goodbye; a worker that died did not.
     pub retired_ms: Option<i64>,
     /// Chunks it holds.
@@ -27,7 +29,8 @@ pub struct WorkerView {
 const LISTED_MAX: i64 = 1_000;
 
 impl Ledger {
-    /// Enters a worker. A second call of the same worker counts as a sign of life.
+    /// Enters a worker. A second call of the same worker counts as a sign of life. Whether it is to stay; `false` once
+    /// somebody has asked it to drain.
     pub async fn register_worker(
         &self,
         id: &WorkerId,
@@ -35,7 +38,7 @@ impl Ledger {
         pid: u32,
         version: &str,
         slots: u32,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         self.write("register a worker", || self.register_once(id, host, pid, version, slots)).await
     }
 
@@ -46,7 +49,7 @@ impl Ledger {
         pid: u32,
         version: &str,
         slots: u32,
-    ) -> std::result::Result<(), Cause> {
+    ) -> std::result::Result<bool, Cause> {
         let mut tx = self.begin().await?;
         let sql = "UPDATE syncline_worker SET seen_ms = {now}, retired_ms = NULL WHERE id = ?";
         let seen = sqlx::query(self.sql(sql)).bind(id.0.as_str()).execute(tx.conn()).await?;
@@ -57,7 +60,21 @@ impl Ledger {
                 sqlx::query(self.sql(sql)).bind(id.0.as_str()).bind(host).bind(i64::from(pid)).bind(version);
             put.bind(i64::from(slots)).execute(tx.conn()).await?;
         }
-        tx.commit().await
+        let asked = sqlx::query("SELECT drain_ms FROM syncline_worker WHERE id = ?").bind(id.0.as_str());
+        let stays = asked.fetch_one(tx.conn()).await?.opt_int("drain_ms")?.is_none();
+        tx.commit().await?;
+        Ok(stays)
+    }
+
+    /// Asks a worker to finish what it holds and leave; it learns that by its next sign of life. `false` if it is
+    /// unknown, gone, or was asked before.
+    pub async fn drain_worker(&self, id: &WorkerId) -> Result<bool> {
+        self.touch(
+            id,
+            "drain a worker",
+            "UPDATE syncline_worker SET drain_ms = {now} WHERE id = ? AND drain_ms IS NULL AND retired_ms IS NULL",
+        )
+        .await
     }
 
     /// A sign of life; `false` if the ledger does not know the worker or has seen it retire.
@@ -113,7 +130,7 @@ impl Ledger {
     /// The workers seen last, with what they hold, latest first.
     pub async fn workers(&self) -> Result<Vec<WorkerView>> {
         self.read("list workers", || async move {
-            let sql = "SELECT id, host, pid, version, slots, started_ms, seen_ms, retired_ms, (SELECT COUNT(*) FROM \
+            let sql = "SELECT id, host, pid, version, slots, started_ms, seen_ms, drain_ms, retired_ms, (SELECT COUNT(*) FROM \
                 syncline_chunk c WHERE c.state = 'running' AND c.worker = w.id) AS running \
                 FROM syncline_worker w ORDER BY seen_ms DESC, id LIMIT ?";
             let rows = sqlx::query(sql).bind(LISTED_MAX).fetch_all(&self.shared.pool).await?;
@@ -127,6 +144,7 @@ impl Ledger {
                         slots: row.small("slots")?,
                         started_ms: row.int("started_ms")?,
                         seen_ms: row.int("seen_ms")?,
+                        drain_ms: row.opt_int("drain_ms")?,
                         retired_ms: row.opt_int("retired_ms")?,
                         running: row.count("running")?,
                     })

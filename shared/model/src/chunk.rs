@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::ChunkDigest;
 use crate::failure::Failure;
 use crate::id::{Attempt, ChunkId, RunId};
-use crate::key::KeyRange;
+use crate::key::{Key, KeyRange};
 use crate::row::QuarantinedRow;
 
 /// Declares an enum whose variants are stored and printed under fixed names.
@@ -107,6 +107,31 @@ impl ChunkState {
     }
 }
 
+/// Planned chunks are so far apart in their chain: the rest of one that proved too big has a place behind it.
+pub const ORDINAL_STEP: u64 = 1_000;
+
+/// The ordinal of the planned chunk after the one at `last`, whatever was split off that.
+#[must_use]
+pub const fn next_planned(last: u64) -> u64 {
+    (last / ORDINAL_STEP + 1) * ORDINAL_STEP
+}
+
+/// The ordinal for the rest of a chunk, if there is room for one.
+#[must_use]
+pub const fn next_split(ordinal: u64) -> Option<u64> {
+    let next = ordinal + 1;
+    if next.is_multiple_of(ORDINAL_STEP) { None } else { Some(next) }
+}
+
+/// A chunk's place for people: `17` counted from 1, and `17.2` for the second rest that was split off it.
+#[must_use]
+pub fn place_name(ordinal: u64) -> String {
+    match (ordinal / ORDINAL_STEP + 1, ordinal % ORDINAL_STEP) {
+        (planned, 0) => planned.to_string(),
+        (planned, rest) => format!("{planned}.{rest}"),
+    }
+}
+
 /// A key range of one table in one pass of one run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chunk {
@@ -115,7 +140,8 @@ pub struct Chunk {
     /// The table's place in the run.
     pub table: u32,
     pub pass: Pass,
-    /// Its place in the chain of chunks: the upper end is the lower end of the next.
+    /// Its place in the chain of chunks: the upper end is the lower end of the next. Planned ones are [`ORDINAL_STEP`]
+    /// apart.
     pub ordinal: u64,
     pub range: KeyRange,
     pub state: ChunkState,
@@ -180,6 +206,9 @@ pub struct Receipt {
     /// Over the source rows that the target accepted, in the target's types.
     pub source_digest: ChunkDigest,
     pub quarantined: Vec<QuarantinedRow>,
+    /// Only the part of the chunk below this key was copied: the chunk proved too big, and the rest is another's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut: Option<Key>,
 }
 
 /// What an attempt came to.
@@ -203,6 +232,8 @@ pub struct Report {
     pub quarantined: Vec<QuarantinedRow>,
     /// Milliseconds spent reading the source, for the size of later chunks.
     pub read_ms: u64,
+    /// As [`Receipt::cut`]: the ledger makes a chunk of the rest.
+    pub cut: Option<Key>,
 }
 
 #[cfg(test)]
@@ -218,6 +249,17 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn rests_stand_between_planned_chunks() {
+        assert_eq!((next_planned(0), next_planned(3_002)), (1_000, 4_000));
+        assert_eq!(
+            (next_split(3_000), next_split(3_998), next_split(3_999)),
+            (Some(3_001), Some(3_999), None)
+        );
+        assert_eq!((place_name(0).as_str(), place_name(16_000).as_str()), ("1", "17"));
+        assert_eq!(place_name(16_002), "17.2");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::chunk::{Counts, named_enum};
 use crate::digest::ChunkDigest;
 use crate::failure::Failure;
 use crate::id::{RunId, Turn};
+use crate::limits::Limits;
 
 named_enum!(
     /// What a run is for.
@@ -120,6 +121,10 @@ pub struct RunRecord {
     pub spec_name: String,
     pub state: RunState,
     pub cause: Option<Failure>,
+    /// Since when a person has it paused.
+    pub paused_ms: Option<i64>,
+    /// What it may do in a second, over all workers.
+    pub limits: Limits,
     pub created_ms: i64,
     pub ended_ms: Option<i64>,
     pub now_ms: i64,

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::limits::Limits;
 use crate::merge::MergePolicy;
 use crate::plan::DeleteGuard;
 use crate::schema::Engine;
@@ -178,6 +179,9 @@ pub struct RunSpec {
     pub tables: Vec<TableSpec>,
     #[serde(default)]
     pub chunk: ChunkLimits,
+    /// What its runs may do in a second, until somebody sets something else for one of them.
+    #[serde(default, skip_serializing_if = "Limits::is_none")]
+    pub limits: Limits,
 }
 
 impl RunSpec {
@@ -226,6 +230,7 @@ mod tests {
             target: ConnectionSpec { password: Some("${env:PW}".to_owned()), ..connection },
             tables: vec![],
             chunk: ChunkLimits::default(),
+            limits: Limits::default(),
         };
         let snapshot = serde_json::to_string(&spec.without_secrets()).expect("serialises");
         assert!(!snapshot.contains("hunter2") && snapshot.contains("${env:PW}"));

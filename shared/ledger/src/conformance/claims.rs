@@ -251,7 +251,7 @@ pub(super) async fn a_halt_costs_no_try_and_ends_the_run(world: World) {
     assert_eq!((view.tries, view.chunk.attempt), (0, Attempt(1)));
     // The other worker hears of it, and what it has done by then still counts.
     let beat = work.ledger.beat(all[1].chunk, other.chunk.attempt, LEASE).await.expect("beats");
-    assert_eq!(beat, Beat::Ours { cancel: true });
+    assert_eq!(beat, Beat::Ours { give_back: true });
     assert_eq!(
         work.settle(all[1].chunk, other.chunk.attempt, &done(2)).await,
         Settled::Yes(ChunkState::Done)
@@ -264,11 +264,11 @@ pub(super) async fn a_beat_keeps_the_lease_and_brings_the_cancel(world: World) {
     let claimed = work.claim_and_die(due).await;
     // Expired but not taken: still ours.
     let beat = work.ledger.beat(due.chunk, claimed.chunk.attempt, LEASE).await.expect("beats");
-    assert_eq!(beat, Beat::Ours { cancel: false });
+    assert_eq!(beat, Beat::Ours { give_back: false });
     assert_eq!(work.ledger.reap().await.expect("reaps"), Reaped::default());
     assert!(work.ledger.request_cancel(work.run).await.expect("asks"));
     let beat = work.ledger.beat(due.chunk, claimed.chunk.attempt, LEASE).await.expect("beats");
-    assert_eq!(beat, Beat::Ours { cancel: true });
+    assert_eq!(beat, Beat::Ours { give_back: true });
     work.settle(due.chunk, claimed.chunk.attempt, &ChunkOutcome::Yielded).await;
     assert_eq!(work.ledger.beat(due.chunk, claimed.chunk.attempt, LEASE).await.expect("beats"), Beat::Lost);
 }

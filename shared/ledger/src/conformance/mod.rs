@@ -4,6 +4,7 @@
 //! `SYNCLINE_TEST_ALLOW_NO_MYSQL=1`, where it cannot be installed. Each case has a database of its own.
 
 mod claims;
+mod control;
 mod opening;
 mod planning;
 mod quarantine;
@@ -71,6 +72,12 @@ conformance!(
     claims::a_beat_keeps_the_lease_and_brings_the_cancel,
     claims::a_worker_seen_dead_is_buried,
     claims::nothing_is_claimed_of_what_does_not_run,
+    control::a_paused_run_rests_until_it_goes_on,
+    control::pause_and_cancel_come_in_any_order,
+    control::a_worker_asked_to_drain_is_told,
+    control::a_chunk_that_proved_too_big_leaves_a_rest,
+    control::a_stale_cut_changes_nothing,
+    control::shares_never_sum_to_more_than_the_limit,
     quarantine::rows_replace_those_of_the_attempt_before,
     quarantine::quarantined_chunks_are_retried,
     quarantine::rows_page_in_order,

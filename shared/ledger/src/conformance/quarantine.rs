@@ -7,7 +7,7 @@ use model::{
 };
 
 use super::world::{NOW, World, done, failure};
-use crate::Settled;
+use crate::{Settled, Which};
 
 fn bad_row(n: i64) -> QuarantinedRow {
     QuarantinedRow {
@@ -28,6 +28,7 @@ fn with_bad_rows(count: i64) -> ChunkOutcome {
         target_digest: None,
         quarantined: rows,
         read_ms: 1,
+        cut: None,
     })
 }
 
@@ -55,7 +56,7 @@ pub(super) async fn rows_replace_those_of_the_attempt_before(world: World) {
 pub(super) async fn quarantined_chunks_are_retried(world: World) {
     let work = world.work(2).await;
     let (ledger, run) = (&work.ledger, work.run);
-    assert_eq!(ledger.retry_chunks(run, None).await.expect("retries"), 0);
+    assert_eq!(ledger.retry_chunks(run, Which::All).await.expect("retries"), 0);
     let all = work.due().await;
     let refused = ChunkOutcome::Failed(failure(ErrorKind::Diverged));
     for attempt in 1..=model::failure::ATTEMPTS_MAX {
@@ -70,8 +71,10 @@ pub(super) async fn quarantined_chunks_are_retried(world: World) {
         ledger.advance_table(run, 0, at(TableState::Working), at(TableState::Done)).await.expect("moves")
     );
     assert!(ledger.finish_run(run, RunState::DoneWithQuarantine, None).await.expect("ends"));
-    assert_eq!(ledger.retry_chunks(run, Some(5)).await.expect("retries"), 0, "another table");
-    assert_eq!(ledger.retry_chunks(run, Some(0)).await.expect("retries"), 1);
+    assert_eq!(ledger.retry_chunks(run, Which::Table(5)).await.expect("retries"), 0, "another table");
+    let stranger = Which::One(model::ChunkId::generate());
+    assert_eq!(ledger.retry_chunks(run, stranger).await.expect("retries"), 0);
+    assert_eq!(ledger.retry_chunks(run, Which::Table(0)).await.expect("retries"), 1);
     let record = ledger.record(run).await.expect("sums").expect("exists");
     assert_eq!((record.state, record.ended_ms, record.retries), (RunState::Running, None, 0));
     assert_eq!((record.tables[0].state, record.chunks.ready), (TableState::Working, 1));

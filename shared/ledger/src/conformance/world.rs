@@ -16,6 +16,7 @@ use sqlx::{AssertSqlSafe, Connection as _};
 use crate::{Claimed, Due, Ledger, LedgerUrl, NewTable};
 
 pub(super) const LEASE: Duration = Duration::from_secs(30);
+const STEP: usize = 1_000;
 pub(super) const NOW: Duration = Duration::ZERO;
 
 /// Where a case runs.
@@ -182,6 +183,7 @@ pub(super) fn done(rows: u64) -> ChunkOutcome {
         target_digest: digest,
         quarantined: vec![],
         read_ms: 7,
+        cut: None,
     })
 }
 
@@ -196,7 +198,7 @@ pub(super) fn new_table(ordinal: u32) -> NewTable {
 }
 
 pub(super) fn numbered(ranges: Vec<KeyRange>) -> Vec<(u64, KeyRange)> {
-    (0..).zip(ranges).collect()
+    (0_u64..).step_by(STEP).zip(ranges).collect()
 }
 
 /// A whole chain of `count` ranges.
@@ -226,6 +228,7 @@ pub(super) fn spec(name: &str) -> RunSpec {
         target: ConnectionSpec { password: Some("${env:PW}".to_owned()), ..connection("to") },
         tables: vec![],
         chunk: ChunkLimits::default(),
+        limits: model::Limits::default(),
     }
 }
 

@@ -22,6 +22,7 @@ use model::RunSpec;
 
 pub use error::{SpecError, SpecProblem};
 pub use schema::spec_schema;
+pub use units::{parse_byte_rate, parse_millis, parse_row_rate};
 
 use crate::secret::{Variables, process_variable};
 

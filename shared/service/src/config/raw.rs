@@ -22,6 +22,8 @@ pub(crate) struct RawSpec {
     pub target: At<Form<RawConnection>>,
     /// What holds for every table that does not say otherwise.
     pub defaults: Option<RawDefaults>,
+    /// What a run may read in a second, over all its workers; no limit if absent.
+    pub limits: Option<RawLimits>,
     /// The tables, one by one or by patterns.
     #[schemars(length(min = 1))]
     pub tables: At<Vec<RawTable>>,
@@ -101,6 +103,17 @@ pub(crate) struct RawChunk {
     pub target_size: Option<At<String>>,
     /// Time that reading a chunk should take; 2s if absent.
     pub target_time: Option<At<String>>,
+}
+
+/// What a run may read in a second.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Limits")]
+pub(crate) struct RawLimits {
+    /// Rows: `5000/s`.
+    pub rows: Option<At<String>>,
+    /// Bytes, as rows take them in memory: `20MB/s`.
+    pub bytes: Option<At<String>>,
 }
 
 /// One table, or several by a pattern.

@@ -17,7 +17,7 @@ pub(crate) fn parse_size(text: &str) -> Option<u64> {
 }
 
 /// Milliseconds of `500ms`, `2s`, `5m`, `1h`.
-pub(crate) fn parse_millis(text: &str) -> Option<u64> {
+pub fn parse_millis(text: &str) -> Option<u64> {
     let (number, unit) = split(text)?;
     let factor = match unit {
         "ms" => 1,
@@ -27,6 +27,16 @@ pub(crate) fn parse_millis(text: &str) -> Option<u64> {
         _ => return None,
     };
     number.checked_mul(factor)
+}
+
+/// Rows in a second: `5000/s`.
+pub fn parse_row_rate(text: &str) -> Option<u64> {
+    text.trim().strip_suffix("/s")?.trim_end().parse().ok().filter(|rate| *rate > 0)
+}
+
+/// Bytes in a second: `20MB/s`.
+pub fn parse_byte_rate(text: &str) -> Option<u64> {
+    parse_size(text.trim().strip_suffix("/s")?).filter(|rate| *rate > 0)
 }
 
 /// The number before the `%`, 0 to 100.
@@ -46,6 +56,14 @@ fn split(text: &str) -> Option<(u64, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rates_are_per_second_and_never_nothing() {
+        assert_eq!((parse_row_rate("5000/s"), parse_byte_rate("20MB/s")), (Some(5_000), Some(20_000_000)));
+        for text in ["", "5000", "0/s", "-1/s", "5k/s", "20MB", "0B/s"] {
+            assert_eq!((parse_row_rate(text), parse_byte_rate(text)), (None, None), "{text}");
+        }
+    }
 
     #[test]
     fn sizes_need_a_unit() {

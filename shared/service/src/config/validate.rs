@@ -1,14 +1,14 @@
 //! Raw → model. Every problem is noted and the rest is checked on, so that one reading shows them all.
 
-use model::RunSpec;
 use model::spec::ChunkLimits;
+use model::{Limits, RunSpec};
 
 use super::LoadedSpec;
 use super::error::SpecProblem;
 use super::form::{At, Place};
 use super::parse::suggest;
-use super::raw::{RawChunk, RawSpec};
-use super::units::{parse_millis, parse_size};
+use super::raw::{RawChunk, RawLimits, RawSpec};
+use super::units::{parse_byte_rate, parse_millis, parse_row_rate, parse_size};
 use crate::problem::{Page, code};
 use crate::secret::Variables;
 
@@ -66,10 +66,11 @@ pub(super) fn validate(raw: &RawSpec, variables: Variables<'_>) -> Result<Loaded
     let target = super::connection::connection(&raw.target, "target", &mut findings);
     let chunk = raw.defaults.as_ref().and_then(|defaults| defaults.chunk.as_ref());
     let chunk = chunk.map_or_else(ChunkLimits::default, |chunk| chunk_limits(chunk, &mut findings));
+    let limits = raw.limits.as_ref().map_or_else(Limits::default, |raw| limits(raw, &mut findings));
     let tables = super::tables::tables(raw, (source.as_ref(), target.as_ref()), &mut findings);
     match (source, target) {
         (Some(source), Some(target)) if findings.problems.is_empty() => Ok(LoadedSpec {
-            spec: RunSpec { name: raw.name.value.clone(), source, target, tables, chunk },
+            spec: RunSpec { name: raw.name.value.clone(), source, target, tables, chunk, limits },
             warnings: findings.warnings,
         }),
         _ => Err(findings.problems),
@@ -87,6 +88,21 @@ fn check_name(name: &At<String>, findings: &mut Findings<'_>) {
     let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if name.value.is_empty() || name.value.len() > NAME_CHARS_MAX || !name.value.chars().all(is_plain) {
         findings.refuse(code::BAD_NAME, "not a name for a spec", name.place, "use 1 to 63 of a-z, 0-9 and -");
+    }
+}
+
+fn limits(raw: &RawLimits, findings: &mut Findings<'_>) -> Limits {
+    let mut rate = |given: &Option<At<String>>, parse: fn(&str) -> Option<u64>, help: &str| {
+        let given = given.as_ref()?;
+        let rate = parse(&given.value);
+        if rate.is_none() {
+            findings.refuse(code::BAD_LIMIT, "not a rate", given.place, help);
+        }
+        rate
+    };
+    Limits {
+        rows: rate(&raw.rows, parse_row_rate, "rows in a second: 5000/s"),
+        bytes: rate(&raw.bytes, parse_byte_rate, "bytes in a second: 20MB/s"),
     }
 }
 
