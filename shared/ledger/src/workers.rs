@@ -116,7 +116,7 @@ impl Ledger {
             let sql = "SELECT id, host, pid, version, slots, started_ms, seen_ms, retired_ms, (SELECT COUNT(*) FROM \
                 syncline_chunk c WHERE c.state = 'running' AND c.worker = w.id) AS running \
                 FROM syncline_worker w ORDER BY seen_ms DESC, id LIMIT ?";
-            let rows = sqlx::query(sql).bind(LISTED_MAX).fetch_all(&self.shared.pool).await?;
+            let rows = sqlx::query(self.sql(sql)).bind(LISTED_MAX).fetch_all(&self.shared.pool).await?;
             rows.iter()
                 .map(|row| {
                     Ok(WorkerView {
