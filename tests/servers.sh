@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Private database servers for the tests: Oracle MySQL, MariaDB and Redis, on 127.0.0.1 only.
+# Private database servers for the tests: Oracle MySQL, MariaDB, PostgreSQL and Redis, on 127.0.0.1 only.
 #
 #   tests/servers.sh up        install what is missing, start what is not running, wait until all answer
 #   tests/servers.sh env       print their addresses as shell exports:  eval "$(tests/servers.sh env)"
@@ -8,18 +8,22 @@
 #   tests/servers.sh install PACKAGE..   install Debian packages; what `up`, the Makefile and the oracle use
 #
 # A server whose SYNCLINE_TEST_*_URL is already set is yours: it is neither started nor touched.
-# Everything lives in SYNCLINE_SERVERS_DIR; nothing is shared with servers of the machine.
+# Everything lives in SYNCLINE_SERVERS_DIR (for root, PostgreSQL's data in a folder beside it, because PostgreSQL does
+# not run as root); nothing is shared with servers of the machine.
 set -euo pipefail
 
 DIR=${SYNCLINE_SERVERS_DIR:-/tmp/syncline-servers-$UID}
 MYSQL_PORT=${SYNCLINE_MYSQL_PORT:-20306}
 MARIADB_PORT=${SYNCLINE_MARIADB_PORT:-20307}
+POSTGRES_PORT=${SYNCLINE_POSTGRES_PORT:-20432}
 REDIS_PORT=${SYNCLINE_REDIS_PORT:-20379}
 READY_SECONDS=${SYNCLINE_SERVERS_READY_SECONDS:-120}
 
 # Not secrets: they guard throw-away servers that only this machine can reach. Tests need them to exercise log-in.
 ROOT_PASSWORD=syncline-root
 USER_PASSWORD=syncline-user
+
+SERVERS=(redis mariadb postgres mysql)
 
 # What both MySQL and MariaDB run with. Sizes are those of a small real server, so that benches mean something;
 # a commit is not flushed at once (=2), because no test cuts the power.
@@ -51,14 +55,15 @@ main() {
 
 up() {
     if own redis; then install_redis; start redis; fi
-    if own mariadb || own mysql; then make_certificates; fi
+    if own mariadb || own mysql || own postgres; then make_certificates; fi
     if own mariadb; then install_mariadb; start mariadb; fi
+    if own postgres; then install_postgres; start postgres; fi
     if own mysql; then
         if install_mysql; then start mysql; else mysql_notice; fi
     fi
     # All are started before the first is waited for: they come up side by side.
     local server
-    for server in redis mariadb mysql; do
+    for server in "${SERVERS[@]}"; do
         if own "$server" && running "$server"; then wait_ready "$server"; fi
     done
     print_status
@@ -66,9 +71,9 @@ up() {
 
 down() {
     local server
-    for server in redis mariadb mysql; do
+    for server in "${SERVERS[@]}"; do
         stop "$server"
-        rm -rf "${DIR:?}/$server"
+        rm -rf "${DIR:?}/$server" "$(data "$server")"
     done
     say "servers: down, data removed"
 }
@@ -76,7 +81,7 @@ down() {
 # Prints only what is there, so a missing MySQL leaves its variable unset and the suite runs on MariaDB alone.
 print_env() {
     local server url
-    for server in mysql mariadb redis; do
+    for server in mysql mariadb postgres redis; do
         if own "$server"; then
             running "$server" || { missing_in_env "$server"; continue; }
             url=$(own_url "$server")
@@ -104,7 +109,7 @@ missing_in_env() {
 
 print_status() {
     local server state
-    for server in redis mariadb mysql; do
+    for server in "${SERVERS[@]}"; do
         if ! own "$server"; then
             state="yours, from $(variable "$server")"
         elif running "$server"; then
@@ -118,13 +123,14 @@ print_status() {
 
 # --- what is known of each server --------------------------------------------------------------------------------
 
-variable() { case $1 in mysql) say SYNCLINE_TEST_MYSQL_URL ;; mariadb) say SYNCLINE_TEST_MARIADB_URL ;; redis) say SYNCLINE_TEST_REDIS_URL ;; esac; }
-port() { case $1 in mysql) say "$MYSQL_PORT" ;; mariadb) say "$MARIADB_PORT" ;; redis) say "$REDIS_PORT" ;; esac; }
+variable() { case $1 in mysql) say SYNCLINE_TEST_MYSQL_URL ;; mariadb) say SYNCLINE_TEST_MARIADB_URL ;; postgres) say SYNCLINE_TEST_POSTGRES_URL ;; redis) say SYNCLINE_TEST_REDIS_URL ;; esac; }
+port() { case $1 in mysql) say "$MYSQL_PORT" ;; mariadb) say "$MARIADB_PORT" ;; postgres) say "$POSTGRES_PORT" ;; redis) say "$REDIS_PORT" ;; esac; }
 given_url() { local name; name=$(variable "$1"); say "${!name:-}"; }
 
 own_url() {
     case $1 in
         redis) say "redis://127.0.0.1:$REDIS_PORT/" ;;
+        postgres) say "postgres://postgres:$ROOT_PASSWORD@127.0.0.1:$POSTGRES_PORT/" ;;
         *) say "mysql://root:$ROOT_PASSWORD@127.0.0.1:$(port "$1")/" ;;
     esac
 }
@@ -132,17 +138,21 @@ own_url() {
 # Ours to start, unless the user named another one. (After eval of `env` the variable names ours: still ours.)
 own() { local given; given=$(given_url "$1"); [ -z "$given" ] || [ "$given" = "$(own_url "$1")" ]; }
 
+# Where a server works. PostgreSQL refuses root, and its own user cannot enter a folder of root's.
+data() { if [ "$1" = postgres ] && [ "$UID" -eq 0 ]; then say "$DIR-postgres"; else say "$DIR/$1/data"; fi; }
+
 # A process id alone may have been given to someone else since; a server of ours works inside its data folder.
 running() {
     local pid
     pid=$(cat "$DIR/$1/pid" 2>/dev/null) || return 1
-    [ "$(readlink "/proc/$pid/cwd" 2>/dev/null)" = "$(realpath -m "$DIR")/$1/data" ]
+    [ "$(readlink "/proc/$pid/cwd" 2>/dev/null)" = "$(realpath -m "$(data "$1")")" ]
 }
 
 version() {
     case $1 in
         redis) redis_cli info server | sed -n 's/^redis_version:\([0-9.]*\).*/Redis \1/p' ;;
         mariadb) query mariadb 'SELECT CONCAT("MariaDB ", VERSION())' ;;
+        postgres) query postgres "SELECT 'PostgreSQL ' || current_setting('server_version')" ;;
         mysql) query mysql 'SELECT CONCAT("MySQL ", VERSION())' ;;
     esac
 }
@@ -157,6 +167,11 @@ answers() {
 redis_cli() { timeout 5 redis-cli -h 127.0.0.1 -p "$REDIS_PORT" "$@"; }
 
 query() {
+    if [ "$1" = postgres ]; then
+        PGPASSWORD=$ROOT_PASSWORD PGCONNECT_TIMEOUT=5 psql --no-psqlrc --host=127.0.0.1 --port="$POSTGRES_PORT" \
+            --username=postgres --dbname=postgres --tuples-only --no-align --command="$2"
+        return
+    fi
     local client=(mariadb --no-defaults)
     [ "$1" = mysql ] && client=("$DIR/cache/mysql/bin/mysql" --no-defaults)
     MYSQL_PWD=$ROOT_PASSWORD "${client[@]}" --user=root --host=127.0.0.1 --port="$(port "$1")" \
@@ -197,6 +212,31 @@ start_mariadb() {
     launch mariadb mariadbd --no-defaults "${as[@]}" --datadir="$data" --port="$MARIADB_PORT" \
         --socket=mariadb.sock --init-file="$DIR/mariadb/accounts.sql" "${SQL_OPTIONS[@]}" \
         --innodb-log-file-size=512M --character-set-server=utf8mb4 --collation-server=utf8mb4_general_ci
+}
+
+start_postgres() {
+    local data bin as=()
+    data=$(data postgres) bin=$(postgres_bin)
+    [ "$UID" -ne 0 ] || as=(setpriv --reuid=postgres --regid=postgres --init-groups)
+    if [ ! -d "$data" ]; then
+        rm -rf "$data.new" "$data.password"
+        mkdir -m 700 "$data.new"
+        (umask 077 && say "$ROOT_PASSWORD" >"$data.password")
+        [ "$UID" -ne 0 ] || chown postgres:postgres "$data.new" "$data.password"
+        "${as[@]}" "$bin/initdb" --pgdata="$data.new" --username=postgres --pwfile="$data.password" \
+            --auth=scram-sha-256 --encoding=UTF8 --locale=C.UTF-8 >"$DIR/postgres/init.log" 2>&1 ||
+            die "initdb failed: $DIR/postgres/init.log"
+        rm -f "$data.password"
+        mv "$data.new" "$data"
+    fi
+    # It reads a key of its own only, and only if nobody else can.
+    cp "$DIR/tls/server.pem" "$DIR/tls/server.key" "$data/"
+    chmod 600 "$data/server.key"
+    [ "$UID" -ne 0 ] || chown postgres:postgres "$data/server.pem" "$data/server.key"
+    # Nothing is flushed, because no test cuts the power.
+    launch postgres "${as[@]}" "$bin/postgres" -D "$data" -p "$POSTGRES_PORT" -c listen_addresses=127.0.0.1 \
+        -c unix_socket_directories= -c max_connections=300 -c shared_buffers=256MB -c max_wal_size=1GB \
+        -c fsync=off -c ssl=on -c ssl_cert_file=server.pem -c ssl_key_file=server.key
 }
 
 start_mysql() {
@@ -252,7 +292,7 @@ launch() {
     local server=$1
     shift
     (
-        cd "$DIR/$server/data"
+        cd "$(data "$server")"
         exec 9>&- </dev/null >>"$DIR/$server/log" 2>&1
         exec setsid "$@"
     ) &
@@ -270,10 +310,12 @@ wait_ready() {
 
 stop() {
     running "$1" || return 0
-    local pid deadline=$((SECONDS + 60))
+    local pid signal=KILL deadline=$((SECONDS + 60))
     pid=$(cat "$DIR/$1/pid")
-    # The data is thrown away next, so there is nothing to shut down cleanly.
-    kill -KILL "$pid"
+    # The data is thrown away next, so there is nothing to shut down cleanly. PostgreSQL is many processes and shared
+    # memory: on QUIT it ends at once, with both.
+    [ "$1" != postgres ] || signal=QUIT
+    kill "-$signal" "$pid"
     while running "$1"; do
         [ "$SECONDS" -lt "$deadline" ] || die "$1 (pid $pid) does not end"
         sleep 0.1
@@ -291,6 +333,21 @@ install_redis() { have redis-check-rdb || have redis-server || install_packages 
 install_mariadb() {
     # The -core packages have the programs only: no system service, no configuration.
     have mariadbd && have mariadb || install_packages mariadb-server-core mariadb-client-core
+}
+
+# The newest that is installed; Debian keeps the programs out of the way.
+postgres_bin() { find /usr/lib/postgresql -mindepth 2 -maxdepth 2 -name bin 2>/dev/null | sort -V | tail -n 1; }
+
+install_postgres() {
+    [ ! -x "$(postgres_bin)/postgres" ] || return 0
+    # The package would make a database of its own and run it as a service. It is told not to, for this once.
+    local conf=/etc/postgresql-common/createcluster.conf failed=0
+    install_packages postgresql-common
+    as_root cp "$conf" "$conf.before"
+    as_root sed -i '$a create_main_cluster = false' "$conf"
+    install_packages postgresql || failed=1
+    as_root mv "$conf.before" "$conf"
+    return "$failed"
 }
 
 install_packages() {

@@ -47,7 +47,7 @@ impl Context {
                 format!("there is none at {}", path.display()),
                 "go to the folder where you ran, or name the ledger with --ledger",
             )),
-            LedgerUrl::Sqlite(_) | LedgerUrl::Mysql(_) => self.ledger().await,
+            LedgerUrl::Sqlite(_) | LedgerUrl::Mysql(_) | LedgerUrl::Postgres(_) => self.ledger().await,
         }
     }
 

@@ -58,7 +58,9 @@ async fn every_kind_of_key(source: Server, target: Server) {
 fn series(server: Server, sql: &str) -> String {
     match server {
         Server::Mysql => format!("SET SESSION cte_max_recursion_depth = 100000; {sql}"),
-        Server::Mariadb | Server::Sqlite => format!("SET SESSION max_recursive_iterations = 100000; {sql}"),
+        Server::Mariadb | Server::Sqlite | Server::Postgres => {
+            format!("SET SESSION max_recursive_iterations = 100000; {sql}")
+        }
     }
 }
 
@@ -91,7 +93,7 @@ async fn chunk_reads_touch_only_their_rows(server: Server) {
             "SELECT COUNT_READ FROM performance_schema.table_io_waits_summary_by_table
              WHERE OBJECT_SCHEMA = DATABASE() AND OBJECT_NAME = 'orders'"
         }
-        Server::Mariadb | Server::Sqlite => {
+        Server::Mariadb | Server::Sqlite | Server::Postgres => {
             from.exec("SET GLOBAL userstat = 1").await;
             from.exec("DO (SELECT count(*) FROM orders)").await;
             "SELECT ROWS_READ FROM information_schema.TABLE_STATISTICS

@@ -20,7 +20,7 @@ impl Ledger {
                 AND ordinal > ? ORDER BY ordinal LIMIT ?";
             let (mut after, mut end): (i64, Option<Vec<u8>>) = (-1, None);
             loop {
-                let page = sqlx::query(sql).bind(run.to_string()).bind(i64::from(table)).bind(pass.name());
+                let page = sqlx::query(self.sql(sql)).bind(run.to_string()).bind(i64::from(table)).bind(pass.name());
                 let rows = page.bind(after).bind(PAGE).fetch_all(&self.shared.pool).await?;
                 if rows.is_empty() {
                     return Ok(after >= 0 && end.is_none());

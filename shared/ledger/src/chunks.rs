@@ -113,7 +113,7 @@ impl Ledger {
     }
 
     async fn is_running(&self, tx: &mut Write, run: RunId) -> std::result::Result<bool, Cause> {
-        let row = sqlx::query("SELECT state FROM syncline_run WHERE id = ?").bind(run.to_string());
+        let row = sqlx::query(self.sql("SELECT state FROM syncline_run WHERE id = ?")).bind(run.to_string());
         let state = row.fetch_optional(tx.conn()).await?.map(|row| row.named("state")).transpose()?;
         Ok(state == Some(RunState::Running))
     }
@@ -125,7 +125,7 @@ impl Ledger {
         table: u32,
         pass: Pass,
     ) -> std::result::Result<Option<(u64, Option<model::Key>)>, Cause> {
-        let row = last_query(run, table, pass).fetch_optional(tx.conn()).await?;
+        let row = self.last_query(run, table, pass).fetch_optional(tx.conn()).await?;
         row.map(|row| Ok((row.count("ordinal")?, row.opt_json("upper_key")?))).transpose()
     }
 
@@ -133,10 +133,21 @@ impl Ledger {
     /// that the chain is closed.
     pub async fn last_chunk(&self, run: RunId, table: u32, pass: Pass) -> Result<Option<(u64, KeyRange)>> {
         self.read("read the last chunk", || async move {
-            let row = last_query(run, table, pass).fetch_optional(&self.shared.pool).await?;
+            let row = self.last_query(run, table, pass).fetch_optional(&self.shared.pool).await?;
             row.map(|row| Ok((row.count("ordinal")?, range_of(&row)?))).transpose()
         })
         .await
+    }
+
+    fn last_query(
+        &self,
+        run: RunId,
+        table: u32,
+        pass: Pass,
+    ) -> sqlx::query::Query<'static, sqlx::Any, sqlx::any::AnyArguments> {
+        let sql = "SELECT ordinal, lower_key, upper_key FROM syncline_chunk WHERE run = ? AND tbl = ? AND pass = ? \
+            ORDER BY ordinal DESC LIMIT 1";
+        sqlx::query(self.sql(sql)).bind(run.to_string()).bind(i64::from(table)).bind(pass.name())
     }
 
     /// Up to `limit` ready chunks of these tables that are due and were not handed out in the last `requeue_after`,
@@ -231,7 +242,7 @@ impl Ledger {
     /// until no chunk runs: yielded ones come back as ready.
     pub async fn cancel_ready_chunks(&self, run: RunId) -> Result<u64> {
         retrying("cancel chunks", BULK_DEADLINE, || async move {
-            let mut tx = self.begin().await?;
+            let mut tx = self.begin_bulk().await?;
             let sql = "UPDATE syncline_chunk SET state = 'cancelled', ended_ms = {now} WHERE run = ? AND state = 'ready' \
                 AND EXISTS (SELECT 1 FROM syncline_run r WHERE r.id = syncline_chunk.run AND r.cancel_requested = 1)";
             let cancelled = sqlx::query(self.sql(sql)).bind(run.to_string()).execute(tx.conn()).await?.rows_affected();
@@ -264,16 +275,6 @@ impl Ledger {
         })
         .await
     }
-}
-
-fn last_query(
-    run: RunId,
-    table: u32,
-    pass: Pass,
-) -> sqlx::query::Query<'static, sqlx::Any, sqlx::any::AnyArguments> {
-    let sql = "SELECT ordinal, lower_key, upper_key FROM syncline_chunk WHERE run = ? AND tbl = ? AND pass = ? \
-        ORDER BY ordinal DESC LIMIT 1";
-    sqlx::query(sql).bind(run.to_string()).bind(i64::from(table)).bind(pass.name())
 }
 
 pub(crate) fn range_of(row: &AnyRow) -> std::result::Result<KeyRange, Cause> {

@@ -124,7 +124,7 @@ impl Ledger {
             t.state AS table_state, \
             t.plan_version AS plan_version FROM syncline_run r JOIN syncline_table t ON t.run = r.id \
             WHERE r.id = ? AND t.ordinal = ?";
-        let row = sqlx::query(sql).bind(chunk.run.to_string()).bind(i64::from(chunk.table));
+        let row = sqlx::query(self.sql(sql)).bind(chunk.run.to_string()).bind(i64::from(chunk.table));
         let Some(row) = row.fetch_optional(tx.conn()).await? else {
             return Ok(false);
         };
@@ -191,7 +191,7 @@ impl Ledger {
         }
         let sql = "SELECT r.state AS state, r.cancel_requested AS cancel_requested, r.paused_ms AS paused_ms FROM syncline_run r \
             JOIN syncline_chunk c ON c.run = r.id WHERE c.id = ?";
-        let row = sqlx::query(sql).bind(chunk.to_string()).fetch_one(tx.conn()).await?;
+        let row = sqlx::query(self.sql(sql)).bind(chunk.to_string()).fetch_one(tx.conn()).await?;
         tx.commit().await?;
         let give_back = row.int("cancel_requested")? != 0
             || row.opt_int("paused_ms")?.is_some()

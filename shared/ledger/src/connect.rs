@@ -39,7 +39,8 @@ impl Ledger {
                 let path = make_file(path).await.map_err(Cause::File)?;
                 (Dialect::Sqlite, sqlite_address(&path)?)
             }
-            LedgerUrl::Mysql(mysql) => (Dialect::Mysql, mysql.secret.clone()),
+            LedgerUrl::Mysql(server) => (Dialect::Mysql, server.secret.clone()),
+            LedgerUrl::Postgres(server) => (Dialect::Postgres, server.secret.clone()),
         };
         let options = address.parse::<AnyConnectOptions>()?.disable_statement_logging();
         let pool = pool(dialect, options).await?;

@@ -83,14 +83,14 @@ impl Ledger {
         if changed.rows_affected() == 0 {
             let sql =
                 "SELECT 1 AS n FROM syncline_run WHERE id = ? AND state = 'running' AND cancel_requested = 0";
-            let may = sqlx::query(sql).bind(id.to_string()).fetch_optional(tx.conn()).await?.is_some();
+            let may = sqlx::query(self.sql(sql)).bind(id.to_string()).fetch_optional(tx.conn()).await?.is_some();
             return Ok(if may { Heeded::Already } else { Heeded::No(state) });
         }
         if !paused {
             // Given back by a worker at the pause: they need not wait for their time to be sent again.
             let sql = "UPDATE syncline_chunk SET queued_ms = NULL WHERE run = ? AND state = 'ready' \
                 AND queued_ms IS NOT NULL";
-            sqlx::query(sql).bind(id.to_string()).execute(tx.conn()).await?;
+            sqlx::query(self.sql(sql)).bind(id.to_string()).execute(tx.conn()).await?;
         }
         self.put_event(&mut tx, Place::run(id), event, &json!({})).await?;
         tx.commit().await?;
@@ -105,7 +105,7 @@ impl Ledger {
     }
 
     async fn retry_once(&self, run: RunId, which: Which) -> std::result::Result<u64, Cause> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin_bulk().await?;
         let state = self.run_state(&mut tx, run).await?;
         if matches!(state, None | Some(RunState::Cancelled)) {
             return Ok(0);

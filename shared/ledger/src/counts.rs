@@ -94,9 +94,9 @@ pub(crate) fn stored_digest(digest: Option<&ChunkDigest>) -> [Option<i64>; 5] {
     [Some(stored(digest.rows)), limb(0), limb(1), limb(2), limb(3)]
 }
 
-/// `SUM` of a column under its own name, 0 over nothing, as an integer on every database (MySQL sums to decimals).
+/// `SUM` of a column under its own name, 0 over nothing, as an integer on every database (MySQL and PostgreSQL sum to decimals).
 pub(crate) fn sum(column: &str) -> String {
-    format!("CAST(COALESCE(SUM({column}), 0) AS SIGNED) AS {column}")
+    format!("CAST(COALESCE(SUM({column}), 0) AS {{int}}) AS {column}")
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The few places where SQLite and MySQL/MariaDB differ.
+//! The few places where SQLite, MySQL/MariaDB and PostgreSQL differ.
 
 use sqlx::AssertSqlSafe;
 
@@ -7,17 +7,24 @@ use sqlx::AssertSqlSafe;
 pub(crate) enum Dialect {
     Sqlite,
     Mysql,
+    Postgres,
 }
 
 impl Dialect {
     /// Fills the placeholders of a statement:
     /// `{now}` milliseconds since 1970 on the database's clock; `{lock}` keeps the rows read for this transaction;
-    /// `{by_state}` after `syncline_chunk` makes the index by state the way in.
+    /// `{by_state}` after `syncline_chunk` makes the index by state the way in; `{int}` is the type of 64 bits that
+    /// sums are cast to. For PostgreSQL each `?` becomes `$1`, `$2`, ..
     ///
-    /// Statements are literals of this crate and counts of `?`; every value is bound.
+    /// Statements are literals of this crate and counts of `?`; every value is bound, so that no `?` is anything
+    /// but the place of one.
     pub(crate) fn sql(self, statement: &str) -> AssertSqlSafe<String> {
         let filled = statement.replace("{now}", self.now()).replace("{lock}", self.lock());
-        AssertSqlSafe(filled.replace("{by_state}", self.by_state()))
+        let filled = filled.replace("{by_state}", self.by_state()).replace("{int}", self.int());
+        AssertSqlSafe(match self {
+            Self::Sqlite | Self::Mysql => filled,
+            Self::Postgres => numbered(&filled),
+        })
     }
 
     const fn now(self) -> &'static str {
@@ -26,6 +33,16 @@ impl Dialect {
             Self::Sqlite => "CAST(ROUND(unixepoch('subsec') * 1000) AS INTEGER)",
             // The session is in UTC (sqlx sets it), so no hour occurs twice.
             Self::Mysql => "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)",
+            // Not `now()`, which stands still from the beginning of the transaction on.
+            Self::Postgres => "CAST(FLOOR(EXTRACT(EPOCH FROM clock_timestamp()) * 1000) AS BIGINT)",
+        }
+    }
+
+    const fn int(self) -> &'static str {
+        match self {
+            Self::Sqlite => "INTEGER",
+            Self::Mysql => "SIGNED",
+            Self::Postgres => "BIGINT",
         }
     }
 
@@ -34,6 +51,8 @@ impl Dialect {
         match self {
             Self::Sqlite => "",
             Self::Mysql => "FOR UPDATE",
+            // Weaker than FOR UPDATE: rows that refer to this one may still be added, or every foreign key would wait.
+            Self::Postgres => "FOR NO KEY UPDATE",
         }
     }
 
@@ -42,6 +61,7 @@ impl Dialect {
         match self {
             Self::Sqlite => "INDEXED BY syncline_chunk_due",
             Self::Mysql => "FORCE INDEX (syncline_chunk_due)",
+            Self::Postgres => "",
         }
     }
 
@@ -50,6 +70,16 @@ impl Dialect {
         match self {
             Self::Sqlite => "BEGIN IMMEDIATE",
             Self::Mysql => "START TRANSACTION READ WRITE",
+            // Without READ WRITE: a server that was set read-only, or demoted, is to say so at the first write.
+            Self::Postgres => "BEGIN ISOLATION LEVEL READ COMMITTED",
+        }
+    }
+
+    /// What a transaction that touches a whole run is told first, where statements have a deadline at the server.
+    pub(crate) const fn after_begin_bulk(self) -> Option<&'static str> {
+        match self {
+            Self::Sqlite | Self::Mysql => None,
+            Self::Postgres => Some("SET LOCAL statement_timeout = '55s'"),
         }
     }
 
@@ -58,13 +88,14 @@ impl Dialect {
         match self {
             Self::Sqlite => "BEGIN",
             Self::Mysql => "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
+            Self::Postgres => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
         }
     }
 
     /// Makes the next transaction of the connection a repeatable read, where that is not the rule.
     pub(crate) const fn before_snapshot(self) -> Option<&'static str> {
         match self {
-            Self::Sqlite => None,
+            Self::Sqlite | Self::Postgres => None,
             Self::Mysql => Some("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"),
         }
     }
@@ -83,6 +114,18 @@ impl Dialect {
                 "SET SESSION innodb_lock_wait_timeout = 5",
                 "SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO')",
             ],
+            // Each below the deadline of an operation (15 s, see `retry`): the server gives up before we do, and
+            // nothing of ours is left running or locked there.
+            Self::Postgres => &[
+                "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED",
+                "SET lock_timeout = '5s'",
+                "SET statement_timeout = '12s'",
+                "SET idle_in_transaction_session_timeout = '14s'",
+                // As SQLite's FULL, above. A server whose commits wait for less than its own disk is raised, one
+                // whose commits wait for more is left alone.
+                "SELECT set_config('synchronous_commit', 'on', false) \
+                 WHERE current_setting('synchronous_commit') = 'off'",
+            ],
         }
     }
 
@@ -93,6 +136,11 @@ impl Dialect {
             Self::Mysql => {
                 "SELECT COUNT(*) AS n FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ?"
             }
+            // Not information_schema, which hides tables that the role may not use.
+            Self::Postgres => {
+                "SELECT COUNT(*) AS n FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace s ON s.oid = c.relnamespace \
+                 WHERE s.nspname = current_schema() AND c.relkind IN ('r', 'p') AND c.relname = $1"
+            }
         }
     }
 
@@ -100,7 +148,42 @@ impl Dialect {
     pub(crate) const fn connections_max(self) -> u32 {
         match self {
             Self::Sqlite => 4,
-            Self::Mysql => 8,
+            Self::Mysql | Self::Postgres => 8,
         }
+    }
+}
+
+/// Every `?` as `$1`, `$2`, .. in order.
+fn numbered(statement: &str) -> String {
+    let mut parts = statement.split('?');
+    let mut numbered = parts.next().unwrap_or_default().to_owned();
+    for (number, part) in (1..).zip(parts) {
+        numbered.push_str(&format!("${number}{part}"));
+    }
+    numbered
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_dialect_gets_its_own_words() {
+        let statement =
+            "SELECT a FROM syncline_chunk {by_state} WHERE a IN (?, ?) AND b = CAST(? AS {int}) {lock}";
+        let sql = |dialect: Dialect| dialect.sql(statement).0;
+        assert_eq!(
+            sql(Dialect::Sqlite),
+            "SELECT a FROM syncline_chunk INDEXED BY syncline_chunk_due WHERE a IN (?, ?) AND b = CAST(? AS INTEGER) "
+        );
+        assert_eq!(
+            sql(Dialect::Mysql),
+            "SELECT a FROM syncline_chunk FORCE INDEX (syncline_chunk_due) WHERE a IN (?, ?) AND b = CAST(? AS SIGNED) \
+             FOR UPDATE"
+        );
+        assert_eq!(
+            sql(Dialect::Postgres),
+            "SELECT a FROM syncline_chunk  WHERE a IN ($1, $2) AND b = CAST($3 AS BIGINT) FOR NO KEY UPDATE"
+        );
     }
 }

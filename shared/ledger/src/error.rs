@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use model::ErrorKind;
+use sqlx::error::DatabaseError;
 use sqlx::mysql::MySqlDatabaseError;
+use sqlx::postgres::PgDatabaseError;
 
 /// A ledger operation failed. `Display` names the operation and the kind, never what the database said: that is
 /// the `source`.
@@ -69,12 +71,19 @@ fn classify(error: &sqlx::Error) -> ErrorKind {
         sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => ErrorKind::Unreachable,
         sqlx::Error::Tls(_) => ErrorKind::Tls,
         sqlx::Error::Configuration(_) => ErrorKind::Unsupported,
-        sqlx::Error::Database(database) => match database.try_downcast_ref::<MySqlDatabaseError>() {
-            Some(mysql) => of_mysql(mysql.number()),
-            None => of_sqlite(database.code().and_then(|code| code.parse().ok()).unwrap_or(0)),
-        },
+        sqlx::Error::Database(database) => of_database(&**database),
         _ => ErrorKind::Internal,
     }
+}
+
+fn of_database(error: &dyn DatabaseError) -> ErrorKind {
+    if let Some(mysql) = error.try_downcast_ref::<MySqlDatabaseError>() {
+        return of_mysql(mysql.number());
+    }
+    if let Some(postgres) = error.try_downcast_ref::<PgDatabaseError>() {
+        return of_postgres(postgres.code());
+    }
+    of_sqlite(error.code().and_then(|code| code.parse().ok()).unwrap_or(0))
 }
 
 const fn of_mysql(number: u16) -> ErrorKind {
@@ -94,6 +103,30 @@ const fn of_mysql(number: u16) -> ErrorKind {
         1290 | 1792 | 1836 => ErrorKind::ReadOnly,
         1053 | 1079 | 1158 | 1159 | 1160 | 1161 | 1927 => ErrorKind::ConnectionLost,
         1317 | 1969 | 3024 => ErrorKind::Timeout,
+        _ => ErrorKind::Internal,
+    }
+}
+
+/// By SQLSTATE.
+fn of_postgres(state: &str) -> ErrorKind {
+    match state {
+        "40001" | "40P01" => ErrorKind::Deadlock,
+        "55P03" => ErrorKind::LockWait,
+        "53300" => ErrorKind::TooManyConnections,
+        "42501" => ErrorKind::Permission,
+        "28000" | "28P01" => ErrorKind::Authentication,
+        "3D000" => ErrorKind::UnknownDatabase,
+        "42P01" => ErrorKind::UnknownTable,
+        "42703" => ErrorKind::UnknownColumn,
+        "23505" => ErrorKind::DuplicateKey,
+        "54000" => ErrorKind::TooLarge,
+        "22001" => ErrorKind::TooLong,
+        "53100" => ErrorKind::DiskFull,
+        "25006" => ErrorKind::ReadOnly,
+        // Shut down by an administrator, crashed, or starting up; a transaction that idled too long.
+        "57P01" | "57P02" | "57P03" | "25P03" => ErrorKind::ConnectionLost,
+        "57014" => ErrorKind::Timeout,
+        _ if state.starts_with("08") => ErrorKind::ConnectionLost,
         _ => ErrorKind::Internal,
     }
 }
@@ -152,6 +185,18 @@ mod tests {
         ];
         for (code, kind) in sqlite {
             assert_eq!(of_sqlite(code), kind, "{code}");
+        }
+        let postgres = [
+            ("40P01", ErrorKind::Deadlock),
+            ("55P03", ErrorKind::LockWait),
+            ("25006", ErrorKind::ReadOnly),
+            ("53100", ErrorKind::DiskFull),
+            ("57P03", ErrorKind::ConnectionLost),
+            ("08006", ErrorKind::ConnectionLost),
+            ("XX000", ErrorKind::Internal),
+        ];
+        for (state, kind) in postgres {
+            assert_eq!(of_postgres(state), kind, "{state}");
         }
     }
 

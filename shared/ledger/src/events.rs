@@ -70,7 +70,10 @@ impl Ledger {
         self.read("list events", || async move {
             let sql = "SELECT seq, run, tbl, chunk, kind, detail, at_ms FROM syncline_event \
                 WHERE run = ? AND seq > ? ORDER BY seq LIMIT ?";
-            let rows = sqlx::query(sql).bind(run.to_string()).bind(stored(after_seq)).bind(i64::from(limit));
+            let rows = sqlx::query(self.sql(sql))
+                .bind(run.to_string())
+                .bind(stored(after_seq))
+                .bind(i64::from(limit));
             rows.fetch_all(&self.shared.pool).await?.iter().map(event).collect()
         })
         .await

@@ -11,8 +11,8 @@
 //! reap    running, lease over ─▶ ready | quarantined
 //! ```
 //!
-//! One [`Ledger`] is a cheap handle on a pool of connections, over SQLite (one machine, several processes) or
-//! MySQL/MariaDB (many machines).
+//! One [`Ledger`] is a cheap handle on a pool of connections, over SQLite (one machine, several processes), MySQL/MariaDB
+//! or PostgreSQL (many machines).
 
 mod cache;
 mod chain;
@@ -59,7 +59,7 @@ pub use record::PassTally;
 pub use runs::Run;
 pub use settle::Settled;
 pub use tables::{NewTable, TableRow};
-pub use url::{LedgerUrl, MysqlUrl};
+pub use url::{LedgerUrl, ServerUrl};
 pub use views::{AttemptOutcome, AttemptView, ChunkPage, ChunkView};
 pub use workers::WorkerView;
 

@@ -11,6 +11,7 @@ const fn files(dialect: Dialect) -> &'static [&'static str] {
     match dialect {
         Dialect::Sqlite => &[include_str!("../migrations/sqlite/0001_runs.sql")],
         Dialect::Mysql => &[include_str!("../migrations/mysql/0001_runs.sql")],
+        Dialect::Postgres => &[include_str!("../migrations/postgres/0001_runs.sql")],
     }
 }
 
@@ -32,6 +33,18 @@ pub(crate) async fn migrate(conn: &mut AnyConnection, dialect: Dialect) -> Resul
         Dialect::Sqlite => {
             // DDL is transactional: all or nothing, and a second process waits at BEGIN.
             let mut tx = conn.begin_with("BEGIN IMMEDIATE").await?;
+            apply(&mut tx, dialect).await?;
+            Ok(tx.commit().await?)
+        }
+        Dialect::Postgres => {
+            // DDL is transactional, but two that make one table at once fail instead of waiting: a lock of this
+            // database and schema, which ends with the transaction, makes the second one wait.
+            const LOCK: &str =
+                "SELECT pg_advisory_xact_lock(hashtext('syncline-ledger'), hashtext(current_schema()))";
+            let mut tx = conn.begin_with(dialect.begin_write()).await?;
+            sqlx::query("SET LOCAL lock_timeout = '30s'").execute(&mut *tx).await?;
+            sqlx::query("SET LOCAL statement_timeout = '55s'").execute(&mut *tx).await?;
+            sqlx::query(LOCK).execute(&mut *tx).await?;
             apply(&mut tx, dialect).await?;
             Ok(tx.commit().await?)
         }
@@ -100,16 +113,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_dialects_declare_the_same_tables_and_columns() {
-        assert_eq!(files(Dialect::Sqlite).len(), files(Dialect::Mysql).len());
+    fn all_dialects_declare_the_same_tables_and_columns() {
         let columns = |dialect: Dialect| -> Vec<String> {
             let all = files(dialect).iter().flat_map(|file| statements(file));
             all.filter(|statement| statement.starts_with("CREATE TABLE"))
                 .flat_map(|statement| statement.lines().map(str::to_owned).collect::<Vec<_>>())
                 .map(|line| line.trim().trim_end_matches(',').replace("MEDIUMBLOB", "BLOB"))
+                .map(|line| line.replace("BYTEA", "BLOB").replace(" COLLATE \"C\"", ""))
                 .filter(|line| !line.starts_with("KEY ") && !line.starts_with(')'))
                 .collect()
         };
-        assert_eq!(columns(Dialect::Sqlite), columns(Dialect::Mysql));
+        for other in [Dialect::Mysql, Dialect::Postgres] {
+            assert_eq!(files(Dialect::Sqlite).len(), files(other).len());
+            assert_eq!(columns(Dialect::Sqlite), columns(other));
+        }
     }
 }

@@ -31,7 +31,8 @@ impl Ledger {
         chunk: &Chunk,
         rows: &[QuarantinedRow],
     ) -> std::result::Result<(), Cause> {
-        let clear = sqlx::query("DELETE FROM syncline_quarantine WHERE chunk = ?").bind(chunk.id.to_string());
+        let clear = sqlx::query(self.sql("DELETE FROM syncline_quarantine WHERE chunk = ?"))
+            .bind(chunk.id.to_string());
         clear.execute(tx.conn()).await?;
         if rows.is_empty() {
             return Ok(());

@@ -34,8 +34,11 @@ impl Ledger {
     /// Every pass of every table of a run that has chunks, summed by one query.
     pub async fn pass_tallies(&self, run: RunId) -> Result<Vec<PassTally>> {
         retrying("sum up chunks", BULK_DEADLINE, || async move {
-            let mut conn = self.shared.pool.acquire().await?;
-            self.tallies(&mut conn, run).await
+            let mut snapshot = self.begin_snapshot().await?;
+            let mut tx = snapshot.start().await?;
+            let tallies = self.tallies(&mut tx, run).await?;
+            tx.rollback().await?;
+            Ok(tallies)
         })
         .await
     }
@@ -110,7 +113,7 @@ impl Ledger {
             .join(", ");
         let sql = format!(
             "SELECT tbl, pass, state, COUNT(*) AS n, MIN(started_ms) AS first_ms, MAX(ended_ms) AS last_ms, \
-             CAST(COALESCE(SUM(CASE WHEN tries > 1 THEN tries - 1 ELSE 0 END), 0) AS SIGNED) AS retries, {columns} \
+             CAST(COALESCE(SUM(CASE WHEN tries > 1 THEN tries - 1 ELSE 0 END), 0) AS {{int}}) AS retries, {columns} \
              FROM syncline_chunk WHERE run = ? GROUP BY state, tbl, pass"
         );
         let rows = sqlx::query(self.sql(&sql)).bind(run.to_string()).fetch_all(conn).await?;

@@ -161,7 +161,7 @@ impl Ledger {
         let (low, high) = (low.as_str(), high.as_str());
         self.read(FIND, || async move {
             let sql = "SELECT id FROM syncline_run WHERE id >= ? AND id < ? ORDER BY id LIMIT 2";
-            let found = sqlx::query(sql).bind(low).bind(high).fetch_all(&self.shared.pool).await?;
+            let found = sqlx::query(self.sql(sql)).bind(low).bind(high).fetch_all(&self.shared.pool).await?;
             match found.as_slice() {
                 [] => Ok(None),
                 [one] => self.run_once(one.named("id")?).await,
@@ -216,7 +216,7 @@ impl Ledger {
             "SELECT 1 AS n FROM syncline_table WHERE run = ? AND state NOT IN ('done', 'failed', 'held') LIMIT 1",
             "SELECT 1 AS n FROM syncline_chunk WHERE run = ? AND state IN ('ready', 'running') LIMIT 1",
         ] {
-            if sqlx::query(sql).bind(id.to_string()).fetch_optional(tx.conn()).await?.is_some() {
+            if sqlx::query(self.sql(sql)).bind(id.to_string()).fetch_optional(tx.conn()).await?.is_some() {
                 return Ok(true);
             }
         }
@@ -250,7 +250,8 @@ impl Ledger {
     async fn cancel_once(&self, id: RunId) -> std::result::Result<bool, Cause> {
         let mut tx = self.begin().await?;
         let sql = "UPDATE syncline_run SET cancel_requested = 1 WHERE id = ? AND state = 'running' AND cancel_requested = 0";
-        let asked = sqlx::query(sql).bind(id.to_string()).execute(tx.conn()).await?.rows_affected() > 0;
+        let asked =
+            sqlx::query(self.sql(sql)).bind(id.to_string()).execute(tx.conn()).await?.rows_affected() > 0;
         if asked {
             self.put_event(&mut tx, Place::run(id), "run-cancel-requested", &json!({})).await?;
         }
@@ -273,7 +274,7 @@ impl Ledger {
     }
 
     async fn resume_once(&self, id: RunId) -> std::result::Result<bool, Cause> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin_bulk().await?;
         let run = id.to_string();
         let sql = self.sql("SELECT state, cancel_requested, paused_ms FROM syncline_run WHERE id = ? {lock}");
         let row = sqlx::query(sql).bind(run.as_str()).fetch_optional(tx.conn()).await?;
@@ -291,12 +292,12 @@ impl Ledger {
                  WHERE run = ? AND state = 'failed' AND prev_state IS NOT NULL",
                 "UPDATE syncline_chunk SET state = 'ready', ended_ms = NULL WHERE run = ? AND state = 'cancelled'",
             ] {
-                sqlx::query(sql).bind(run.as_str()).execute(tx.conn()).await?;
+                sqlx::query(self.sql(sql)).bind(run.as_str()).execute(tx.conn()).await?;
             }
         }
         let sql = "UPDATE syncline_chunk SET queued_ms = NULL WHERE run = ? AND state = 'ready' \
             AND queued_ms IS NOT NULL";
-        sqlx::query(sql).bind(run.as_str()).execute(tx.conn()).await?;
+        sqlx::query(self.sql(sql)).bind(run.as_str()).execute(tx.conn()).await?;
         if state != RunState::Running {
             self.put_event(&mut tx, Place::run(id), "run-resumed", &json!({})).await?;
         }
@@ -369,7 +370,7 @@ impl Ledger {
         if let Some(spec) = self.shared.cache.spec(run) {
             return Ok(spec);
         }
-        let row = sqlx::query("SELECT spec FROM syncline_run WHERE id = ?").bind(run.to_string());
+        let row = sqlx::query(self.sql("SELECT spec FROM syncline_run WHERE id = ?")).bind(run.to_string());
         let spec = row.fetch_one(&self.shared.pool).await?.json("spec")?;
         Ok(self.shared.cache.put_spec(run, spec))
     }

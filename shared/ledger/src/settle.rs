@@ -145,7 +145,7 @@ impl Ledger {
     /// Whether the chunk's current attempt was settled, not lost.
     async fn was_settled(&self, tx: &mut Write, chunk: &Chunk) -> std::result::Result<bool, Cause> {
         let sql = "SELECT outcome FROM syncline_attempt WHERE chunk = ? AND attempt = ?";
-        let row = sqlx::query(sql).bind(chunk.id.to_string()).bind(i64::from(chunk.attempt.0));
+        let row = sqlx::query(self.sql(sql)).bind(chunk.id.to_string()).bind(i64::from(chunk.attempt.0));
         let outcome = row
             .fetch_optional(tx.conn())
             .await?

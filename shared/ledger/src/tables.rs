@@ -70,7 +70,8 @@ impl Ledger {
         if self.run_state(&mut tx, run).await?.is_none() {
             return Ok(());
         }
-        let have = sqlx::query("SELECT ordinal FROM syncline_table WHERE run = ?").bind(run.to_string());
+        let have =
+            sqlx::query(self.sql("SELECT ordinal FROM syncline_table WHERE run = ?")).bind(run.to_string());
         let have: Vec<u32> = have
             .fetch_all(tx.conn())
             .await?
@@ -284,7 +285,8 @@ impl Ledger {
     ) -> std::result::Result<bool, Cause> {
         let sql = "SELECT 1 AS n FROM syncline_chunk WHERE run = ? AND tbl = ? AND pass = ? \
             AND state IN ('ready', 'running') LIMIT 1";
-        let open = sqlx::query(sql).bind(run.to_string()).bind(i64::from(ordinal)).bind(pass.name());
+        let open =
+            sqlx::query(self.sql(sql)).bind(run.to_string()).bind(i64::from(ordinal)).bind(pass.name());
         Ok(open.fetch_optional(tx.conn()).await?.is_some())
     }
 
@@ -336,7 +338,7 @@ impl Ledger {
             let mut tx = self.begin().await?;
             let sql = "UPDATE syncline_table SET state = ?, pass = ?, prev_state = NULL, cause = NULL, ended_ms = NULL \
                 WHERE run = ? AND ordinal = ? AND state = 'held'";
-            let freed = sqlx::query(sql).bind(to.0.name()).bind(to.1.name()).bind(run.to_string()).bind(i64::from(ordinal));
+            let freed = sqlx::query(self.sql(sql)).bind(to.0.name()).bind(to.1.name()).bind(run.to_string()).bind(i64::from(ordinal));
             if freed.execute(tx.conn()).await?.rows_affected() == 0 {
                 return Ok(false);
             }
@@ -353,7 +355,8 @@ impl Ledger {
         self.write("store a row count", || async move {
             let mut tx = self.begin().await?;
             let sql = "UPDATE syncline_table SET target_rows = ? WHERE run = ? AND ordinal = ?";
-            let put = sqlx::query(sql).bind(stored(rows)).bind(run.to_string()).bind(i64::from(ordinal));
+            let put =
+                sqlx::query(self.sql(sql)).bind(stored(rows)).bind(run.to_string()).bind(i64::from(ordinal));
             put.execute(tx.conn()).await?;
             tx.commit().await
         })
@@ -374,7 +377,7 @@ impl Ledger {
             return Ok(());
         }
         notes.push(note.to_owned());
-        let put = sqlx::query("UPDATE syncline_table SET notes = ? WHERE run = ? AND ordinal = ?");
+        let put = sqlx::query(self.sql("UPDATE syncline_table SET notes = ? WHERE run = ? AND ordinal = ?"));
         put.bind(fields::json(&notes, "note")?)
             .bind(run.to_string())
             .bind(i64::from(ordinal))

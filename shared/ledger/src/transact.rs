@@ -56,23 +56,32 @@ impl Ledger {
         Ok(Write { tx, _gate: gate })
     }
 
-    /// Reads of the transaction all see one moment.
+    /// As [`Self::begin`], for what touches a whole run.
+    pub(crate) async fn begin_bulk(&self) -> Result<Write, Cause> {
+        let mut write = self.begin().await?;
+        if let Some(first) = self.shared.dialect.after_begin_bulk() {
+            sqlx::query(first).execute(write.conn()).await?;
+        }
+        Ok(write)
+    }
+
+    /// Reads of the transaction all see one moment, and may take as long as an operation on a whole run.
     pub(crate) async fn begin_snapshot(&self) -> Result<Snapshot, Cause> {
         let mut conn = self.shared.pool.acquire().await?;
         if let Some(before) = self.shared.dialect.before_snapshot() {
             sqlx::query(before).execute(&mut *conn).await?;
         }
-        let begin = self.shared.dialect.begin_snapshot();
-        Ok(Snapshot { conn, begin })
+        let (begin, first) = (self.shared.dialect.begin_snapshot(), self.shared.dialect.after_begin_bulk());
+        Ok(Snapshot { conn, begin, first })
     }
 
     /// Takes `count` numbers that nobody else gets; the first of them. The counter stays locked until the commit,
     /// so numbers become visible in their order: who has read up to one never misses a lower one.
     pub(crate) async fn numbers(&self, tx: &mut Write, counter: Counter, count: u64) -> Result<i64, Cause> {
         let count = stored(count);
-        let raised = sqlx::query("UPDATE syncline_meta SET n = n + ? WHERE name = ?");
+        let raised = sqlx::query(self.sql("UPDATE syncline_meta SET n = n + ? WHERE name = ?"));
         raised.bind(count).bind(counter.name()).execute(tx.conn()).await?;
-        let read = sqlx::query("SELECT n FROM syncline_meta WHERE name = ?").bind(counter.name());
+        let read = sqlx::query(self.sql("SELECT n FROM syncline_meta WHERE name = ?")).bind(counter.name());
         Ok(read.fetch_one(tx.conn()).await?.int("n")? - count + 1)
     }
 }
@@ -81,10 +90,15 @@ impl Ledger {
 pub(crate) struct Snapshot {
     conn: sqlx::pool::PoolConnection<Any>,
     begin: &'static str,
+    first: Option<&'static str>,
 }
 
 impl Snapshot {
     pub(crate) async fn start(&mut self) -> Result<Transaction<'_, Any>, Cause> {
-        Ok(self.conn.begin_with(self.begin).await?)
+        let mut tx = self.conn.begin_with(self.begin).await?;
+        if let Some(first) = self.first {
+            sqlx::query(first).execute(&mut *tx).await?;
+        }
+        Ok(tx)
     }
 }

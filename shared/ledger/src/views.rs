@@ -141,8 +141,8 @@ impl Ledger {
     }
 
     async fn place_of(&self, chunk: ChunkId) -> std::result::Result<Option<(i64, String, i64)>, Cause> {
-        let row =
-            sqlx::query("SELECT tbl, pass, ordinal FROM syncline_chunk WHERE id = ?").bind(chunk.to_string());
+        let row = sqlx::query(self.sql("SELECT tbl, pass, ordinal FROM syncline_chunk WHERE id = ?"))
+            .bind(chunk.to_string());
         let row = row.fetch_optional(&self.shared.pool).await?;
         row.map(|row| Ok((row.int("tbl")?, row.text("pass")?, row.int("ordinal")?))).transpose()
     }
@@ -181,7 +181,8 @@ impl Ledger {
         self.read("list attempts", || async move {
             let sql = "SELECT attempt, worker, claimed_ms, ended_ms, outcome, failure FROM syncline_attempt \
                 WHERE chunk = ? ORDER BY attempt";
-            let rows = sqlx::query(sql).bind(chunk.to_string()).fetch_all(&self.shared.pool).await?;
+            let rows =
+                sqlx::query(self.sql(sql)).bind(chunk.to_string()).fetch_all(&self.shared.pool).await?;
             rows.iter()
                 .map(|row| {
                     Ok(AttemptView {

@@ -60,7 +60,7 @@ impl Ledger {
                 sqlx::query(self.sql(sql)).bind(id.0.as_str()).bind(host).bind(i64::from(pid)).bind(version);
             put.bind(i64::from(slots)).execute(tx.conn()).await?;
         }
-        let asked = sqlx::query("SELECT drain_ms FROM syncline_worker WHERE id = ?").bind(id.0.as_str());
+        let asked = sqlx::query(self.sql("SELECT drain_ms FROM syncline_worker WHERE id = ?")).bind(id.0.as_str());
         let stays = asked.fetch_one(tx.conn()).await?.opt_int("drain_ms")?.is_none();
         tx.commit().await?;
         Ok(stays)
@@ -133,7 +133,7 @@ impl Ledger {
             let sql = "SELECT id, host, pid, version, slots, started_ms, seen_ms, drain_ms, retired_ms, (SELECT COUNT(*) FROM \
                 syncline_chunk c WHERE c.state = 'running' AND c.worker = w.id) AS running \
                 FROM syncline_worker w ORDER BY seen_ms DESC, id LIMIT ?";
-            let rows = sqlx::query(sql).bind(LISTED_MAX).fetch_all(&self.shared.pool).await?;
+            let rows = sqlx::query(self.sql(sql)).bind(LISTED_MAX).fetch_all(&self.shared.pool).await?;
             rows.iter()
                 .map(|row| {
                     Ok(WorkerView {

@@ -3,7 +3,9 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use sqlx::{AssertSqlSafe, Connection as _, MySqlConnection, Row as _, SqliteConnection};
+use sqlx::{
+    AssertSqlSafe, Connection as _, MySqlConnection, PgConnection, Row as _, SqliteConnection, ValueRef as _,
+};
 
 /// Which server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,10 +13,11 @@ pub enum Server {
     Sqlite,
     Mysql,
     Mariadb,
+    Postgres,
 }
 
 impl Server {
-    /// The server's address from the environment, as `mysql://user:password@host:port`.
+    /// The server's address from the environment, as `mysql://user:password@host:port` or `postgres://..`.
     ///
     /// # Panics
     /// The variable is unset: tests do not pass by not running.
@@ -24,6 +27,7 @@ impl Server {
             Self::Sqlite => return "sqlite:".to_owned(),
             Self::Mysql => "SYNCLINE_TEST_MYSQL_URL",
             Self::Mariadb => "SYNCLINE_TEST_MARIADB_URL",
+            Self::Postgres => "SYNCLINE_TEST_POSTGRES_URL",
         };
         std::env::var(name)
             .unwrap_or_else(|_| {
@@ -51,6 +55,8 @@ pub struct Database {
     pub url: String,
     /// Database name, or the file's path.
     pub name: String,
+    /// The server's address.
+    base: String,
     _dir: Option<tempfile::TempDir>,
 }
 
@@ -63,16 +69,33 @@ impl Database {
         if server == Server::Sqlite {
             let dir = tempfile::tempdir().expect("a temporary folder");
             let name = dir.path().join("data.db").display().to_string();
-            return Self { server, url: format!("sqlite:{name}"), name, _dir: Some(dir) };
+            let url = format!("sqlite:{name}");
+            return Self { server, url, name, base: String::new(), _dir: Some(dir) };
         }
+        Self::fresh_at(server, &server.url()).await
+    }
+
+    /// As [`Database::fresh`], at a server of this kind at another address.
+    ///
+    /// # Panics
+    /// The server cannot be reached.
+    pub async fn fresh_at(server: Server, base: &str) -> Self {
         let name = unique_name();
-        let base = server.url();
+        let (base, url) = (base.to_owned(), format!("{base}/{name}"));
+        if server == Server::Postgres {
+            let mut admin = postgres(&base).await.expect("the test server answers");
+            sqlx::raw_sql(AssertSqlSafe(format!("CREATE DATABASE {name}")))
+                .execute(&mut admin)
+                .await
+                .expect("a database can be made");
+            return Self { server, url, name, base, _dir: None };
+        }
         let mut admin = MySqlConnection::connect(&base).await.expect("the test server answers");
         sqlx::raw_sql(AssertSqlSafe(format!("CREATE DATABASE {name} CHARACTER SET utf8mb4")))
             .execute(&mut admin)
             .await
             .expect("a database can be made");
-        Self { server, url: format!("{base}/{name}"), name, _dir: None }
+        Self { server, url, name, base, _dir: None }
     }
 
     /// Runs statements, separated by semicolons.
@@ -89,6 +112,10 @@ impl Database {
                 let mut db = self.mysql().await;
                 sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut db).await.map(|_| ())
             }
+            Server::Postgres => {
+                let mut db = self.postgres().await;
+                sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut db).await.map(|_| ())
+            }
         };
         let shown: String = sql.chars().take(200).collect();
         done.unwrap_or_else(|error| panic!("{error}: {shown}"));
@@ -103,6 +130,10 @@ impl Database {
             }
             Server::Mysql | Server::Mariadb => {
                 let mut db = self.mysql().await;
+                sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut db).await.is_ok()
+            }
+            Server::Postgres => {
+                let mut db = self.postgres().await;
                 sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut db).await.is_ok()
             }
         }
@@ -124,6 +155,13 @@ impl Database {
                 let mut db = self.mysql().await;
                 let row = sqlx::raw_sql(sql).fetch_one(&mut db).await.expect("a row");
                 row.get_unchecked::<Option<Vec<u8>>, _>(0).map(|b| String::from_utf8_lossy(&b).into_owned())
+            }
+            Server::Postgres => {
+                let mut db = self.postgres().await;
+                // Without parameters the server answers in text, whatever the type.
+                let row = sqlx::raw_sql(sql).fetch_one(&mut db).await.expect("a row");
+                let value = row.try_get_raw(0).expect("a column");
+                if value.is_null() { None } else { Some(value.as_str().expect("text").to_owned()) }
             }
         }
     }
@@ -147,8 +185,9 @@ impl Database {
             return format!("{{ engine: sqlite, path: \"{}\" }}", self.name);
         }
         let address = Address::of(&self.url);
+        let engine = if self.server == Server::Postgres { "postgres" } else { "mysql" };
         format!(
-            "{{ engine: mysql, host: {}, port: {}, user: {}, password: \"${{env:{}}}\", database: {} }}",
+            "{{ engine: {engine}, host: {}, port: {}, user: {}, password: \"${{env:{}}}\", database: {} }}",
             address.host,
             address.port,
             address.user,
@@ -159,6 +198,10 @@ impl Database {
 
     async fn mysql(&self) -> MySqlConnection {
         MySqlConnection::connect(&self.url).await.expect("the test server answers")
+    }
+
+    async fn postgres(&self) -> PgConnection {
+        PgConnection::connect(&self.url).await.expect("the test server answers")
     }
 
     async fn sqlite(&self) -> SqliteConnection {
@@ -174,6 +217,7 @@ impl Server {
             Self::Sqlite => "SYNCLINE_TEST_NO_PASSWORD",
             Self::Mysql => "SYNCLINE_TEST_MYSQL_PASSWORD",
             Self::Mariadb => "SYNCLINE_TEST_MARIADB_PASSWORD",
+            Self::Postgres => "SYNCLINE_TEST_POSTGRES_PASSWORD",
         }
     }
 
@@ -194,13 +238,13 @@ struct Address {
 impl Address {
     fn of(url: &str) -> Self {
         let parts = || {
-            let rest = url.strip_prefix("mysql://")?;
+            let (_, rest) = url.split_once("://")?;
             let (login, place) = rest.rsplit_once('@')?;
             let (user, password) = login.split_once(':')?;
             let (host, port) = place.split('/').next()?.split_once(':')?;
             Some(Self { user: user.into(), password: password.into(), host: host.into(), port: port.into() })
         };
-        parts().expect("a URL of the form mysql://user:password@host:port/database")
+        parts().expect("a URL of the form scheme://user:password@host:port/database")
     }
 }
 
@@ -209,13 +253,20 @@ impl Drop for Database {
         if self.server == Server::Sqlite {
             return;
         }
-        let (base, name) = (self.server.url(), self.name.clone());
+        let (server, base, name) = (self.server, self.base.clone(), self.name.clone());
         // A runtime of its own: the test's may be the one that is dropping us.
         let dropping = std::thread::spawn(move || {
             let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
                 return;
             };
             runtime.block_on(async {
+                if server == Server::Postgres {
+                    if let Ok(mut admin) = postgres(&base).await {
+                        let drop = AssertSqlSafe(format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
+                        let _ = sqlx::raw_sql(drop).execute(&mut admin).await;
+                    }
+                    return;
+                }
                 if let Ok(mut admin) = MySqlConnection::connect(&base).await {
                     let _ = sqlx::raw_sql(AssertSqlSafe(format!("DROP DATABASE IF EXISTS {name}")))
                         .execute(&mut admin)
@@ -225,6 +276,11 @@ impl Drop for Database {
         });
         let _ = dropping.join();
     }
+}
+
+/// A connection to the database that every PostgreSQL server has.
+async fn postgres(base: &str) -> sqlx::Result<PgConnection> {
+    PgConnection::connect(&format!("{base}/postgres")).await
 }
 
 fn unique_name() -> String {

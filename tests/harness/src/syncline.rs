@@ -72,9 +72,11 @@ impl Syncline {
             ("SYNCLINE_LEDGER".to_owned(), format!("sqlite:{}", dir.path().join("ledger.db").display())),
             ("SYNCLINE_FAILPOINTS_DIR".to_owned(), marks.display().to_string()),
         ];
-        for (server, address) in
-            [(Server::Mysql, "SYNCLINE_TEST_MYSQL_URL"), (Server::Mariadb, "SYNCLINE_TEST_MARIADB_URL")]
-        {
+        for (server, address) in [
+            (Server::Mysql, "SYNCLINE_TEST_MYSQL_URL"),
+            (Server::Mariadb, "SYNCLINE_TEST_MARIADB_URL"),
+            (Server::Postgres, "SYNCLINE_TEST_POSTGRES_URL"),
+        ] {
             if std::env::var(address).is_ok() {
                 variables.push((server.password_variable().to_owned(), server.password()));
             }

@@ -1,4 +1,4 @@
-//! The conformance suite: every case runs on SQLite, MySQL and MariaDB.
+//! The conformance suite: every case runs on SQLite, MySQL, MariaDB and PostgreSQL.
 //!
 //! A server whose address is missing fails its cases; MySQL alone may be left out by
 //! `SYNCLINE_TEST_ALLOW_NO_MYSQL=1`, where it cannot be installed. Each case has a database of its own.
@@ -33,6 +33,7 @@ macro_rules! conformance {
         cases!(sqlite, Sqlite: $($case)+);
         cases!(mysql, Mysql: $($case)+);
         cases!(mariadb, Mariadb: $($case)+);
+        cases!(postgres, Postgres: $($case)+);
     };
 }
 
@@ -90,4 +91,5 @@ conformance!(
     opening::specs_keep_no_password,
     opening::a_busy_database_is_waited_for,
     opening::dropped_connections_are_replaced,
+    opening::a_role_without_the_right_to_make_tables_opens,
 );

@@ -5,15 +5,25 @@ use std::time::Duration;
 use model::{ChunkOutcome, ErrorKind, Key, KeyRange, Pass, RunKind, Value};
 use tokio::task::JoinSet;
 
-use super::world::{World, new_table, plan, spec};
-use crate::Ledger;
+use super::world::{Server, World, new_table, plan, spec};
 use crate::fields::Fields as _;
+use crate::{Ledger, LedgerUrl};
 
 /// Removes every table, so that the next opener finds an empty database.
 async fn empty(world: &World) {
-    for table in
-        ["quarantine", "attempt", "event", "worker", "chunk", "table", "run", "meta", "schema_version"]
-    {
+    for table in [
+        "quarantine",
+        "attempt",
+        "share",
+        "security",
+        "event",
+        "worker",
+        "chunk",
+        "table",
+        "run",
+        "meta",
+        "schema_version",
+    ] {
         let drop = world.ledger.sql(&format!("DROP TABLE syncline_{table}"));
         sqlx::query(drop).execute(&world.ledger.shared.pool).await.expect("drops");
     }
@@ -91,7 +101,7 @@ pub(super) async fn specs_keep_no_password(world: World) {
         .expect("reads");
     let stored = row.opt_bytes("spec").expect("bytes").expect("a spec");
     assert!(!String::from_utf8_lossy(&stored).contains("hunter2"));
-    let crate::LedgerUrl::Sqlite(path) = &world.url else {
+    let LedgerUrl::Sqlite(path) = &world.url else {
         return;
     };
     world.ledger.close().await;
@@ -133,13 +143,13 @@ pub(super) async fn a_busy_database_is_waited_for(world: World) {
 
 /// The server drops every connection: nobody above notices.
 pub(super) async fn dropped_connections_are_replaced(world: World) {
-    let crate::LedgerUrl::Mysql(url) = world.url.clone() else {
+    if world.server == Server::Sqlite {
         return;
-    };
+    }
     let work = world.work(3).await;
     for due in work.due().await {
         let claimed = work.claim(due).await;
-        drop_connections(&url.secret).await;
+        drop_connections(&world.url).await;
         let settled = work.settle(due.chunk, claimed.chunk.attempt, &super::world::done(2)).await;
         assert_eq!(settled, crate::Settled::Yes(model::ChunkState::Done));
     }
@@ -147,9 +157,21 @@ pub(super) async fn dropped_connections_are_replaced(world: World) {
     assert_eq!((record.counts.read, record.chunks.done), (6, 3));
 }
 
-async fn drop_connections(url: &str) {
+async fn drop_connections(url: &LedgerUrl) {
     use sqlx::Connection as _;
-    let mut conn = sqlx::mysql::MySqlConnection::connect(url).await.expect("connects");
+    let url = match url {
+        LedgerUrl::Sqlite(_) => return,
+        LedgerUrl::Mysql(url) => url,
+        LedgerUrl::Postgres(url) => {
+            let mut conn = sqlx::postgres::PgConnection::connect(&url.secret).await.expect("connects");
+            let drop = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+                WHERE datname = current_database() AND pid <> pg_backend_pid()";
+            let dropped: i64 = sqlx::query_scalar(drop).fetch_one(&mut conn).await.expect("drops");
+            assert!(dropped > 0);
+            return conn.close().await.expect("closes");
+        }
+    };
+    let mut conn = sqlx::mysql::MySqlConnection::connect(&url.secret).await.expect("connects");
     let list = "SELECT CAST(id AS SIGNED) FROM information_schema.processlist \
         WHERE db = DATABASE() AND id <> CONNECTION_ID()";
     let ids: Vec<i64> = sqlx::query_scalar(list).fetch_all(&mut conn).await.expect("lists");
@@ -160,4 +182,31 @@ async fn drop_connections(url: &str) {
         drop(sqlx::query(kill).execute(&mut conn).await);
     }
     conn.close().await.expect("closes");
+}
+
+/// A ledger that is up to date is only read when it is opened: a role that may not make tables can work with it.
+pub(super) async fn a_role_without_the_right_to_make_tables_opens(world: World) {
+    let LedgerUrl::Postgres(url) = &world.url else {
+        return;
+    };
+    let name = format!("syncline_{}", uuid::Uuid::new_v4().simple());
+    let all = &world.ledger.shared.pool;
+    for statement in [
+        format!("CREATE ROLE {name} LOGIN PASSWORD 'few-rights'"),
+        "REVOKE CREATE ON SCHEMA public FROM PUBLIC".to_owned(),
+        format!("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {name}"),
+    ] {
+        sqlx::query(sqlx::AssertSqlSafe(statement)).execute(all).await.expect("administers");
+    }
+    let (_, place) = url.secret.rsplit_once('@').expect("a login");
+    let few: LedgerUrl = format!("postgres://{name}:few-rights@{place}").parse().expect("an address");
+    let ledger = Ledger::open(&few).await.expect("opens");
+    ledger.create_run(RunKind::Copy, &spec("shop")).await.expect("works");
+    ledger.close().await;
+    let wrong: LedgerUrl = format!("postgres://{name}:wrong@{place}").parse().expect("an address");
+    let error = Ledger::open(&wrong).await.expect_err("a wrong password");
+    assert_eq!(error.kind, ErrorKind::Authentication);
+    for statement in [format!("DROP OWNED BY {name}"), format!("DROP ROLE {name}")] {
+        sqlx::query(sqlx::AssertSqlSafe(statement)).execute(all).await.expect("administers");
+    }
 }

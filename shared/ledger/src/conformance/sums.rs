@@ -170,7 +170,7 @@ pub(super) async fn a_long_run_is_summed_and_served(world: World) {
     let work = world.work(chunks).await;
     let settle = "UPDATE syncline_chunk SET state = 'done', c_read = 1000, s_rows = 1000, s_d0 = 4294967295, \
         s_d1 = 1, s_d2 = 1, s_d3 = 1 WHERE ordinal < ?";
-    let settle = sqlx::query(settle).bind(i64::try_from(done).expect("small"));
+    let settle = sqlx::query(work.ledger.sql(settle)).bind(i64::try_from(done).expect("small"));
     settle.execute(&work.ledger.shared.pool).await.expect("settles half");
 
     let record = work.ledger.record(work.run).await.expect("sums").expect("exists");

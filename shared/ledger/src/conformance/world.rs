@@ -11,6 +11,7 @@ use model::{
     TableState, Value, WorkerId,
 };
 use sqlx::mysql::MySqlConnection;
+use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _};
 
 use crate::{Claimed, Due, Ledger, LedgerUrl, NewTable};
@@ -25,6 +26,7 @@ pub(super) enum Server {
     Sqlite,
     Mysql,
     Mariadb,
+    Postgres,
 }
 
 impl Server {
@@ -34,6 +36,7 @@ impl Server {
             Self::Sqlite => return None,
             Self::Mysql => "SYNCLINE_TEST_MYSQL_URL",
             Self::Mariadb => "SYNCLINE_TEST_MARIADB_URL",
+            Self::Postgres => "SYNCLINE_TEST_POSTGRES_URL",
         };
         match std::env::var(variable) {
             Ok(url) => Some(url.trim_end_matches('/').to_owned()),
@@ -74,7 +77,7 @@ impl World {
         let database = format!("ledger_{}", uuid::Uuid::new_v4().simple());
         let address = match &base {
             Some(base) => {
-                admin(base, &format!("CREATE DATABASE {database}")).await;
+                admin(server, base, &format!("CREATE DATABASE {database}")).await;
                 format!("{base}/{database}")
             }
             None => folder.path().join("ledger.db").to_str().expect("a UTF-8 path").to_owned(),
@@ -88,7 +91,8 @@ impl World {
         });
         let ended = set.join_next().await.expect("one task");
         if let Some(base) = &base {
-            admin(base, &format!("DROP DATABASE {database}")).await;
+            let force = if server == Server::Postgres { "WITH (FORCE)" } else { "" };
+            admin(server, base, &format!("DROP DATABASE {database} {force}")).await;
         }
         if let Err(error) = ended {
             std::panic::resume_unwind(error.into_panic());
@@ -119,9 +123,16 @@ impl World {
     }
 }
 
-async fn admin(base: &str, statement: &str) {
+async fn admin(server: Server, base: &str, statement: &str) {
+    let sql = AssertSqlSafe(statement.to_owned());
+    if server == Server::Postgres {
+        let mut conn =
+            PgConnection::connect(&format!("{base}/postgres")).await.expect("the test server answers");
+        sqlx::query(sql).execute(&mut conn).await.expect("administers");
+        return conn.close().await.expect("closes");
+    }
     let mut conn = MySqlConnection::connect(&format!("{base}/")).await.expect("the test server answers");
-    sqlx::query(AssertSqlSafe(statement.to_owned())).execute(&mut conn).await.expect("administers");
+    sqlx::query(sql).execute(&mut conn).await.expect("administers");
     conn.close().await.expect("closes");
 }
 
