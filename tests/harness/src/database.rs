@@ -1,9 +1,12 @@
 //! A database of its own for every test, on a real server or in a file, gone when dropped.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use sqlx::{AssertSqlSafe, Connection as _, MySqlConnection, Row as _, SqliteConnection};
+
+use crate::Proxy;
 
 /// Which server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +54,8 @@ pub struct Database {
     pub url: String,
     /// Database name, or the file's path.
     pub name: String,
+    /// Where the binary is told to find it, if not where it is.
+    via: Option<SocketAddr>,
     _dir: Option<tempfile::TempDir>,
 }
 
@@ -63,7 +68,7 @@ impl Database {
         if server == Server::Sqlite {
             let dir = tempfile::tempdir().expect("a temporary folder");
             let name = dir.path().join("data.db").display().to_string();
-            return Self { server, url: format!("sqlite:{name}"), name, _dir: Some(dir) };
+            return Self { server, url: format!("sqlite:{name}"), name, via: None, _dir: Some(dir) };
         }
         let name = unique_name();
         let base = server.url();
@@ -72,7 +77,7 @@ impl Database {
             .execute(&mut admin)
             .await
             .expect("a database can be made");
-        Self { server, url: format!("{base}/{name}"), name, _dir: None }
+        Self { server, url: format!("{base}/{name}"), name, via: None, _dir: None }
     }
 
     /// Runs statements, separated by semicolons.
@@ -146,15 +151,35 @@ impl Database {
         if self.server == Server::Sqlite {
             return format!("{{ engine: sqlite, path: \"{}\" }}", self.name);
         }
-        let address = Address::of(&self.url);
+        let Address { user, host, port, .. } = Address::of(&self.url);
+        let (password, name) = (self.server.password_variable(), &self.name);
+        let (host, port, tls) = match self.via {
+            None => (host, port, ""),
+            Some(via) => (via.ip().to_string(), via.port().to_string(), ", tls: off"),
+        };
         format!(
-            "{{ engine: mysql, host: {}, port: {}, user: {}, password: \"${{env:{}}}\", database: {} }}",
-            address.host,
-            address.port,
-            address.user,
-            self.server.password_variable(),
-            self.name
+            "{{ engine: mysql, host: {host}, port: {port}, user: {user}, password: \"${{env:{password}}}\", \
+             database: {name}{tls} }}"
         )
+    }
+
+    /// From now on [`Database::spec`] and [`Database::service_url`] lead through the proxy, without TLS, so that the
+    /// proxy sees what goes by. Statements of the test itself go the straight way.
+    #[must_use]
+    pub fn through(mut self, proxy: &Proxy) -> Self {
+        self.via = Some(proxy.address);
+        self
+    }
+
+    /// The address that the binary is given, password included.
+    ///
+    /// # Panics
+    /// The server's address is not of the expected form.
+    #[must_use]
+    pub fn service_url(&self) -> String {
+        let Some(via) = self.via else { return self.url.clone() };
+        let Address { user, password, .. } = Address::of(&self.url);
+        format!("mysql://{user}:{password}@{via}/{}?ssl-mode=DISABLED", self.name)
     }
 
     async fn mysql(&self) -> MySqlConnection {
@@ -175,6 +200,16 @@ impl Server {
             Self::Mysql => "SYNCLINE_TEST_MYSQL_PASSWORD",
             Self::Mariadb => "SYNCLINE_TEST_MARIADB_PASSWORD",
         }
+    }
+
+    /// Where it listens, as `host:port`.
+    ///
+    /// # Panics
+    /// Its address is not of the expected form.
+    #[must_use]
+    pub fn place(self) -> String {
+        let Address { host, port, .. } = Address::of(&self.url());
+        format!("{host}:{port}")
     }
 
     /// Its password.
