@@ -10,7 +10,7 @@ use crate::Ledger;
 use crate::error::{Cause, Result};
 use crate::events::Place;
 use crate::fields::{self, Fields as _, marks, millis, stored};
-use crate::retry::{BULK_DEADLINE, retrying};
+
 use crate::transact::Write;
 
 /// A chunk that a worker may be sent to.
@@ -50,7 +50,7 @@ impl Ledger {
         pass: Pass,
         chunks: &[(u64, KeyRange)],
     ) -> Result<usize> {
-        retrying("add chunks", BULK_DEADLINE, || self.add_chunks_once(run, table, pass, chunks)).await
+        self.bulk("add chunks", || self.add_chunks_once(run, table, pass, chunks)).await
     }
 
     async fn add_chunks_once(
@@ -231,7 +231,7 @@ impl Ledger {
     /// Cancels every ready chunk of a run that is to be cancelled; how many, 0 if it is not (any more). Repeat it
     /// until no chunk runs: yielded ones come back as ready.
     pub async fn cancel_ready_chunks(&self, run: RunId) -> Result<u64> {
-        retrying("cancel chunks", BULK_DEADLINE, || async move {
+        self.bulk("cancel chunks", || async move {
             let mut tx = self.begin().await?;
             let sql = "UPDATE syncline_chunk SET state = 'cancelled', ended_ms = {now} WHERE run = ? AND state = 'ready' \
                 AND EXISTS (SELECT 1 FROM syncline_run r WHERE r.id = syncline_chunk.run AND r.cancel_requested = 1)";
@@ -246,7 +246,7 @@ impl Ledger {
     /// run returns to `running` unless it is cancelled, the tables concerned to `working`, in the earliest pass
     /// that has such chunks. Rows a chunk had in quarantine go when it settles again. 0 if there is none.
     pub async fn retry_chunks(&self, run: RunId, table: Option<u32>) -> Result<u64> {
-        retrying("retry chunks", BULK_DEADLINE, || self.retry_once(run, table)).await
+        self.bulk("retry chunks", || self.retry_once(run, table)).await
     }
 
     async fn retry_once(&self, run: RunId, table: Option<u32>) -> std::result::Result<u64, Cause> {
