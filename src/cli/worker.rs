@@ -40,6 +40,7 @@ pub(super) async fn run(context: &Context, args: &Args) -> Outcome {
         connections: compose::connections(&[], concurrency),
         lease: args.lease,
         settled: Arc::new(tokio::sync::Notify::new()),
+        sight: worker::Sight::default(),
     };
     tracing::info!(worker = %worker.id, concurrency, ledger = ledger.address(), "worker started");
     let work = compose::start_worker(worker, queue, concurrency, &shutdown);

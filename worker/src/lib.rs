@@ -10,6 +10,8 @@ mod job;
 mod lease;
 mod merge;
 mod passes;
+mod retry;
+mod sight;
 mod verify;
 
 use std::sync::Arc;
@@ -20,6 +22,8 @@ use ledger::Ledger;
 use model::WorkerId;
 use queue::Queue;
 use tokio_util::sync::CancellationToken;
+
+pub use sight::Sight;
 
 /// A lease, unless the configuration says otherwise.
 pub const LEASE: Duration = Duration::from_secs(30);
@@ -34,11 +38,14 @@ pub struct Worker {
     pub lease: Duration,
     /// Told after every settle, so that a coordinator in the same process need not wait for its next tick.
     pub settled: Arc<tokio::sync::Notify>,
+    /// What it can see; a new worker sees all.
+    pub sight: Sight,
 }
 
 impl Worker {
     /// Takes chunks from the queue, `concurrency` at a time, until `stop` is cancelled; then finishes what it holds.
-    /// `abort` makes it give back what it holds instead.
+    /// `abort` makes it give back what it holds instead. While it cannot see the ledger or a database of its chunks, it
+    /// takes none.
     ///
     /// # Errors
     /// The queue could not be read at all; a queue that is away for a while is waited for.
@@ -54,6 +61,20 @@ impl Worker {
             let (worker, abort) = (worker.clone(), abort.clone());
             async move { job::process(&worker, job, &abort).await }
         };
-        queue.consume(&self.id.0, concurrency, stop, handler).await
+        while !stop.is_cancelled() {
+            self.sight.restored(&self.ledger, &self.connections, &stop).await;
+            let fetching = stop.child_token();
+            let lost = self.sight.next_loss();
+            let mut work =
+                std::pin::pin!(queue.consume(&self.id.0, concurrency, fetching.clone(), handler.clone()));
+            tokio::select! {
+                done = &mut work => return done,
+                () = lost => {
+                    fetching.cancel();
+                    work.await?;
+                }
+            }
+        }
+        Ok(())
     }
 }
