@@ -15,8 +15,8 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use worker::{Paces, Worker};
 
-/// Longest wait for a database's answer.
-const DEADLINE: Duration = Duration::from_secs(30);
+use crate::deadline;
+
 /// Connections beside those of the workers: planning, cutting, finishing.
 const CONNECTIONS_SPARE: u32 = 4;
 /// Between a worker's signs of life.
@@ -40,7 +40,7 @@ pub(crate) fn connections(specs: &[&RunSpec], workers: usize) -> Connections {
         service::resolve_password(known.unwrap_or(asked)).map_err(|error| service::chain(&error).to_string())
     });
     let per_worker = u32::try_from(workers).unwrap_or(u32::MAX).saturating_mul(2);
-    Connections::new(resolve, per_worker.saturating_add(CONNECTIONS_SPARE), DEADLINE)
+    Connections::new(resolve, per_worker.saturating_add(CONNECTIONS_SPARE), deadline::of_process())
 }
 
 fn is_same_login(a: &ConnectionSpec, b: &ConnectionSpec) -> bool {
@@ -94,6 +94,7 @@ impl Embedded {
             stuck_after: worker::STUCK_AFTER,
             paces: Paces::default(),
             settled: Arc::clone(&coordinator.nudge),
+            sight: worker::Sight::default(),
         };
         let queue = coordinator.queue.clone();
         let stop = shutdown.stop();

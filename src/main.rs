@@ -5,6 +5,7 @@
 
 mod cli;
 mod compose;
+mod deadline;
 mod fleet;
 
 use std::process::ExitCode;

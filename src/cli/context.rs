@@ -9,6 +9,7 @@ use service::problem::code;
 use service::{LoadedSpec, Problem, chain};
 
 use super::screen::Screen;
+use crate::deadline;
 
 /// The ledger of `run` and its like: a file next to where one works, so that nothing is hidden in a home directory
 /// and two projects do not meet.
@@ -35,7 +36,8 @@ impl Context {
     /// The ledger, made if it is not there.
     pub(super) async fn ledger(&self) -> Result<Ledger, Problem> {
         let url = self.ledger_url()?;
-        Ledger::open(&url).await.map_err(|error| cannot_open(&error, &url))
+        let deadline = deadline::of_ledger()?;
+        Ledger::open_within(&url, deadline).await.map_err(|error| cannot_open(&error, &url))
     }
 
     /// The ledger, for commands that only look: a file that does not exist is not made.

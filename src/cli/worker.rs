@@ -49,6 +49,7 @@ pub(super) async fn run(context: &Context, args: &Args) -> Outcome {
         stuck_after: args.stuck_after,
         paces: Paces::default(),
         settled: Arc::new(tokio::sync::Notify::new()),
+        sight: worker::Sight::default(),
     };
     tracing::info!(worker = %worker.id, concurrency, ledger = ledger.address(), "worker started");
     let started = Started { worker: compose::start_worker(worker, queue, concurrency, &shutdown) };

@@ -78,7 +78,7 @@ async fn c3_killed_before_the_table_is_finished() {
 /// Two coordinators over one ledger, stopped and let go on in turn: nothing is planned, cut or counted twice.
 #[tokio::test]
 async fn c6_two_coordinators_stopped_in_turn_do_no_harm() {
-    let mut fleet = Fleet::new(4 * ROWS).await;
+    let mut fleet = Fleet::new(2 * ROWS).await;
     fleet.serve("");
     fleet.serve("");
     fleet.worker("");
@@ -90,7 +90,7 @@ async fn c6_two_coordinators_stopped_in_turn_do_no_harm() {
         asleep.signal("CONT");
     }
     let record = fleet.assert_sound(&runs[0]).await;
-    assert_eq!(record["chunks"]["done"], 80, "{record:#}");
+    assert_eq!(record["chunks"]["done"], 40, "{record:#}");
     assert_eq!(record["retries"], 0, "{record:#}");
     assert_covered(&fleet, &runs[0]).await;
 }
@@ -98,7 +98,7 @@ async fn c6_two_coordinators_stopped_in_turn_do_no_harm() {
 /// Both coordinators are killed in turn, and started again: the run is not lost.
 #[tokio::test]
 async fn c6_either_of_two_coordinators_may_be_killed() {
-    let mut fleet = Fleet::new(4 * ROWS).await;
+    let mut fleet = Fleet::new(2 * ROWS).await;
     fleet.serve("");
     fleet.serve("");
     fleet.worker("");
@@ -109,7 +109,7 @@ async fn c6_either_of_two_coordinators_may_be_killed() {
     fleet.serve("");
     fleet.serves[1].kill();
     let record = fleet.assert_sound(&run).await;
-    assert_eq!(record["chunks"]["done"], 80, "{record:#}");
+    assert_eq!(record["chunks"]["done"], 40, "{record:#}");
     assert_covered(&fleet, &run).await;
 }
 
@@ -146,7 +146,7 @@ async fn c11_pause_resume_and_cancel_in_any_order() {
 /// A pause is heeded within a heartbeat, holds over restarts of everything, and costs nothing.
 #[tokio::test]
 async fn c11_a_pause_outlives_every_process() {
-    let mut fleet = Fleet::new(4 * ROWS).await;
+    let mut fleet = Fleet::new(2 * ROWS).await;
     fleet.serve("");
     fleet.worker("");
     let run = fleet.submit();

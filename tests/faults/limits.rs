@@ -31,7 +31,7 @@ async fn p12_workers_share_one_limit() {
 /// A limit that is set while the run goes on holds from then on, and one that is taken away does not.
 #[tokio::test]
 async fn p12_a_limit_is_changed_while_the_run_goes_on() {
-    let mut fleet = Fleet::new(24_000).await;
+    let mut fleet = Fleet::new(12_000).await;
     fleet.serve("");
     fleet.worker("");
     let run = fleet.submit();
@@ -51,14 +51,14 @@ async fn p12_a_limit_is_changed_while_the_run_goes_on() {
 #[tokio::test]
 async fn k7_a_chunk_that_proves_too_big_splits_itself() {
     let redis = std::env::var("SYNCLINE_TEST_REDIS_URL").unwrap();
-    let spec = "defaults: { chunk: { target_size: 256KiB } }\ntables:\n  - from: customers";
-    let mut fleet = Fleet::on(30_000, &redis, |_| spec.to_owned()).await;
+    let spec = "defaults: { chunk: { target_size: 1MiB } }\ntables:\n  - from: customers";
+    let mut fleet = Fleet::on(9_000, &redis, |_| spec.to_owned()).await;
     fleet
         .from
-        .exec("UPDATE customers SET notes = REPEAT('wide ', 800) WHERE id > (SELECT min(id) + 4000 FROM (SELECT id FROM customers) AS c)")
+        .exec("UPDATE customers SET notes = REPEAT('wide ', 800) WHERE id > (SELECT id FROM (SELECT id FROM customers ORDER BY id LIMIT 1 OFFSET 3000) AS c)")
         .await;
     fleet.serve("");
-    fleet.worker("k4:9=abort");
+    fleet.worker("k4:3=abort");
     let run = fleet.submit();
     fleet.met("k4").await;
     fleet.worker("");
@@ -72,7 +72,7 @@ async fn k7_a_chunk_that_proves_too_big_splits_itself() {
 /// A worker that is asked to drain finishes what it holds and leaves; the others go on.
 #[tokio::test]
 async fn a_drained_worker_leaves_by_itself() {
-    let mut fleet = Fleet::new(24_000).await;
+    let mut fleet = Fleet::new(9_000).await;
     fleet.serve("");
     fleet.worker("");
     let run = fleet.submit();

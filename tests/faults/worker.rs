@@ -221,7 +221,7 @@ async fn w13_an_attempt_without_progress_is_given_up() {
 /// Every worker restarts every two seconds for a while: the run ends after it, and yields exhaust no attempts.
 #[tokio::test]
 async fn w14_a_restart_storm_only_delays() {
-    let mut fleet = Fleet::new(4 * ROWS).await;
+    let mut fleet = Fleet::new(2 * ROWS).await;
     fleet.serve("");
     let run = fleet.submit();
     for n in 0..6 {

@@ -14,7 +14,7 @@ use tracing::{Instrument as _, debug, info, warn};
 
 use crate::passes::Attempt as Work;
 use crate::progress::Progress;
-use crate::{Worker, lease};
+use crate::{Worker, lease, retry};
 
 /// Settling is tried this often before the chunk is left to the reaper.
 const SETTLE_TRIES: u32 = 5;
@@ -38,6 +38,7 @@ pub(crate) async fn process(worker: &Worker, job: queue::ChunkJob, abort: &Cance
         }
         Err(error) => {
             warn!(%chunk, error = %error, "claim failed");
+            worker.sight.doubt_ledger();
             return;
         }
     };
@@ -77,6 +78,7 @@ async fn attempted(worker: &Worker, claimed: Claimed, abort: &CancellationToken)
             }
             lease::Ended::Lost => {
                 warn!("lease lost; the chunk was dropped");
+                worker.sight.doubt_ledger();
                 None
             }
         },
@@ -96,16 +98,22 @@ async fn execute(worker: &Worker, claimed: Claimed, progress: Progress) -> Optio
     };
     let result = match Work::new(worker, chunk, plan, fence, &run, progress) {
         Ok(work) => match pass {
-            Pass::Copy => work.copy().await,
-            Pass::Verify => work.verify().await,
-            Pass::Sweep => work.sweep().await,
+            Pass::Copy => retry::inside(|| work.copy()).await,
+            Pass::Verify => retry::inside(|| work.verify()).await,
+            Pass::Sweep => retry::inside(|| work.sweep()).await,
             Pass::Delete => match approved(worker, &work).await {
-                Ok(approved) => work.delete(approved).await,
+                Ok(approved) => retry::inside(|| work.delete(approved)).await,
                 Err(failure) => return Some(ChunkOutcome::Failed(failure)),
             },
         },
         Err(error) => Err(error),
     };
+    if let Err(error) = &result
+        && worker.sight.blames(&worker.connections, &run.spec, error).await
+    {
+        info!(error = %error, "given back: a database is out of sight");
+        return Some(ChunkOutcome::Yielded);
+    }
     match result {
         Ok(report) => Some(ChunkOutcome::Done(report)),
         Err(error) => match error.kind.disposition() {
@@ -140,8 +148,7 @@ async fn approved(worker: &Worker, work: &Work) -> Result<u64, Failure> {
 /// Tells the ledger, which may be away for a moment. A settle that was written but not answered is refused as stale
 /// the second time, which is as good.
 async fn settle(worker: &Worker, chunk: ChunkId, attempt: Attempt, outcome: ChunkOutcome) {
-    let dice = f64::from(uuid::Uuid::new_v4().as_fields().0) / f64::from(u32::MAX);
-    let delay = retry_delay(attempt.0, dice);
+    let delay = retry_delay(attempt.0, retry::dice());
     for try_number in 1..=SETTLE_TRIES {
         match worker.ledger.settle(chunk, attempt, &outcome, delay).await {
             Ok(Settled::Yes(state)) => {
@@ -155,6 +162,7 @@ async fn settle(worker: &Worker, chunk: ChunkId, attempt: Attempt, outcome: Chun
             }
             Err(error) => {
                 warn!(error = %error, "settle failed");
+                worker.sight.doubt_ledger();
                 tokio::time::sleep(Duration::from_millis(200) * try_number).await;
             }
         }

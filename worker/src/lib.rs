@@ -12,6 +12,8 @@ mod merge;
 mod pace;
 mod passes;
 mod progress;
+mod retry;
+mod sight;
 mod split;
 mod verify;
 
@@ -25,6 +27,7 @@ use queue::Queue;
 use tokio_util::sync::CancellationToken;
 
 pub use pace::Paces;
+pub use sight::Sight;
 
 /// A lease, unless the configuration says otherwise.
 pub const LEASE: Duration = Duration::from_secs(30);
@@ -46,11 +49,14 @@ pub struct Worker {
     pub paces: Paces,
     /// Told after every settle, so that a coordinator in the same process need not wait for its next tick.
     pub settled: Arc<tokio::sync::Notify>,
+    /// What it can see; a new worker sees all.
+    pub sight: Sight,
 }
 
 impl Worker {
     /// Takes chunks from the queue, `concurrency` at a time, until `stop` is cancelled; then finishes what it holds.
-    /// `abort` makes it give back what it holds instead.
+    /// `abort` makes it give back what it holds instead. While it cannot see the ledger or a database of its chunks, it
+    /// takes none.
     ///
     /// # Errors
     /// The queue could not be read at all; a queue that is away for a while is waited for.
@@ -66,6 +72,20 @@ impl Worker {
             let (worker, abort) = (worker.clone(), abort.clone());
             async move { job::process(&worker, job, &abort).await }
         };
-        queue.consume(&self.id.0, concurrency, stop, handler).await
+        while !stop.is_cancelled() {
+            self.sight.restored(&self.ledger, &self.connections, &stop).await;
+            let fetching = stop.child_token();
+            let lost = self.sight.next_loss();
+            let mut work =
+                std::pin::pin!(queue.consume(&self.id.0, concurrency, fetching.clone(), handler.clone()));
+            tokio::select! {
+                done = &mut work => return done,
+                () = lost => {
+                    fetching.cancel();
+                    work.await?;
+                }
+            }
+        }
+        Ok(())
     }
 }

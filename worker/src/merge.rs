@@ -153,6 +153,8 @@ async fn bisect(
                 accept_all(plan, tally, &rows);
             }
             Err(error) if !concerns_rows(&error) => return Err(error),
+            // No row is at fault for a server that is too slow even for one.
+            Err(error) if rows.len() == 1 && error.kind == ErrorKind::StatementTimeout => return Err(error),
             Err(error) if rows.len() == 1 => tally.quarantine(refused(plan.key_of(&rows[0]), &error)),
             Err(_) => {
                 let second = rows.split_off(rows.len() / 2);
@@ -177,6 +179,7 @@ pub(crate) async fn delete(write: &mut dyn ChunkWrite, tally: &mut Tally, keys: 
         match write.delete(&keys).await {
             Ok(rows) => tally.counts.deleted += rows,
             Err(error) if !concerns_rows(&error) => return Err(error),
+            Err(error) if keys.len() == 1 && error.kind == ErrorKind::StatementTimeout => return Err(error),
             Err(error) if keys.len() == 1 => {
                 tally.quarantined.push(refused(keys.remove(0), &error));
             }

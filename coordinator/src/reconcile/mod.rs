@@ -145,6 +145,11 @@ impl Coordinator {
     /// Waits before the next try, or halts the run where every try would fail alike or enough have.
     async fn table_failed(&self, name: TableWork, error: &connectors::Error) {
         let (run, table, _) = name;
+        if let Some(wait) = error.retry_after.filter(|_| error.kind.disposition() == Disposition::Retry) {
+            // Nothing was tried: the endpoint's circuit is open. Whoever looks whether it is back is counted.
+            tokio::time::sleep(wait).await;
+            return;
+        }
         let tries = *self.failures().entry(name).and_modify(|n| *n += 1).or_insert(1);
         warn!(run = %run, table, tries, error = %error, "table work failed");
         let may_heal = matches!(error.kind.disposition(), Disposition::Retry | Disposition::Shrink);

@@ -1,9 +1,12 @@
 //! How to connect.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use model::ConnectionSpec;
 use secrecy::SecretString;
+
+use crate::circuit::Circuit;
 
 /// What the connection is for. Sources are opened read-only where the engine can.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,4 +25,6 @@ pub struct ConnectionConfig {
     pub connections_max: u32,
     /// Longest wait for a connection, an answer or the next row.
     pub deadline: Duration,
+    /// Shared by all that lead to the same endpoint.
+    pub circuit: Arc<Circuit>,
 }

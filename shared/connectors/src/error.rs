@@ -1,6 +1,7 @@
 //! What a connector reports: kind, operation, object; never a driver's text, which may hold values or secrets.
 
 use std::fmt;
+use std::time::Duration;
 
 use model::{Engine, ErrorKind, Failure};
 
@@ -17,12 +18,14 @@ pub struct Error {
     pub code: Option<String>,
     /// Constraint, column or other name the engine reported; never a value.
     pub object: Option<String>,
+    /// The endpoint is not asked before so much time has passed: nothing was tried, and nothing is to be blamed.
+    pub retry_after: Option<Duration>,
 }
 
 impl Error {
     #[must_use]
     pub fn new(kind: ErrorKind, engine: Engine, operation: impl Into<String>) -> Self {
-        Self { kind, engine, operation: operation.into(), code: None, object: None }
+        Self { kind, engine, operation: operation.into(), code: None, object: None, retry_after: None }
     }
 
     #[must_use]
@@ -34,6 +37,11 @@ impl Error {
     #[must_use]
     pub fn with_object(mut self, object: impl Into<String>) -> Self {
         self.object = Some(object.into());
+        self
+    }
+
+    pub(crate) const fn not_before(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
         self
     }
 

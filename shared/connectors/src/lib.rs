@@ -4,6 +4,7 @@
 //! keys), and never lets a driver's error text out: see [`Error`]. What every implementation owes is written at
 //! the trait methods and held by the conformance suite.
 
+pub mod circuit;
 pub mod config;
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
@@ -26,6 +27,7 @@ use model::{
     TableRef, TableSchema, Turn, Value,
 };
 
+pub use circuit::Circuit;
 pub use config::{ConnectionConfig, Role};
 pub use error::{Error, Result};
 pub use pool::Connections;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use model::{ConnectionSpec, ErrorKind};
 use secrecy::SecretString;
 
+use crate::circuit::Circuit;
 use crate::config::{ConnectionConfig, Role};
 use crate::error::{Error, Result};
 use crate::{Target, open};
@@ -27,6 +28,7 @@ pub struct Connections {
 struct Pool {
     name: Name,
     target: Arc<dyn Target>,
+    circuit: Arc<Circuit>,
 }
 
 /// What a pool is found by: all that decides how a connection comes about, TLS and the password as the spec writes
@@ -64,15 +66,33 @@ impl Connections {
             let operation = format!("find the password for {}", spec.address());
             Error::new(ErrorKind::Authentication, spec.engine, operation).with_object(reason)
         })?;
+        let is_there = |pool: &&Pool| endpoint(&pool.name.spec) == endpoint(spec);
+        let circuit = pools.iter().find(is_there).map_or_else(
+            || Circuit::new(spec.engine, endpoint(spec)),
+            |neighbour| Arc::clone(&neighbour.circuit),
+        );
         let opened = open(&ConnectionConfig {
             spec: spec.clone(),
             password,
             role,
             connections_max: self.connections_max,
             deadline: self.deadline,
+            circuit: Arc::clone(&circuit),
         })?;
-        pools.push(Pool { name, target: opened.clone() });
+        pools.push(Pool { name, target: opened.clone(), circuit });
         Ok(opened)
+    }
+}
+
+/// What fails as one: the server, or the file.
+fn endpoint(spec: &ConnectionSpec) -> String {
+    match (&spec.path, &spec.host) {
+        (Some(path), _) => format!("{} {path}", spec.engine),
+        (None, host) => {
+            let host = host.as_deref().unwrap_or("127.0.0.1");
+            let port = spec.port.map_or_else(String::new, |port| format!(":{port}"));
+            format!("{} {host}{port}", spec.engine)
+        }
     }
 }
 
@@ -119,6 +139,13 @@ mod tests {
             assert!(!Arc::ptr_eq(&first, &found), "{:?} {:?} {:?}", other.tls, other.tls_ca, other.user);
             assert!(Arc::ptr_eq(&found, &get(&other, Role::Target)));
         }
+    }
+
+    #[test]
+    fn an_endpoint_names_neither_user_nor_database() {
+        let host = Some("db1".to_owned());
+        let spec = ConnectionSpec { engine: Engine::Mysql, host, port: Some(3307), ..spec() };
+        assert_eq!(endpoint(&spec), "mysql db1:3307");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use connectors::conformance::Lab;
-use connectors::{ConnectionConfig, Role, Target};
+use connectors::{Circuit, ConnectionConfig, Role, Target};
 use model::spec::Tls;
 use model::{ConnectionSpec, Engine};
 use secrecy::SecretString;
@@ -40,8 +40,14 @@ fn spec(engine: Engine) -> ConnectionSpec {
 
 fn open(spec: &ConnectionSpec, password: Option<&str>, role: Role) -> Arc<dyn Target> {
     let password = password.map(|p| SecretString::from(p.to_owned()));
-    let config =
-        ConnectionConfig { spec: spec.clone(), password, role, connections_max: 6, deadline: DEADLINE };
+    let config = ConnectionConfig {
+        spec: spec.clone(),
+        password,
+        role,
+        connections_max: 6,
+        deadline: DEADLINE,
+        circuit: Circuit::new(spec.engine, "the test's server"),
+    };
     connectors::open(&config).expect("opened")
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use connectors::{ConnectionConfig, Role, Selection, Slice, Target};
+use connectors::{Circuit, ConnectionConfig, Role, Selection, Slice, Target};
 use futures::TryStreamExt as _;
 use model::spec::Tls;
 use model::{ConnectionSpec, Engine, ErrorKind, Key, KeyRange, LogicalType, TableRef, TableSchema, Value};
@@ -26,7 +26,9 @@ async fn file(sql: &str) -> (TempDir, Arc<dyn Target>) {
         tls_ca: None,
     };
     let deadline = Duration::from_secs(20);
-    let config = ConnectionConfig { spec, password: None, role: Role::Target, connections_max: 2, deadline };
+    let circuit = Circuit::new(Engine::Sqlite, "the test's file");
+    let config =
+        ConnectionConfig { spec, password: None, role: Role::Target, connections_max: 2, deadline, circuit };
     let target = connectors::open(&config).expect("opened");
     target.server().await.expect("the file is made");
     run(&folder, sql).await;

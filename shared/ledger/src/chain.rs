@@ -6,7 +6,6 @@ use sqlx::Row as _;
 use crate::Ledger;
 use crate::error::Result;
 use crate::fields::Fields as _;
-use crate::retry::{BULK_DEADLINE, retrying};
 
 /// Chunks read at once: memory stays flat and no connection is held for long.
 const PAGE: i64 = 2_000;
@@ -15,7 +14,7 @@ impl Ledger {
     /// Whether the chunks of a pass are a complete chain: the first open below, the last above, each beginning where
     /// the one before it ends. Keys are compared as stored, byte by byte. `false` for no chunks at all.
     pub async fn check_chain(&self, run: RunId, table: u32, pass: Pass) -> Result<bool> {
-        retrying("check the chain of chunks", BULK_DEADLINE, || async move {
+        self.bulk("check the chain of chunks", || async move {
             let sql = "SELECT ordinal, lower_key, upper_key FROM syncline_chunk WHERE run = ? AND tbl = ? AND pass = ? \
                 AND ordinal > ? ORDER BY ordinal LIMIT ?";
             let (mut after, mut end): (i64, Option<Vec<u8>>) = (-1, None);

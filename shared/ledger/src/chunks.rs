@@ -8,7 +8,6 @@ use sqlx::any::AnyRow;
 use crate::Ledger;
 use crate::error::{Cause, Result};
 use crate::fields::{self, Fields as _, marks, millis, stored};
-use crate::retry::{BULK_DEADLINE, retrying};
 use crate::transact::Write;
 
 /// A chunk that a worker may be sent to.
@@ -48,7 +47,7 @@ impl Ledger {
         pass: Pass,
         chunks: &[(u64, KeyRange)],
     ) -> Result<usize> {
-        retrying("add chunks", BULK_DEADLINE, || self.add_chunks_once(run, table, pass, chunks)).await
+        self.bulk("add chunks", || self.add_chunks_once(run, table, pass, chunks)).await
     }
 
     async fn add_chunks_once(
@@ -241,7 +240,7 @@ impl Ledger {
     /// Cancels every ready chunk of a run that is to be cancelled; how many, 0 if it is not (any more). Repeat it
     /// until no chunk runs: yielded ones come back as ready.
     pub async fn cancel_ready_chunks(&self, run: RunId) -> Result<u64> {
-        retrying("cancel chunks", BULK_DEADLINE, || async move {
+        self.bulk("cancel chunks", || async move {
             let mut tx = self.begin_bulk().await?;
             let sql = "UPDATE syncline_chunk SET state = 'cancelled', ended_ms = {now} WHERE run = ? AND state = 'ready' \
                 AND EXISTS (SELECT 1 FROM syncline_run r WHERE r.id = syncline_chunk.run AND r.cancel_requested = 1)";

@@ -12,6 +12,7 @@ use crate::chunks;
 use crate::error::{Cause, Result};
 use crate::fields::{Fields as _, millis};
 use crate::reap::Expired;
+use crate::retry::retrying;
 use crate::runs::Run;
 use crate::tables::TableRow;
 use crate::transact::Write;
@@ -173,7 +174,9 @@ impl Ledger {
     /// Renews the lease of a running attempt, even one that has just expired if nobody has taken the chunk. `Lost`
     /// changes nothing.
     pub async fn beat(&self, chunk: ChunkId, attempt: Attempt, lease: Duration) -> Result<Beat> {
-        self.write("renew a lease", || self.beat_once(chunk, attempt, lease)).await
+        // Two tries, the second on another connection, fit in between a beat and the end of its lease.
+        let each = (lease / 3).min(self.shared.deadline);
+        retrying("renew a lease", self.shared.deadline, each, || self.beat_once(chunk, attempt, lease)).await
     }
 
     async fn beat_once(

@@ -6,22 +6,20 @@ use std::time::Duration;
 
 use model::InstallId;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::{AnyConnection, AnyPool, ConnectOptions as _, Connection as _};
+use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, ConnectOptions as _, Connection as _};
 
 use crate::cache::Cache;
 use crate::dialect::Dialect;
 use crate::error::{Cause, Result};
 use crate::fields::Fields as _;
 use crate::migrate::migrate;
-use crate::retry::{OPEN_DEADLINE, retrying};
+use crate::retry::{DEADLINE, OPEN_DEADLINE, retrying};
 use crate::url::LedgerUrl;
 use crate::{Ledger, Shared};
 
 const OPEN: &str = "be opened";
-/// An operation that gets no connection in this time gives up; below every deadline.
-const ACQUIRE_DEADLINE: Duration = Duration::from_secs(10);
-/// A connection that does not answer in this time is dropped instead of being given back.
-const RELEASE_DEADLINE: Duration = Duration::from_secs(2);
+/// A connection that does not answer in this time is dropped instead of being lent or given back.
+const PING_DEADLINE: Duration = Duration::from_secs(2);
 /// Connections that do not end in this time are left to the operating system.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -29,10 +27,15 @@ impl Ledger {
     /// Opens the ledger at `url`. Makes the file (mode 0600) and the tables if they are missing; of two processes
     /// that do so at once, one waits. A ledger of a newer version is refused, unchanged.
     pub async fn open(url: &LedgerUrl) -> Result<Self> {
-        retrying(OPEN, OPEN_DEADLINE, || Self::open_once(url)).await
+        Self::open_within(url, DEADLINE).await
     }
 
-    async fn open_once(url: &LedgerUrl) -> std::result::Result<Self, Cause> {
+    /// As [`Ledger::open`]; later calls take no longer than `deadline`, retries included. It should be half a lease.
+    pub async fn open_within(url: &LedgerUrl, deadline: Duration) -> Result<Self> {
+        retrying(OPEN, OPEN_DEADLINE, OPEN_DEADLINE, || Self::open_once(url, deadline)).await
+    }
+
+    async fn open_once(url: &LedgerUrl, deadline: Duration) -> std::result::Result<Self, Cause> {
         sqlx::any::install_default_drivers();
         let (dialect, address) = match url {
             LedgerUrl::Sqlite(path) => {
@@ -43,7 +46,7 @@ impl Ledger {
             LedgerUrl::Postgres(server) => (Dialect::Postgres, server.secret.clone()),
         };
         let options = address.parse::<AnyConnectOptions>()?.disable_statement_logging();
-        let pool = pool(dialect, options).await?;
+        let pool = pool(dialect, options, deadline).await?;
         let mut conn = pool.acquire().await?;
         if dialect == Dialect::Sqlite {
             // Kept in the file. Needs the file for itself for an instant: a refusal is retried by our caller.
@@ -53,8 +56,15 @@ impl Ledger {
         let install = install(&mut conn, dialect).await?;
         drop(conn);
         let gate = (dialect == Dialect::Sqlite).then(Arc::default);
-        let shared =
-            Shared { pool, dialect, gate, install, cache: Cache::default(), address: url.to_string() };
+        let shared = Shared {
+            pool,
+            dialect,
+            deadline,
+            gate,
+            install,
+            cache: Cache::default(),
+            address: url.to_string(),
+        };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -75,29 +85,40 @@ impl Ledger {
     }
 }
 
-async fn pool(dialect: Dialect, options: AnyConnectOptions) -> std::result::Result<AnyPool, Cause> {
-    let pool = AnyPoolOptions::new()
+async fn pool(
+    dialect: Dialect,
+    options: AnyConnectOptions,
+    deadline: Duration,
+) -> std::result::Result<AnyPool, Cause> {
+    let ping = PING_DEADLINE.min(deadline / 3);
+    let mut pool = AnyPoolOptions::new()
         .max_connections(dialect.connections_max())
-        .acquire_timeout(ACQUIRE_DEADLINE)
+        // Opening waits for it, too, whose deadline is longer.
+        .acquire_timeout(deadline * 2 / 3)
         .after_connect(move |conn, _| {
             Box::pin(async move {
-                for statement in dialect.session() {
-                    sqlx::query(*statement).persistent(false).fetch_optional(&mut *conn).await?;
+                for statement in dialect.session(deadline) {
+                    let statement = sqlx::query(AssertSqlSafe(statement));
+                    statement.persistent(false).fetch_optional(&mut *conn).await?;
                 }
                 Ok(())
             })
         })
-        .after_release(|conn, _| Box::pin(answers(conn)));
+        // sqlx's own pings have no deadline: one on a half-open connection would hold its place in the pool for as long
+        // as TCP hopes, or use up an operation's time to get any connection.
+        .test_before_acquire(false)
+        .before_acquire(move |conn, _| Box::pin(answers(conn, ping)))
+        .after_release(move |conn, _| Box::pin(answers(conn, ping)));
+    if dialect == Dialect::Mysql {
+        // Before the server ends it.
+        pool = pool.idle_timeout(deadline);
+    }
     Ok(pool.connect_with(options).await?)
 }
 
-/// sqlx pings a returned connection without a deadline: on a half-open one that would hold its place in the pool
-/// for as long as TCP hopes.
-async fn answers(conn: &mut AnyConnection) -> std::result::Result<bool, sqlx::Error> {
-    tokio::time::timeout(RELEASE_DEADLINE, conn.ping())
-        .await
-        .map_err(|_| sqlx::Error::PoolTimedOut)?
-        .map(|()| true)
+/// Whether a connection answers within `wait`; one that does not is closed.
+async fn answers(conn: &mut AnyConnection, wait: Duration) -> std::result::Result<bool, sqlx::Error> {
+    Ok(matches!(tokio::time::timeout(wait, conn.ping()).await, Ok(Ok(()))))
 }
 
 /// Makes the file and its folder if they are missing, readable to the owner only, before SQLite would make it

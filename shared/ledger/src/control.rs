@@ -9,7 +9,6 @@ use crate::Ledger;
 use crate::error::{Cause, Result};
 use crate::events::Place;
 use crate::fields::Fields as _;
-use crate::retry::{BULK_DEADLINE, retrying};
 use crate::transact::Write;
 
 /// What a person's word came to.
@@ -83,7 +82,8 @@ impl Ledger {
         if changed.rows_affected() == 0 {
             let sql =
                 "SELECT 1 AS n FROM syncline_run WHERE id = ? AND state = 'running' AND cancel_requested = 0";
-            let may = sqlx::query(self.sql(sql)).bind(id.to_string()).fetch_optional(tx.conn()).await?.is_some();
+            let may =
+                sqlx::query(self.sql(sql)).bind(id.to_string()).fetch_optional(tx.conn()).await?.is_some();
             return Ok(if may { Heeded::Already } else { Heeded::No(state) });
         }
         if !paused {
@@ -101,7 +101,7 @@ impl Ledger {
     /// is cancelled, the tables concerned to `working`, in the earliest pass that has such chunks. Rows a chunk had in
     /// quarantine go when it settles again. 0 if there is none.
     pub async fn retry_chunks(&self, run: RunId, which: Which) -> Result<u64> {
-        retrying("retry chunks", BULK_DEADLINE, || self.retry_once(run, which)).await
+        self.bulk("retry chunks", || self.retry_once(run, which)).await
     }
 
     async fn retry_once(&self, run: RunId, which: Which) -> std::result::Result<u64, Cause> {

@@ -1,5 +1,7 @@
 //! The few places where SQLite, MySQL/MariaDB and PostgreSQL differ.
 
+use std::time::Duration;
+
 use sqlx::AssertSqlSafe;
 
 /// The SQL of the ledger's database.
@@ -100,32 +102,47 @@ impl Dialect {
         }
     }
 
-    /// What every new connection is told.
-    pub(crate) const fn session(self) -> &'static [&'static str] {
+    /// What every new connection is told, for calls that take no longer than `deadline`.
+    pub(crate) fn session(self, deadline: Duration) -> Vec<String> {
         match self {
             // FULL: a commit is on disk before it is answered. With NORMAL a power cut could take back a claim or
             // a settled chunk; the attempt number, our fence, would then be given out twice.
             Self::Sqlite => {
-                &["PRAGMA busy_timeout = 10000", "PRAGMA foreign_keys = ON", "PRAGMA synchronous = FULL"]
+                ["PRAGMA busy_timeout = 10000", "PRAGMA foreign_keys = ON", "PRAGMA synchronous = FULL"]
+                    .map(str::to_owned)
+                    .to_vec()
             }
-            // A lock wait must end before the deadline of the operation does.
-            Self::Mysql => &[
-                "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
-                "SET SESSION innodb_lock_wait_timeout = 5",
-                "SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO')",
-            ],
-            // Each below the deadline of an operation (15 s, see `retry`): the server gives up before we do, and
-            // nothing of ours is left running or locked there.
-            Self::Postgres => &[
-                "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED",
-                "SET lock_timeout = '5s'",
-                "SET statement_timeout = '12s'",
-                "SET idle_in_transaction_session_timeout = '14s'",
-                // As SQLite's FULL, above. A server whose commits wait for less than its own disk is raised, one
-                // whose commits wait for more is left alone.
-                "SELECT set_config('synchronous_commit', 'on', false) \
-                 WHERE current_setting('synchronous_commit') = 'off'",
-            ],
+            Self::Mysql => {
+                // A lock wait must end before the deadline of the operation does.
+                let lock_wait = (deadline.as_secs() / 3).max(1);
+                // A client that was cut off in the middle of a transaction holds locks that all others need, the
+                // event counter's among them: the server ends it soon, even if the network never says that it left.
+                let silence = (deadline.as_secs() * 2).max(2);
+                vec![
+                    "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED".to_owned(),
+                    format!(
+                        "SET SESSION innodb_lock_wait_timeout = {lock_wait}, wait_timeout = {silence}, \
+                         net_read_timeout = {silence}, net_write_timeout = {silence}, \
+                         sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO')"
+                    ),
+                ]
+            }
+            Self::Postgres => {
+                // Each below the deadline of an operation: the server gives up before we do, and nothing of ours is
+                // left running or locked there.
+                let (lock, statement, idle) = (deadline / 3, deadline * 4 / 5, deadline * 14 / 15);
+                vec![
+                    "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED".to_owned(),
+                    format!("SET lock_timeout = {}", lock.as_millis()),
+                    format!("SET statement_timeout = {}", statement.as_millis()),
+                    format!("SET idle_in_transaction_session_timeout = {}", idle.as_millis()),
+                    // As SQLite's FULL, above. A server whose commits wait for less than its own disk is raised, one
+                    // whose commits wait for more is left alone.
+                    "SELECT set_config('synchronous_commit', 'on', false) \
+                     WHERE current_setting('synchronous_commit') = 'off'"
+                        .to_owned(),
+                ]
+            }
         }
     }
 

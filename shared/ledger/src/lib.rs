@@ -43,6 +43,7 @@ mod workers;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use model::InstallId;
 use sqlx::AnyPool;
@@ -75,6 +76,8 @@ pub struct Ledger {
 struct Shared {
     pool: AnyPool,
     dialect: Dialect,
+    /// Longest a call may take, retries included.
+    deadline: Duration,
     /// SQLite has one writer at a time: within this process writers queue here, in order, instead of polling.
     gate: Option<Arc<tokio::sync::Mutex<()>>>,
     install: InstallId,

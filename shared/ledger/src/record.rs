@@ -12,7 +12,7 @@ use crate::Ledger;
 use crate::counts::{COUNTS, SOURCE_DIGEST, TARGET_DIGEST, counts_of, digest_of, sum};
 use crate::error::{Cause, Result};
 use crate::fields::Fields as _;
-use crate::retry::{BULK_DEADLINE, retrying};
+
 use crate::tables::{self, TableRow, table_of};
 
 /// One pass of one table, summed over its chunks.
@@ -33,7 +33,7 @@ pub struct PassTally {
 impl Ledger {
     /// Every pass of every table of a run that has chunks, summed by one query.
     pub async fn pass_tallies(&self, run: RunId) -> Result<Vec<PassTally>> {
-        retrying("sum up chunks", BULK_DEADLINE, || async move {
+        self.bulk("sum up chunks", || async move {
             let mut snapshot = self.begin_snapshot().await?;
             let mut tx = snapshot.start().await?;
             let tallies = self.tallies(&mut tx, run).await?;
@@ -47,7 +47,7 @@ impl Ledger {
     /// verify); of other passes the record has what only they know: rows that match, differ or are missing from
     /// verify, extra rows from sweep, deleted rows from delete. Chunks and retries are those of all passes.
     pub async fn record(&self, run: RunId) -> Result<Option<RunRecord>> {
-        retrying("sum up a run", BULK_DEADLINE, || self.record_once(run)).await
+        self.bulk("sum up a run", || self.record_once(run)).await
     }
 
     async fn record_once(&self, id: RunId) -> std::result::Result<Option<RunRecord>, Cause> {

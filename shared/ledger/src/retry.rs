@@ -7,10 +7,13 @@ use model::ErrorKind;
 use crate::Ledger;
 use crate::error::{Cause, Result};
 
-/// Longest a call may take, retries included. Half a lease: a worker still learns that its beat failed.
+/// Longest a call may take, retries included, unless [`Ledger::open_within`] says otherwise. Half a lease: a worker
+/// still learns that its beat failed.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(15);
 /// Longest for calls that touch every chunk of a run, or read a whole one.
-pub(crate) const BULK_DEADLINE: Duration = Duration::from_secs(60);
+const BULK_DEADLINE: Duration = Duration::from_secs(60);
+/// One try of those takes no longer than other calls, but has at least this.
+const BULK_TRY_MIN: Duration = Duration::from_secs(5);
 /// Longest for opening: another process may be migrating.
 pub(crate) const OPEN_DEADLINE: Duration = Duration::from_secs(60);
 
@@ -28,7 +31,8 @@ impl Ledger {
         F: FnMut() -> Fut,
         Fut: Future<Output = std::result::Result<T, Cause>>,
     {
-        retrying(operation, DEADLINE, once).await
+        let deadline = self.shared.deadline;
+        retrying(operation, deadline, each(deadline), once).await
     }
 
     /// Runs a call that writes: `once` is a whole transaction and may run more than once, even after a commit whose
@@ -38,19 +42,42 @@ impl Ledger {
         F: FnMut() -> Fut,
         Fut: Future<Output = std::result::Result<T, Cause>>,
     {
-        retrying(operation, DEADLINE, once).await
+        let deadline = self.shared.deadline;
+        retrying(operation, deadline, each(deadline), once).await
+    }
+
+    /// Runs a call that touches every chunk of a run, or reads a whole one.
+    pub(crate) async fn bulk<T, F, Fut>(&self, operation: &'static str, once: F) -> Result<T>
+    where
+        F: FnMut() -> Fut,
+        Fut: Future<Output = std::result::Result<T, Cause>>,
+    {
+        let each = self.shared.deadline.max(BULK_TRY_MIN);
+        retrying(operation, BULK_DEADLINE, each, once).await
     }
 }
 
-/// Runs `once` until it succeeds, fails for good, or the deadline is over.
-pub(crate) async fn retrying<T, F, Fut>(operation: &'static str, deadline: Duration, mut once: F) -> Result<T>
+/// Longest for one try: a second one, on another connection, still fits into the deadline.
+fn each(deadline: Duration) -> Duration {
+    deadline * 2 / 5
+}
+
+/// Runs `once` until it succeeds, fails for good, or the deadline is over. A try that gets no answer within `each` is
+/// given up for another: its connection may lead nowhere.
+pub(crate) async fn retrying<T, F, Fut>(
+    operation: &'static str,
+    deadline: Duration,
+    each: Duration,
+    mut once: F,
+) -> Result<T>
 where
     F: FnMut() -> Fut,
     Fut: Future<Output = std::result::Result<T, Cause>>,
 {
     let tries = async {
         for tried in 1.. {
-            match Box::pin(once()).await {
+            let tried_once = tokio::time::timeout(each, Box::pin(once())).await;
+            match tried_once.unwrap_or(Err(Cause::Deadline(each))) {
                 Err(cause) if tried < tries_max(cause.kind()) => {
                     tracing::debug!(operation, tried, kind = %cause.kind(), "ledger call is retried");
                     tokio::time::sleep(backoff(tried)).await;
@@ -68,7 +95,7 @@ where
 const fn tries_max(kind: ErrorKind) -> u32 {
     match kind {
         ErrorKind::Deadlock | ErrorKind::LockWait => CONTENTION_TRIES,
-        ErrorKind::ConnectionLost => CONNECTION_TRIES,
+        ErrorKind::ConnectionLost | ErrorKind::Timeout => CONNECTION_TRIES,
         _ => 1,
     }
 }

@@ -11,7 +11,7 @@ use crate::Ledger;
 use crate::error::{Cause, Result};
 use crate::events::Place;
 use crate::fields::{self, Fields as _};
-use crate::retry::{BULK_DEADLINE, retrying};
+
 use crate::transact::{Counter, Write};
 
 /// One execution of a spec.
@@ -270,7 +270,7 @@ impl Ledger {
     /// they were in, cause and cancel request are cleared. On a run that is still `running` (its owner died) it takes
     /// back a cancel request or a pause and lets everything ready be handed out at once. `false` for runs that are done and for unknown ones. Safe to repeat.
     pub async fn resume_run(&self, id: RunId) -> Result<bool> {
-        retrying("resume a run", BULK_DEADLINE, || self.resume_once(id)).await
+        self.bulk("resume a run", || self.resume_once(id)).await
     }
 
     async fn resume_once(&self, id: RunId) -> std::result::Result<bool, Cause> {

@@ -60,7 +60,8 @@ impl Ledger {
                 sqlx::query(self.sql(sql)).bind(id.0.as_str()).bind(host).bind(i64::from(pid)).bind(version);
             put.bind(i64::from(slots)).execute(tx.conn()).await?;
         }
-        let asked = sqlx::query(self.sql("SELECT drain_ms FROM syncline_worker WHERE id = ?")).bind(id.0.as_str());
+        let asked =
+            sqlx::query(self.sql("SELECT drain_ms FROM syncline_worker WHERE id = ?")).bind(id.0.as_str());
         let stays = asked.fetch_one(tx.conn()).await?.opt_int("drain_ms")?.is_none();
         tx.commit().await?;
         Ok(stays)

@@ -16,6 +16,8 @@ pub enum ErrorKind {
     LockWait,
     TooManyConnections,
     TooLarge,
+    /// The server ended a statement that took longer than it allows.
+    StatementTimeout,
     DuplicateKey,
     ForeignKey,
     Check,
@@ -79,7 +81,7 @@ impl ErrorKind {
             | Self::Deadlock
             | Self::LockWait
             | Self::TooManyConnections => Disposition::Retry,
-            Self::TooLarge => Disposition::Shrink,
+            Self::TooLarge | Self::StatementTimeout => Disposition::Shrink,
             Self::DuplicateKey
             | Self::ForeignKey
             | Self::Check
@@ -107,6 +109,19 @@ impl ErrorKind {
         }
     }
 
+    /// Whether the same work, begun anew in the same attempt, may well succeed: nothing is wrong with the rows. Two sides
+    /// that differ after a copy are an attempt of their own.
+    #[must_use]
+    pub const fn is_transient(self) -> bool {
+        matches!(self.disposition(), Disposition::Retry) && !matches!(self, Self::Diverged)
+    }
+
+    /// Whether it speaks against the network or the server as a whole: there was no answer.
+    #[must_use]
+    pub const fn is_of_network(self) -> bool {
+        matches!(self, Self::ConnectionLost | Self::Unreachable | Self::Timeout)
+    }
+
     /// The stored and printed name.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -118,6 +133,7 @@ impl ErrorKind {
             Self::LockWait => "lock-wait",
             Self::TooManyConnections => "too-many-connections",
             Self::TooLarge => "too-large",
+            Self::StatementTimeout => "statement-timeout",
             Self::DuplicateKey => "duplicate-key",
             Self::ForeignKey => "foreign-key",
             Self::Check => "check",
@@ -177,6 +193,8 @@ impl fmt::Display for Failure {
 pub const ATTEMPTS_MAX: u32 = 5;
 /// Workers that may die on one chunk.
 pub const WORKER_DEATHS_MAX: u32 = 3;
+/// Times that an attempt begins anew after a transient failure, before the chunk is given back.
+pub const RETRIES_INSIDE: u32 = 3;
 /// Delay before the second attempt.
 const RETRY_BASE: Duration = Duration::from_millis(200);
 /// No delay is longer.
@@ -208,6 +226,24 @@ mod tests {
         assert_eq!(stored, format!("\"{}\"", ErrorKind::TooManyConnections));
         let stored = serde_json::to_string(&ErrorKind::Overtaken).expect("serialises");
         assert_eq!(stored, format!("\"{}\"", ErrorKind::Overtaken));
+    }
+
+    #[test]
+    fn what_is_tried_again_inside_an_attempt() {
+        for kind in [
+            ErrorKind::ConnectionLost,
+            ErrorKind::Unreachable,
+            ErrorKind::Timeout,
+            ErrorKind::Deadlock,
+            ErrorKind::LockWait,
+            ErrorKind::TooManyConnections,
+        ] {
+            assert!(kind.is_transient(), "{kind}");
+        }
+        for kind in [ErrorKind::Diverged, ErrorKind::TooLarge, ErrorKind::ReadOnly, ErrorKind::Fenced] {
+            assert!(!kind.is_transient(), "{kind}");
+        }
+        assert!(ErrorKind::Timeout.is_of_network() && !ErrorKind::StatementTimeout.is_of_network());
     }
 
     /// A newer attempt settles the chunk, so the older one keeps quiet; after a newer run nobody settles it.

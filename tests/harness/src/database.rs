@@ -1,11 +1,14 @@
 //! A database of its own for every test, on a real server or in a file, gone when dropped.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use sqlx::{
     AssertSqlSafe, Connection as _, MySqlConnection, PgConnection, Row as _, SqliteConnection, ValueRef as _,
 };
+
+use crate::Proxy;
 
 /// Which server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +60,8 @@ pub struct Database {
     pub name: String,
     /// The server's address.
     base: String,
+    /// Where the binary is told to find it, if not where it is.
+    via: Option<SocketAddr>,
     _dir: Option<tempfile::TempDir>,
 }
 
@@ -70,7 +75,7 @@ impl Database {
             let dir = tempfile::tempdir().expect("a temporary folder");
             let name = dir.path().join("data.db").display().to_string();
             let url = format!("sqlite:{name}");
-            return Self { server, url, name, base: String::new(), _dir: Some(dir) };
+            return Self { server, url, name, base: String::new(), via: None, _dir: Some(dir) };
         }
         Self::fresh_at(server, &server.url()).await
     }
@@ -88,14 +93,14 @@ impl Database {
                 .execute(&mut admin)
                 .await
                 .expect("a database can be made");
-            return Self { server, url, name, base, _dir: None };
+            return Self { server, url, name, base, via: None, _dir: None };
         }
         let mut admin = MySqlConnection::connect(&base).await.expect("the test server answers");
         sqlx::raw_sql(AssertSqlSafe(format!("CREATE DATABASE {name} CHARACTER SET utf8mb4")))
             .execute(&mut admin)
             .await
             .expect("a database can be made");
-        Self { server, url, name, base, _dir: None }
+        Self { server, url, name, base, via: None, _dir: None }
     }
 
     /// Runs statements, separated by semicolons.
@@ -184,16 +189,36 @@ impl Database {
         if self.server == Server::Sqlite {
             return format!("{{ engine: sqlite, path: \"{}\" }}", self.name);
         }
-        let address = Address::of(&self.url);
+        let Address { user, host, port, .. } = Address::of(&self.url);
+        let (password, name) = (self.server.password_variable(), &self.name);
+        let (host, port, tls) = match self.via {
+            None => (host, port, ""),
+            Some(via) => (via.ip().to_string(), via.port().to_string(), ", tls: off"),
+        };
         let engine = if self.server == Server::Postgres { "postgres" } else { "mysql" };
         format!(
-            "{{ engine: {engine}, host: {}, port: {}, user: {}, password: \"${{env:{}}}\", database: {} }}",
-            address.host,
-            address.port,
-            address.user,
-            self.server.password_variable(),
-            self.name
+            "{{ engine: {engine}, host: {host}, port: {port}, user: {user}, password: \"${{env:{password}}}\", \
+             database: {name}{tls} }}"
         )
+    }
+
+    /// From now on [`Database::spec`] and [`Database::service_url`] lead through the proxy, without TLS, so that the
+    /// proxy sees what goes by. Statements of the test itself go the straight way.
+    #[must_use]
+    pub fn through(mut self, proxy: &Proxy) -> Self {
+        self.via = Some(proxy.address);
+        self
+    }
+
+    /// The address that the binary is given, password included.
+    ///
+    /// # Panics
+    /// The server's address is not of the expected form.
+    #[must_use]
+    pub fn service_url(&self) -> String {
+        let Some(via) = self.via else { return self.url.clone() };
+        let Address { user, password, .. } = Address::of(&self.url);
+        format!("mysql://{user}:{password}@{via}/{}?ssl-mode=DISABLED", self.name)
     }
 
     async fn mysql(&self) -> MySqlConnection {
@@ -219,6 +244,16 @@ impl Server {
             Self::Mariadb => "SYNCLINE_TEST_MARIADB_PASSWORD",
             Self::Postgres => "SYNCLINE_TEST_POSTGRES_PASSWORD",
         }
+    }
+
+    /// Where it listens, as `host:port`.
+    ///
+    /// # Panics
+    /// Its address is not of the expected form.
+    #[must_use]
+    pub fn place(self) -> String {
+        let Address { host, port, .. } = Address::of(&self.url());
+        format!("{host}:{port}")
     }
 
     /// Its password.

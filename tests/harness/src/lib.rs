@@ -5,9 +5,11 @@
 pub mod data;
 pub mod database;
 pub mod oracle;
+pub mod proxy;
 pub mod syncline;
 pub mod wait;
 
 pub use database::{Database, Server};
+pub use proxy::Proxy;
 pub use syncline::{Finished, Syncline};
 pub use wait::wait_until;

@@ -67,7 +67,9 @@ pub(super) fn of_code(code: u16, message: &str, operation: &str) -> Error {
 fn kind(code: u16, message: &str) -> ErrorKind {
     match code {
         1053 | 1079 | 1152 | 1158..=1161 | 1184 | 1927 | 3169 => ErrorKind::ConnectionLost,
-        1317 | 1969 | 3024 => ErrorKind::Timeout,
+        1969 | 3024 => ErrorKind::StatementTimeout,
+        // Somebody ended the statement alone.
+        1317 => ErrorKind::Timeout,
         // 1412 and 1020: the snapshot is gone, or the row changed under it.
         1020 | 1180 | 1213 | 1412 | 1614 | 3101 => ErrorKind::Deadlock,
         1205 | 3572 => ErrorKind::LockWait,
@@ -221,8 +223,13 @@ mod tests {
         ),
         (1205, "Lock wait timeout exceeded; try restarting transaction", ErrorKind::LockWait, None),
         (1412, "Table definition has changed, please retry transaction", ErrorKind::Deadlock, None),
-        (3024, "Query execution was interrupted", ErrorKind::Timeout, None),
-        (1969, "Query execution was interrupted (max_statement_time exceeded)", ErrorKind::Timeout, None),
+        (3024, "Query execution was interrupted", ErrorKind::StatementTimeout, None),
+        (
+            1969,
+            "Query execution was interrupted (max_statement_time exceeded)",
+            ErrorKind::StatementTimeout,
+            None,
+        ),
         (1317, "Query execution was interrupted", ErrorKind::Timeout, None),
         (1053, "Server shutdown in progress", ErrorKind::ConnectionLost, None),
         (1927, "Connection was killed", ErrorKind::ConnectionLost, None),

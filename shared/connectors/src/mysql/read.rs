@@ -1,6 +1,7 @@
 //! Reading rows, boundaries and counts.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::channel::mpsc;
 use futures::stream::{self, BoxStream};
@@ -9,7 +10,7 @@ use model::{Engine, ErrorKind, Key, LogicalType, RowBatch, TableRef, TableSchema
 
 use super::session::{Pool, error};
 use super::{classify, codec};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::read_batches::{Decoded, batches};
 use crate::sql::select::From;
 use crate::sql::{Dialect, Statement, safe};
@@ -114,9 +115,12 @@ fn can_be_cut(table: &TableSchema, name: &str) -> bool {
 pub(super) fn read<'a>(pool: &'a Arc<Pool>, slice: &'a Slice) -> BoxStream<'a, Result<RowBatch>> {
     let operation = format!("read table {}", slice.table.table);
     let (mut out, rows) = mpsc::channel(0);
-    let reading = operation.clone();
+    let (reading, ending) = (operation.clone(), operation.clone());
+    // 0 is no session's name.
+    let session = Arc::new(AtomicU64::new(0));
+    let in_use = Arc::clone(&session);
     let reader = async move {
-        if let Err(failed) = hand_over(pool, slice, &reading, &mut out).await {
+        if let Err(failed) = hand_over(pool, slice, &reading, &mut out, &in_use).await {
             // If nobody takes it, nobody is reading.
             let _ = out.send(Err(failed)).await;
         }
@@ -127,7 +131,29 @@ pub(super) fn read<'a>(pool: &'a Arc<Pool>, slice: &'a Slice) -> BoxStream<'a, R
         Ok(rows) => stream::iter(rows.into_iter().map(Ok).collect::<Vec<_>>()),
         Err(failed) => stream::iter(vec![Err(failed)]),
     });
-    batches(Engine::Mysql, operation, slice.columns.clone(), pool.deadline(), decoded.boxed())
+    let read = batches(Engine::Mysql, operation, slice.columns.clone(), pool.deadline(), decoded.boxed());
+    read.then(move |batch| {
+        let (session, operation) = (Arc::clone(&session), ending.clone());
+        async move {
+            if let Err(failed) = &batch {
+                read_failed(pool, failed, &session, &operation).await;
+            }
+            batch
+        }
+    })
+    .boxed()
+}
+
+/// A server that waits for a reader which is gone does not always learn of it: it is told.
+async fn read_failed(pool: &Pool, failed: &Error, session: &AtomicU64, operation: &str) {
+    let id = session.swap(0, Ordering::SeqCst);
+    // What failed to connect told the circuit itself, unless this deadline was quicker.
+    if id != 0 || failed.kind == ErrorKind::Timeout {
+        pool.note_failure(failed);
+    }
+    if failed.kind == ErrorKind::Timeout && id != 0 {
+        pool.end(id, operation).await;
+    }
 }
 
 async fn hand_over(
@@ -135,10 +161,12 @@ async fn hand_over(
     slice: &Slice,
     operation: &str,
     out: &mut mpsc::Sender<Result<Vec<Decoded>>>,
+    session: &AtomicU64,
 ) -> Result<()> {
     let list = codec::select_list(&slice.columns);
     let key = places(slice);
     let mut lease = pool.lease(operation).await?;
+    session.store(lease.id(), Ordering::SeqCst);
     let bytes_max = lease.server().statement_bytes();
     for statement in statements(slice, list.text.clone(), bytes_max) {
         let mut rows = sqlx::raw_sql(safe(statement.text)).fetch(&mut *lease).ready_chunks(HAND_OVER_ROWS);
@@ -160,6 +188,7 @@ async fn hand_over(
             }
         }
     }
+    session.store(0, Ordering::SeqCst);
     lease.release();
     Ok(())
 }

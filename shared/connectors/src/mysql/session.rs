@@ -19,6 +19,7 @@ use sqlx::{ConnectOptions as _, Connection as _, Either};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{classify, codec};
+use crate::circuit::Admitted;
 use crate::config::{ConnectionConfig, Role};
 use crate::error::{Error, Result};
 use crate::sql::safe;
@@ -34,6 +35,8 @@ const LOCK_WAIT_SECONDS: u64 = 10;
 const METADATA_LOCK_WAIT_SECONDS: u64 = 30;
 /// How long the server waits for a reader that is itself held up by its target.
 const SEND_WAIT_SECONDS: u64 = 600;
+/// A session between two batches of a slow source is not idle for longer.
+const IDLE_SECONDS_MIN: u64 = 6;
 /// Time for ending a statement that passed its deadline.
 const END_WITHIN: Duration = Duration::from_secs(2);
 /// A session idle for longer is asked whether it still lives before it is used.
@@ -110,12 +113,16 @@ impl Pool {
         self.config.deadline
     }
 
-    /// A session of one's own: an idle one that answers, or a new one.
+    /// A session of one's own: an idle one that answers, or a new one. While the endpoint's circuit is open there is none.
     pub(super) async fn lease(self: &Arc<Self>, operation: &str) -> Result<Lease> {
         let waiting = tokio::time::timeout(self.deadline(), self.free.clone().acquire_owned());
         let Ok(Ok(permit)) = waiting.await else {
             return Err(error(ErrorKind::Timeout, operation));
         };
+        if self.config.circuit.admit(Instant::now(), operation)? == Admitted::ToProbe {
+            // What was idle while the endpoint was away proves nothing.
+            self.forget_idle();
+        }
         while let Some(Idle { mut session, since }) = self.pop_idle() {
             let age = since.elapsed();
             if age > IDLE_MAX {
@@ -135,7 +142,27 @@ impl Pool {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
+    /// Closes what is idle: the next session looks the endpoint up anew.
+    fn forget_idle(&self) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Tells the circuit of a statement that failed; a server that has become read-only is left, to find the new primary.
+    pub(super) fn note_failure(&self, failed: &Error) {
+        self.config.circuit.note_failure(failed.kind, Instant::now());
+        if failed.kind == ErrorKind::ReadOnly {
+            self.config.circuit.refused_write(Instant::now());
+            self.forget_idle();
+        }
+    }
+
     async fn connect(&self, operation: &str) -> Result<Session> {
+        let connected = self.connect_once(operation).await;
+        self.config.circuit.note(connected.as_ref().err().map(|failed| failed.kind), Instant::now());
+        connected
+    }
+
+    async fn connect_once(&self, operation: &str) -> Result<Session> {
         let connecting = tokio::time::timeout(self.deadline(), self.log_in()).await;
         let mut connection = match connecting {
             Ok(Ok(connection)) => connection,
@@ -160,7 +187,7 @@ impl Pool {
 
     /// Ends session `id` at the server, so that a statement nobody waits for lets go of its locks. If that fails,
     /// the server's own limits end it.
-    async fn end(&self, id: u64, operation: &str) {
+    pub(super) async fn end(&self, id: u64, operation: &str) {
         let ending = async {
             let mut session = self.connect(operation).await?;
             answers(&mut session.connection, format!("KILL {id}"), END_WITHIN, operation).await
@@ -213,7 +240,8 @@ impl Lease {
         drop(self.permit.take());
     }
 
-    fn id(&self) -> u64 {
+    /// The server's name for this session.
+    pub(super) fn id(&self) -> u64 {
         self.session.as_ref().expect(TAKEN).id
     }
 
@@ -221,6 +249,9 @@ impl Lease {
     pub(super) async fn run(&mut self, operation: &str, sql: String) -> Result<Vec<Answer>> {
         let deadline = self.pool.deadline();
         let done = answers(self, sql, deadline, operation).await;
+        if let Err(failed) = &done {
+            self.pool.note_failure(failed);
+        }
         if done.as_ref().is_err_and(|e| e.kind == ErrorKind::Timeout) {
             self.pool.end(self.id(), operation).await;
         }
@@ -239,7 +270,10 @@ impl Lease {
         let mut work = std::pin::pin!(collect(self, sql));
         loop {
             match tokio::time::timeout(pool.deadline(), &mut work).await {
-                Ok(done) => return done.map_err(|e| classify::error(&e, operation)),
+                Ok(done) => {
+                    let done = done.map_err(|e| classify::error(&e, operation));
+                    return done.inspect_err(|failed| pool.note_failure(failed));
+                }
                 Err(_) if pool.is_running(id, operation).await? => {}
                 Err(_) => return Err(error(ErrorKind::Timeout, operation)),
             }
@@ -347,7 +381,10 @@ async fn set_up(
 ) -> Result<(Server, u64)> {
     // The server should tell of a lock before the client gives up.
     let lock_seconds = LOCK_WAIT_SECONDS.min(config.deadline.as_secs().saturating_sub(1)).max(1);
-    let idle_seconds = (config.deadline.as_secs() * 2).max(60);
+    // A session whose client was cut off in the middle of a transaction lets go of its locks after so long, even if the
+    // network never says that the client is gone.
+    let idle_seconds = (config.deadline.as_secs() * 2).max(IDLE_SECONDS_MIN);
+    let receive_seconds = config.deadline.as_secs().max(1);
     let access = match config.role {
         Role::Source => {
             "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ; SET SESSION TRANSACTION READ ONLY"
@@ -360,7 +397,7 @@ async fn set_up(
         "SET SESSION sql_mode = '{}', autocommit = 1, sql_select_limit = 18446744073709551615, sql_auto_is_null = 0, \
          foreign_key_checks = 1, unique_checks = 1, sql_safe_updates = 0, sql_notes = 1, \
          innodb_lock_wait_timeout = {lock_seconds}, lock_wait_timeout = {METADATA_LOCK_WAIT_SECONDS}, \
-         wait_timeout = {idle_seconds}, net_write_timeout = {SEND_WAIT_SECONDS}; {access}; \
+         wait_timeout = {idle_seconds}, net_read_timeout = {receive_seconds}, net_write_timeout = {SEND_WAIT_SECONDS}; {access}; \
          SELECT @@version, @@max_allowed_packet, @@lower_case_table_names, CONNECTION_ID(), @@sql_mode, @@time_zone, \
          @@character_set_client, @@character_set_connection, @@character_set_results, DATABASE()",
         SQL_MODE.join(",")

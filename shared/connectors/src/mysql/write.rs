@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use model::{Column, ErrorKind, InstallId, Key, Receipt, Row, RowBatch, RunId, TablePlan, TableRef, Turn};
@@ -49,6 +50,7 @@ pub(super) async fn prepare(
     turn: Turn,
 ) -> Result<()> {
     let operation = format!("prepare table {}", plan.target.table);
+    pool.config.circuit.may_write(Instant::now(), &operation)?;
     let mut lease = pool.lease(&operation).await?;
     server::open_for_writing(&mut lease, &operation).await?;
     if lease.server().database.is_none() {
@@ -191,6 +193,7 @@ pub(super) struct MysqlWrite {
 
 pub(super) async fn begin(pool: &Arc<Pool>, plan: &Arc<TablePlan>, fence: &Fence) -> Result<MysqlWrite> {
     let operation = format!("write table {}", plan.target.table);
+    pool.config.circuit.may_write(Instant::now(), &operation)?;
     let mut lease = pool.lease(&operation).await?;
     let name = catalog::quote(&turn_name(&plan.target.table, lease.server()));
     let Fence { install, run, chunk, attempt, .. } = fence;

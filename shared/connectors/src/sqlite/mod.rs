@@ -77,11 +77,7 @@ impl Sqlite {
         operation: impl Into<String>,
         work: impl Future<Output = sqlx::Result<T>> + Send,
     ) -> Result<T> {
-        let operation = operation.into();
-        match tokio::time::timeout(self.deadline, work).await {
-            Ok(done) => done.map_err(|e| classify::error(&e, operation)),
-            Err(_) => Err(Error::new(ErrorKind::Timeout, Engine::Sqlite, operation)),
-        }
+        write::bounded(self.deadline, &operation.into(), work).await
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures::stream::StreamExt as _;
+use futures::stream::TryStreamExt as _;
 use model::{Engine, ErrorKind, Index, InstallId, Key, Receipt, Row, RowBatch, RunId, TablePlan, Turn};
 use sqlx::Transaction;
 use sqlx::sqlite::Sqlite as Driver;
@@ -192,6 +192,7 @@ pub(super) struct Write {
 impl Write {
     pub(super) async fn begin(db: &Sqlite, plan: &Arc<TablePlan>, fence: &Fence) -> Result<Self> {
         let operation = format!("begin a write to {}", plan.target.table);
+        // No deadline: each of those in front has its own.
         let writer = db.writer.clone().lock_owned().await;
         let (install, run, chunk) =
             (fence.install.to_string(), fence.run.to_string(), fence.chunk.to_string());
@@ -250,17 +251,13 @@ impl Write {
     async fn execute(&mut self, statement: Statement, operation: String) -> Result<u64> {
         let args = arguments(statement.args, &operation)?;
         let work = sqlx::query_with(safe(statement.text), args).execute(&mut *self.tx);
-        match tokio::time::timeout(self.deadline, work).await {
-            Ok(Ok(done)) => Ok(done.rows_affected()),
-            Ok(Err(error)) => Err(classify::error(&error, operation)),
-            Err(_) => Err(Error::new(ErrorKind::Timeout, Engine::Sqlite, operation)),
-        }
+        bounded(self.deadline, &operation, work).await.map(|done| done.rows_affected())
     }
 
     async fn plain(&mut self, statement: &'static str) -> Result<()> {
         let operation = self.operation("write to");
-        sqlx::raw_sql(statement).execute(&mut *self.tx).await.map_err(|e| classify::error(&e, operation))?;
-        Ok(())
+        let work = sqlx::raw_sql(statement).execute(&mut *self.tx);
+        bounded(self.deadline, &operation, work).await.map(|_| ())
     }
 
     /// Runs statements so that all take effect or none; it is an error if they touch other than `expected` rows.
@@ -316,8 +313,7 @@ impl ChunkWrite for Write {
             let Statement { text, args, .. } = select.keys(keys);
             let args = arguments(args, &operation)?;
             let mut rows = sqlx::query_with(safe(text), args).fetch(&mut *self.tx);
-            while let Some(row) = rows.next().await {
-                let row = row.map_err(|e| classify::error(&e, operation.clone()))?;
+            while let Some(row) = bounded(self.deadline, &operation, rows.try_next()).await? {
                 match decode_row(&row, &columns, &self.plan.key) {
                     Decoded::Row(row) => found.push(row),
                     Decoded::Undecodable(row) => found.undecodable.push(row),
@@ -354,6 +350,7 @@ impl ChunkWrite for Write {
         let text = serde_json::to_string(receipt)
             .map_err(|_| Error::new(ErrorKind::Internal, Engine::Sqlite, operation.clone()))?;
         let Fence { install, run, chunk, .. } = self.fence.clone();
+        let deadline = self.deadline;
         let work = async move {
             sqlx::query("UPDATE _syncline_fence SET receipt = ? WHERE install = ? AND run = ? AND chunk = ?")
                 .bind(text)
@@ -364,6 +361,19 @@ impl ChunkWrite for Write {
                 .await?;
             self.tx.commit().await
         };
-        work.await.map_err(|e| classify::error(&e, operation))
+        // Past the deadline the outcome is unknown, as after a lost answer: the next attempt finds the receipt or not.
+        bounded(deadline, &operation, work).await
+    }
+}
+
+/// Runs one step of a transaction under the deadline and brings its error into our words.
+pub(super) async fn bounded<T>(
+    deadline: Duration,
+    operation: &str,
+    work: impl Future<Output = sqlx::Result<T>> + Send,
+) -> Result<T> {
+    match tokio::time::timeout(deadline, work).await {
+        Ok(done) => done.map_err(|e| classify::error(&e, operation.to_owned())),
+        Err(_) => Err(Error::new(ErrorKind::Timeout, Engine::Sqlite, operation)),
     }
 }

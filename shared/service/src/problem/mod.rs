@@ -131,6 +131,7 @@ pub const fn of_kind(kind: ErrorKind) -> (&'static Page, &'static str) {
         ErrorKind::LockWait => (code::LOCK_WAIT, "end the other transaction, then run again"),
         ErrorKind::TooManyConnections => (code::TOO_MANY_CONNECTIONS, "use fewer workers"),
         ErrorKind::TooLarge => (code::TOO_LARGE, "raise max_allowed_packet at the server"),
+        ErrorKind::StatementTimeout => (code::TIMEOUT, "raise max_statement_time at the server"),
         ErrorKind::DuplicateKey => (code::DUPLICATE_KEY, "syncline quarantine list"),
         ErrorKind::ForeignKey => (code::FOREIGN_KEY, "add the parent table to the spec, then run again"),
         ErrorKind::Check => (code::CHECK, "syncline quarantine list"),
