@@ -1,8 +1,11 @@
 //! W: a worker dies, sleeps, hangs or is too many.
 
+use std::fs;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use harness::data::Dice;
+use harness::proxy::{Act, After, Dir, Proxy, Rule};
 use harness::wait_until;
 
 use crate::bed::{Fleet, ROWS, RUN_MAX};
@@ -240,4 +243,104 @@ async fn w14_a_restart_storm_only_delays() {
     fleet.worker("");
     fleet.worker("");
     fleet.assert_sound(&run).await;
+}
+
+/// Connections to Redis are reset while chunks are under way: those finish and settle, and fetching goes on.
+#[tokio::test]
+async fn w9_a_reset_queue_connection_costs_no_attempt() {
+    let redis = std::env::var("SYNCLINE_TEST_REDIS_URL").unwrap();
+    let proxy = Proxy::to(redis.trim_start_matches("redis://").trim_end_matches('/'));
+    let through = format!("redis://{}/", proxy.address);
+    let mut fleet = Fleet::on(2 * ROWS, &through, |spec| spec).await;
+    fleet.serve("");
+    fleet.worker("");
+    let run = fleet.submit();
+    fleet.some_chunks_are_done(2).await;
+    let mut hits = Vec::new();
+    for _ in 0..5 {
+        hits.push(proxy.add(Rule::new(Dir::ToClient, After::Bytes(1), Act::Rst).times(4)));
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        proxy.heal();
+    }
+    let record = fleet.assert_sound(&run).await;
+    assert!(hits.iter().any(|hit| hit.count() > 0), "no connection was reset");
+    assert_eq!(record["retries"], 0, "{record:#}");
+}
+
+/// A cgroup of its own with little memory; gone when dropped.
+struct Cgroup(PathBuf);
+
+impl Cgroup {
+    fn with_memory(bytes: u64) -> Self {
+        let path = PathBuf::from(format!("/sys/fs/cgroup/memory/syncline-test-{}", std::process::id()));
+        fs::create_dir_all(&path).expect("a memory cgroup: this test needs root");
+        fs::write(path.join("memory.limit_in_bytes"), bytes.to_string()).unwrap();
+        // Swap would only delay it; where there is none the file is missing.
+        let _ = fs::write(path.join("memory.memsw.limit_in_bytes"), bytes.to_string());
+        Self(path)
+    }
+
+    fn kills(&self) -> u64 {
+        let control = fs::read_to_string(self.0.join("memory.oom_control")).unwrap();
+        control.lines().find_map(|l| l.strip_prefix("oom_kill ")?.parse().ok()).unwrap_or(0)
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
+/// Rows too wide for a worker's memory: the kernel kills it, again and again; that chunk is set aside after three
+/// deaths and says so, and all others are done.
+#[tokio::test]
+async fn w11_a_worker_out_of_memory_costs_its_chunk_only() {
+    let mut fleet = Fleet::new(ROWS).await;
+    for side in [&fleet.from, &fleet.to] {
+        side.exec("ALTER TABLE customers MODIFY notes LONGTEXT").await;
+    }
+    fleet
+        .from
+        .exec("UPDATE customers SET notes = REPEAT('wide', 3500000) WHERE id IN \
+            (SELECT id FROM (SELECT id FROM customers ORDER BY id LIMIT 6 OFFSET 4000) AS some)")
+        .await;
+    let small = Cgroup::with_memory(64 << 20);
+    fleet.serve("");
+    let run = fleet.submit();
+    let state = format!("SELECT state FROM syncline_run WHERE id = '{run}'");
+    let started = Instant::now();
+    while fleet.ledger.text(&state).await.as_deref() == Some("running") {
+        assert!(started.elapsed() < RUN_MAX, "{}", fleet.logs());
+        if !fleet.workers.last_mut().is_some_and(|worker| worker.is_alive()) {
+            let enter = "echo $$ > \"$0/cgroup.procs\" && exec \"$@\"";
+            let prefix = ["sh", "-c", enter, small.0.to_str().unwrap()];
+            let name = format!("worker{}", fleet.workers.len());
+            let args = ["worker", "--concurrency", "1", "--lease", "2s"];
+            fleet.workers.push(fleet.syncline.start_under(&prefix, &name, &[], &args));
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let record = fleet.ended(&run).await;
+    assert!(small.kills() >= 3, "the kernel killed {} times", small.kills());
+    assert_eq!(record["state"], "done-with-quarantine", "{record:#}");
+    assert_eq!(record["chunks"]["quarantined"], 1, "{record:#}");
+    assert_eq!(record["chunks"]["done"], 19, "{record:#}");
+    let shown = fleet.syncline.run(&["show", &run, "--state", "quarantined"]).expect(0);
+    assert!(shown.stdout.contains("3 workers died"), "{}", shown.stdout);
+    fleet.leave().await;
+}
+
+/// The disk of a worker's host is full, so that not a line of its log can be written: it works on.
+#[tokio::test]
+async fn w16_a_full_disk_for_logs_stops_no_worker() {
+    let mut fleet = Fleet::new(ROWS).await;
+    fleet.serve("");
+    let worker = ["worker", "--concurrency", "2", "--lease", "2s"];
+    // Every write to it fails with ENOSPC.
+    let prefix = ["sh", "-c", "exec \"$@\" >/dev/full 2>&1", "sh"];
+    fleet.workers.push(fleet.syncline.start_under(&prefix, "full", &[("SYNCLINE_LOG", "debug")], &worker));
+    let run = fleet.submit();
+    let record = fleet.assert_sound(&run).await;
+    assert_eq!(record["retries"], 0, "{record:#}");
 }

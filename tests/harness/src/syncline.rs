@@ -153,9 +153,31 @@ impl Syncline {
     /// The binary cannot be started.
     #[must_use]
     pub fn start_with(&self, name: &str, variables: &[(&str, &str)], args: &[&str]) -> Background {
+        self.start_under(&[], name, variables, args)
+    }
+
+    /// As [`Syncline::start_with`], under a command that in the end becomes the binary: `faketime`, `sh -c 'exec "$@"'`.
+    ///
+    /// # Panics
+    /// The command cannot be started.
+    #[must_use]
+    pub fn start_under(
+        &self,
+        prefix: &[&str],
+        name: &str,
+        variables: &[(&str, &str)],
+        args: &[&str],
+    ) -> Background {
+        let mut command = self.command(args);
+        if let Some((first, rest)) = prefix.split_first() {
+            let mut outer = Command::new(first);
+            outer.args(rest).arg(command.get_program()).args(command.get_args());
+            outer.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+            outer.current_dir(self.dir.path()).stdin(Stdio::null());
+            command = outer;
+        }
         let log = std::fs::File::create(self.dir.path().join(format!("{name}.log"))).expect("a log file");
-        let child = self
-            .command(args)
+        let child = command
             .envs(variables.iter().copied())
             .stdout(log.try_clone().expect("a second handle"))
             .stderr(log)
