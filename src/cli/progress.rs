@@ -136,7 +136,7 @@ impl<'a> Progress<'a> {
             self.screen.event("progress", &json!({
                 "run": record.id, "tables": record.tables.len(), "tables_done": done, "counts": record.counts,
                 "chunks": record.chunks, "retries": record.retries, "rows_per_second": rate,
-                "seconds_left": left.map(|left| left.as_secs()),
+                "seconds_left": left.map(|left| left.as_secs()), "waiting": record.waiting,
             }));
             return;
         }
@@ -151,6 +151,9 @@ impl<'a> Progress<'a> {
         }
         if let Some(left) = left {
             line.push_str(&format!(", about {} left", rough(left)));
+        }
+        if let Some(waiting) = &record.waiting {
+            line.push_str(&format!(", waiting: {}", waiting.reason));
         }
         self.screen.say(line);
     }

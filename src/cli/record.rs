@@ -45,9 +45,12 @@ fn headline(screen: &Screen, record: &RunRecord) -> String {
         RunKind::Verify => parts.push(format!("{} compared", counted(processed(&record.counts), "row"))),
     }
     let name = screen.ink(Ink::Strong, &record.spec_name);
+    let waiting = record.waiting.as_ref().map_or_else(String::new, |waiting| {
+        format!("\n{} {}", screen.ink(Ink::Warn, "waiting:"), waiting.reason)
+    });
     // The id has a line of its own: it is long, and people copy it.
     format!(
-        "{} {name}: {}\n{}",
+        "{} {name}: {}\n{}{waiting}",
         record.kind,
         parts.join(" · "),
         screen.ink(Ink::Faint, record.id.to_string())

@@ -2,7 +2,7 @@
 
 use crate::sandbox::{Sandbox, settled};
 
-const COMMANDS: [&str; 21] = [
+const COMMANDS: [&str; 22] = [
     "init",
     "check",
     "doctor",
@@ -20,6 +20,7 @@ const COMMANDS: [&str; 21] = [
     "cancel",
     "serve",
     "worker",
+    "security",
     "demo",
     "completions",
     "explain",

@@ -6,4 +6,8 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod bed;
+mod queue;
+mod queue_full;
+mod queue_time;
+mod queue_trust;
 mod worker;

@@ -1,5 +1,6 @@
 -- KEYS ready jobs deadlines owners bell; ARGV fence visibility_ms expired_batch
--- Returns expired claims to the head, then takes the first ready job: {id, payload}, or nothing.
+-- Returns expired claims to the head, then takes the first ready job: {id, payload}, or nothing. Of a payload that
+-- is far too long, only the beginning.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local expired = redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', now, 'LIMIT', 0, ARGV[3])
@@ -18,4 +19,4 @@ end
 local id = first[1]
 redis.call('ZADD', KEYS[3], now + ARGV[2], id)
 redis.call('HSET', KEYS[4], id, ARGV[1])
-return {id, redis.call('HGET', KEYS[2], id) or ''}
+return {id, string.sub(redis.call('HGET', KEYS[2], id) or '', 1, 1024)}
