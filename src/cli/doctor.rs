@@ -158,6 +158,8 @@ async fn ledger_and_queue(context: &Context) -> Vec<Finding> {
         Err(error) => findings.push(Finding::fail("ledger clock", &ledger_problem(&error))),
     }
     if fleet::is_set() {
+        // What the access rule of Redis must name, told before anything there is allowed.
+        findings.push(Finding::ok("queue keys", format!("{{syncline:{}}}:*", ledger.install())));
         findings.extend(queue(&ledger).await);
     }
     if url.is_shared() {
@@ -216,8 +218,6 @@ async fn queue(ledger: &ledger::Ledger) -> Vec<Finding> {
             "make sure appendonly is yes, or grant +info",
         ),
     });
-    // What the access rule of Redis must name.
-    findings.push(Finding::ok("queue keys", format!("{{syncline:{}}}:*", ledger.install())));
     findings
 }
 

@@ -11,13 +11,18 @@ use harness::wait_until;
 
 use crate::bed::{Fleet, RUN_MAX};
 
-/// A hundred chunks: long enough for a fault in the middle.
-pub(crate) const LONG: u64 = 30_000;
+/// A hundred chunks of a hundred rows: long enough for a fault in the middle.
+pub(crate) const LONG: u64 = 10_000;
 /// What losing the queue may cost.
 const GOES_ON_WITHIN: Duration = Duration::from_secs(10);
 
 pub(crate) async fn fleet_on(redis: &Redis, rows: u64) -> Fleet {
-    Fleet::on(rows, &redis.url(), |spec| spec).await
+    fleet_at(&redis.url(), rows).await
+}
+
+/// Over the queue at an address; chunks of a hundred rows.
+pub(crate) async fn fleet_at(url: &str, rows: u64) -> Fleet {
+    Fleet::on(rows, url, |spec| spec.replace("rows_max: 300", "rows_max: 100")).await
 }
 
 /// A key of the fleet's queue.
@@ -129,7 +134,7 @@ async fn flushed_over_and_over(rows: u64, chunk_rows: u32, every: Duration, at_l
 
 #[tokio::test]
 async fn q1_flushall_over_and_over() {
-    flushed_over_and_over(60_000, 300, Duration::from_millis(500), 3).await;
+    flushed_over_and_over(20_000, 100, Duration::from_millis(500), 3).await;
 }
 
 #[tokio::test]
@@ -202,7 +207,7 @@ async fn q5_failover_to_a_replica_that_lacks_jobs() {
         "redis+sentinel://:pw@127.0.0.1:1,127.0.0.1:{}/mymaster?sentinel_password=sentinel%20pw",
         sentinel.port
     );
-    let mut fleet = Fleet::on(LONG, &url, |spec| spec).await;
+    let mut fleet = fleet_at(&url, LONG).await;
     wait_until("the sentinel knows the replica", RUN_MAX, async || {
         sentinel.cli(&["SENTINEL", "REPLICAS", "mymaster"]).text().contains(&replica.port.to_string())
     })
@@ -280,18 +285,20 @@ async fn q7_jobs_come_again_in_any_order_and_late() {
     let pairs: Vec<(String, String)> = all.chunks(2).map(|pair| (pair[0].text(), pair[1].text())).collect();
     assert!(pairs.len() > 20);
     let mut dice = Dice::new(7);
+    let push = |id: &str, payload: &str, dice: &mut Dice| {
+        redis.cli(&["HSET", &jobs, id, payload]);
+        redis.cli(&["ZADD", &ready, &dice.below(1 << 40).to_string(), id]);
+    };
     for _ in 0..3 {
         for (id, payload) in &pairs {
-            redis.cli(&["HSET", &jobs, id, payload]);
-            redis.cli(&["ZADD", &ready, &dice.below(1 << 40).to_string(), id]);
+            push(id, payload, &mut dice);
         }
         fleet.some_chunks_are_done(fleet.chunks("done").await + 5).await;
     }
     fleet.ended(&run).await;
     // Late: all of them, after the end.
     for (id, payload) in &pairs {
-        redis.cli(&["HSET", &jobs, id, payload]);
-        redis.cli(&["ZADD", &ready, &dice.below(1 << 40).to_string(), id]);
+        push(id, payload, &mut dice);
     }
     wait_until("late jobs are taken and dropped", RUN_MAX, async || redis.cli(&["DBSIZE"]).int() == 0).await;
     fleet.assert_sound(&run).await;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use harness::redis::{Options, Redis};
 use harness::wait_until;
 
-use crate::bed::{ROWS, RUN_MAX};
+use crate::bed::RUN_MAX;
 use crate::queue::{LONG, attempts_beyond_the_first, fleet_on, under_way};
 
 /// The library that gives a process another time; `tests/servers.sh up` installs it.
@@ -19,7 +19,7 @@ fn library() -> String {
 #[tokio::test]
 async fn q12_a_clock_that_is_wrong_is_refused_at_the_start() {
     let redis = Redis::start(&Options::default());
-    let mut fleet = fleet_on(&redis, ROWS).await;
+    let mut fleet = fleet_on(&redis, 2_000).await;
     let library = library();
     for (shift, seconds) in [("+1h", 3_600), ("-1h", 3_600), ("+1d", 86_400), ("-1d", 86_400), ("+4s", 4)] {
         let variables =
@@ -62,7 +62,6 @@ async fn q12_a_clock_that_jumps_drains_its_worker() {
         ("FAKETIME_TIMESTAMP_FILE", path.as_str()),
         ("FAKETIME_NO_CACHE", "1"),
         ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
-        // Hangs in its first chunk, so that it holds something when the clock jumps; others do not wait for it.
     ];
     let _ = fleet.worker_with(&shifted, &["--lease", "2s"]);
     let run = under_way(&mut fleet, &redis).await;

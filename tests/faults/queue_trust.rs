@@ -7,8 +7,13 @@ use std::process::Command;
 use harness::redis::{Answer, Options, Redis};
 use harness::wait_until;
 
-use crate::bed::{Fleet, ROWS, RUN_MAX};
-use crate::queue::{LONG, attempts_beyond_the_first, events, fleet_on, key, under_way, until_waiting};
+use crate::bed::{Fleet, RUN_MAX};
+use crate::queue::{
+    LONG, attempts_beyond_the_first, events, fleet_at, fleet_on, key, under_way, until_waiting,
+};
+
+/// Twenty chunks.
+const ROWS: u64 = 2_000;
 
 /// Puts a payload into the queue under an id, as somebody would who got hold of Redis.
 async fn forge(redis: &Redis, fleet: &Fleet, id: &[u8], payload: &[u8]) {
@@ -108,7 +113,7 @@ async fn q11_rights_revoked_and_the_password_rotated_in_mid_run() {
     let file = dir.path().join("redis");
     write_secret(&file, "first-secret\n");
     let url = format!("redis://app:${{file:{}}}@127.0.0.1:{}/", file.display(), redis.port);
-    let mut fleet = Fleet::on(LONG, &url, |spec| spec).await;
+    let mut fleet = fleet_at(&url, LONG).await;
     let run = under_way(&mut fleet, &redis).await;
 
     redis.cli(&["ACL", "SETUSER", "app", "-evalsha", "-eval"]);
@@ -144,7 +149,7 @@ async fn q11_the_user_of_the_guide_may_do_all_that_is_needed_and_no_more() {
     let mut redis = Redis::start(&Options::default());
     redis.cli(&["ACL", "SETUSER", "admin", "reset", "on", ">admin", "~*", "+@all"]);
     let url = format!("redis://syncline:least@127.0.0.1:{}/", redis.port);
-    let mut fleet = Fleet::on(ROWS, &url, |spec| spec).await;
+    let mut fleet = fleet_at(&url, ROWS).await;
     let _ = fleet.syncline.run(&["runs"]); // Makes the ledger, and with it the id of the installation.
     let install = fleet.ledger.text("SELECT txt FROM syncline_meta WHERE name = 'install'").await.unwrap();
     redis.login("admin", "admin");
@@ -193,7 +198,7 @@ async fn q11_tls_is_verified_and_a_client_certificate_is_shown() {
     let more = ["--tls-auth-clients", "yes"].map(str::to_owned).into();
     let redis = Redis::start(&Options { tls: true, more, ..Options::default() });
     let (url, ca) = (format!("rediss://127.0.0.1:{}/", redis.tls_port), authority());
-    let mut fleet = Fleet::on(ROWS, &url, |spec| spec).await;
+    let mut fleet = fleet_at(&url, ROWS).await;
     let at = |name: &str| ca.with_file_name(name).display().to_string();
     let (ca, certificate, secret) = (at("ca.pem"), at("server.pem"), at("server.key"));
     let files = [

@@ -20,6 +20,9 @@ const RETRY_MIN: Duration = Duration::from_millis(250);
 const RETRY_MAX: Duration = Duration::from_secs(2);
 /// Between looks whether the server still takes writes: a full disk shows in nothing that is read.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
+/// Between looks whether the ledger says that runs wait, although they do not: another coordinator may have died in the
+/// middle of an outage, or be cut off from a queue that this one uses.
+const CLEAR_EVERY: Duration = Duration::from_secs(15);
 
 /// How the queue was found, for one coordinator.
 #[derive(Debug, Default)]
@@ -33,9 +36,8 @@ pub(crate) struct Health {
 struct State {
     trouble: Option<Trouble>,
     probed: Option<Instant>,
-    /// Whether the ledger says nothing of the queue, as far as this process knows: an earlier one may have died in
-    /// the middle of an outage.
-    is_clear: bool,
+    /// When the ledger was last told that nothing waits for the queue.
+    cleared: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -99,7 +101,7 @@ async fn failed(
     let delay = before.as_ref().map_or(RETRY_MIN, |trouble| (trouble.delay * 2).min(RETRY_MAX));
     let since = before.map_or(now, |trouble| trouble.since);
     state.trouble = Some(Trouble { kind, since, retry_at: now + delay, delay });
-    state.is_clear = false;
+    state.cleared = None;
     // Every time: runs may have been made since. It is written only where it is new.
     coordinator.ledger.set_waiting(coordinator.only, ON, Some(&format!("queue {kind}"))).await?;
     Ok(())
@@ -109,9 +111,9 @@ async fn healed(coordinator: &Coordinator, state: &mut State) -> Result<(), ledg
     if let Some(trouble) = &state.trouble {
         info!(after_ms = trouble.since.elapsed().as_millis(), "queue works again");
     }
-    if !state.is_clear {
+    if state.cleared.is_none_or(|at| at.elapsed() > CLEAR_EVERY) {
         coordinator.ledger.set_waiting(coordinator.only, ON, None).await?;
-        state.is_clear = true;
+        state.cleared = Some(Instant::now());
     }
     state.trouble = None;
     Ok(())

@@ -174,7 +174,11 @@ impl Redis {
         let binary = if which("redis-server").is_some() { "redis-server" } else { "redis-check-rdb" };
         let log = File::options().create(true).append(true).open(self.log_path()).expect("a log file");
         let mut command = Command::new(which(binary).expect("install redis-tools: tests/servers.sh up"));
-        command.arg0(self.program).args(&self.args).current_dir(&self.folder);
+        // Defaults first: what the test asks for comes last and wins.
+        command.arg0(self.program).current_dir(&self.folder);
+        if self.program == "redis-sentinel" {
+            command.args(&self.args);
+        }
         command.args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"]);
         command.arg("--dir").arg(&self.folder);
         if self.tls_port != 0 {
@@ -183,6 +187,9 @@ impl Redis {
             for (option, file) in [("ca-cert", "ca.pem"), ("cert", "server.pem"), ("key", "server.key")] {
                 command.arg(format!("--tls-{option}-file")).arg(tls.with_file_name(file));
             }
+        }
+        if self.program != "redis-sentinel" {
+            command.args(&self.args);
         }
         let log_too = log.try_clone().expect("a second handle");
         let spawned = command.stdin(Stdio::null()).stdout(log).stderr(log_too).spawn();
