@@ -85,14 +85,10 @@ impl Address {
         let info = url.into_connection_info().map_err(|_| refuse("read the Redis URL"))?;
         let TlsFiles { ca, certificate } = &self.config.tls;
         let has_files = ca.is_some() || certificate.is_some();
-        let is_tls = match info.addr() {
-            ConnectionAddr::TcpTls { insecure: true, .. } => {
-                return Err(refuse("use TLS without verification"));
-            }
-            ConnectionAddr::TcpTls { insecure: false, .. } => true,
-            ConnectionAddr::Tcp(..) | ConnectionAddr::Unix(_) => false,
-            _ => return Err(refuse("use such a Redis URL")),
-        };
+        if matches!(info.addr(), ConnectionAddr::TcpTls { insecure: true, .. }) {
+            return Err(refuse("use TLS without verification"));
+        }
+        let is_tls = matches!(info.addr(), ConnectionAddr::TcpTls { .. });
         if has_files && !is_tls {
             return Err(refuse("use certificates without TLS: write rediss://"));
         }
