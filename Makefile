@@ -46,12 +46,12 @@ test: build-deps servers oracle cargo-nextest ## all tests, on real servers that
 	@$(WITH_SERVERS) .venv/bin/python -m unittest discover tests/oracle
 	@$(WITH_SERVERS) cargo nextest run --workspace --locked --features failpoints
 
-faults: build-deps servers oracle cargo-nextest ## the fault catalogue, the long ones too
-	@$(WITH_SERVERS) cargo nextest run --workspace --locked --features failpoints --run-ignored all -E 'binary(faults)'
-
 test-all: build-deps servers oracle cargo-nextest ## also the tests that take minutes
 	@$(WITH_SERVERS) .venv/bin/python -m unittest discover tests/oracle
 	@$(WITH_SERVERS) cargo nextest run --workspace --locked --features failpoints --run-ignored all
+
+faults: build-deps servers oracle cargo-nextest ## the fault suite, with the tests that take minutes
+	@$(WITH_SERVERS) cargo nextest run --workspace --locked --features failpoints --run-ignored all -E 'binary(faults)'
 
 bench: build-deps servers ## how fast it is, next to other tools, on this machine
 	@$(WITH_SERVERS) cargo build --release --locked --package syncline --package syncline-harness && target/release/scaling && target/release/bench

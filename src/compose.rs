@@ -76,7 +76,7 @@ impl Embedded {
         workers: usize,
         lease: Duration,
     ) -> Result<Self, queue::Error> {
-        let queue = Queue::open(QueueConfig::InProcess, SigningKey::ephemeral()).await?;
+        let queue = Queue::open(QueueConfig::InProcess, SigningKey::ephemeral(), lease).await?;
         let coordinator = Coordinator::new(ledger, queue, connections, workers, Arc::new(Notify::new()));
         Ok(Self { coordinator, workers, lease })
     }

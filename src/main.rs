@@ -1,12 +1,13 @@
 //! The binary `syncline`: parses, dispatches, and turns what came of it into an exit code.
 //!
-//! [`compose`] puts ledger, queue, coordinator and workers together, [`fleet`] what many machines share; `cli` has a file per subcommand and is the only
+//! [`compose`] puts ledger, queue, coordinator and workers together, [`fleet`] what many machines share, [`incidents`] what is forged; `cli` has a file per subcommand and is the only
 //! module that prints. Nothing else lives here.
 
 mod cli;
 mod compose;
 mod deadline;
 mod fleet;
+mod incidents;
 
 use std::process::ExitCode;
 

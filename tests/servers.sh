@@ -55,6 +55,7 @@ main() {
 
 up() {
     if own redis; then install_redis; start redis; fi
+    install_faketime
     if own mariadb || own mysql || own postgres; then make_certificates; fi
     if own mariadb; then install_mariadb; start mariadb; fi
     if own postgres; then install_postgres; start postgres; fi
@@ -329,6 +330,9 @@ port_is_free() { ! (: <"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 have() { command -v "$1" >/dev/null; }
 
 install_redis() { have redis-check-rdb || have redis-server || install_packages redis-tools; }
+
+# For tests of clocks that differ.
+install_faketime() { have faketime || install_packages faketime; }
 
 install_mariadb() {
     # The -core packages have the programs only: no system service, no configuration.

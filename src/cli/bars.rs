@@ -124,6 +124,9 @@ fn total_line(record: &RunRecord, pace: &Pace, hidden: usize) -> String {
     if let Some(left) = pace.time_left(record) {
         parts.push(format!("about {} left", rough(left)));
     }
+    if let Some(waiting) = &record.waiting {
+        parts.push(format!("waiting: {}", waiting.reason));
+    }
     if hidden > 0 {
         parts.push(format!("+{hidden} more at work"));
     }

@@ -158,10 +158,15 @@ async fn ledger_and_queue(context: &Context) -> Vec<Finding> {
         Err(error) => findings.push(Finding::fail("ledger clock", &ledger_problem(&error))),
     }
     if fleet::is_set() {
+        // What the access rule of Redis must name, told before anything there is allowed.
+        findings.push(Finding::ok("queue keys", format!("{{syncline:{}}}:*", ledger.install())));
         findings.extend(queue(&ledger).await);
     }
     if url.is_shared() {
         findings.push(workers(&ledger).await);
+    }
+    if url.is_shared() || fleet::is_set() {
+        findings.push(security(&ledger).await);
     }
     findings
 }
@@ -169,12 +174,7 @@ async fn ledger_and_queue(context: &Context) -> Vec<Finding> {
 fn clock(what: &str, skew: Skew) -> Finding {
     let text = format!("{} from this machine's", millis(skew.ms.abs()));
     if skew.is_too_much() {
-        let problem = Problem::new(
-            service::problem::code::REFUSED,
-            text,
-            "synchronise the clocks, for instance with chrony",
-        );
-        return Finding::fail(what, &problem);
+        return Finding::fail(what, &fleet::skewed("its", skew));
     }
     if skew.ms.abs() > 1_000 {
         return Finding::warn(what, text, "synchronise the clocks, for instance with chrony");
@@ -184,7 +184,8 @@ fn clock(what: &str, skew: Skew) -> Finding {
 
 async fn queue(ledger: &ledger::Ledger) -> Vec<Finding> {
     let checked = async {
-        let queue = fleet::open_queue(ledger, fleet::settings()?).await?;
+        let queue = fleet::open_queue(ledger, fleet::settings()?, worker::LEASE).await?;
+        queue.probe().await.map_err(|error| fleet::queue_problem(&error))?;
         queue.check().await.map_err(|error| fleet::queue_problem(&error))
     };
     let info = match checked.await {
@@ -195,17 +196,26 @@ async fn queue(ledger: &ledger::Ledger) -> Vec<Finding> {
     let mut findings = vec![Finding::ok("queue", format!("{} {version}", info.backend))];
     findings.extend(fleet::queue_skew(&info).map(|skew| clock("queue clock", skew)));
     let policy = info.maxmemory_policy.clone().unwrap_or_else(|| "unknown".to_owned());
-    findings.push(match info.may_evict() {
-        Some(false) => Finding::ok("queue memory", format!("maxmemory-policy {policy}")),
-        Some(true) => Finding::warn(
-            "queue memory",
-            format!("maxmemory-policy {policy}: jobs may be thrown away and are queued again later"),
-            "redis-cli config set maxmemory-policy noeviction",
-        ),
-        None => Finding::warn(
+    findings.push(match (info.may_evict(), fleet::evicting(&info)) {
+        (_, Some(problem)) => Finding::fail("queue memory", &problem),
+        (Some(_), None) => Finding::ok("queue memory", format!("maxmemory-policy {policy}")),
+        (None, None) => Finding::warn(
             "queue memory",
             "the user may not ask for maxmemory-policy",
-            "make sure it is noeviction",
+            "make sure it is noeviction, or grant +info",
+        ),
+    });
+    findings.push(match info.is_appending {
+        Some(true) => Finding::ok("queue disk", "an append-only file keeps the jobs"),
+        Some(false) => Finding::warn(
+            "queue disk",
+            fleet::FORGETS,
+            "redis-cli config set appendonly yes, if seconds matter",
+        ),
+        None => Finding::warn(
+            "queue disk",
+            "the user may not ask whether jobs are kept",
+            "make sure appendonly is yes, or grant +info",
         ),
     });
     findings
@@ -219,6 +229,18 @@ async fn workers(ledger: &ledger::Ledger) -> Finding {
     match workers.iter().filter(|worker| compose::is_alive(worker, now)).count() as u64 {
         0 => Finding::warn("workers", "none is alive", "syncline worker"),
         alive => Finding::ok("workers", format!("{} alive", counted(alive, "worker"))),
+    }
+}
+
+async fn security(ledger: &ledger::Ledger) -> Finding {
+    match ledger.security_count().await {
+        Ok(0) => Finding::ok("security", "no job was ever refused"),
+        Ok(count) => Finding::warn(
+            "security",
+            format!("{} not believed so far", counted(count, "job")),
+            "syncline security",
+        ),
+        Err(error) => Finding::fail("security", &ledger_problem(&error)),
     }
 }
 

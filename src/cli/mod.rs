@@ -23,6 +23,7 @@ mod retry;
 mod run;
 mod runs;
 mod screen;
+mod security;
 mod serve;
 mod show;
 mod status;
@@ -142,6 +143,8 @@ enum Command {
     Serve(serve::Args),
     /// Work for a `serve`, as one of many
     Worker(worker::Args),
+    /// Security events: jobs that nobody believed
+    Security(security::Args),
     /// See it work: copy 215,000 rows, kill it in the middle, resume, verify
     Demo(demo::Args),
     /// Print shell completions
@@ -208,6 +211,7 @@ async fn dispatch(context: &Context, command: Command) -> Outcome {
         Command::Workers(args) => Box::pin(workers::run(context, &args)).await,
         Command::Serve(args) => Box::pin(serve::run(context, &args)).await,
         Command::Worker(args) => Box::pin(worker::run(context, &args)).await,
+        Command::Security(args) => Box::pin(security::run(context, &args)).await,
         Command::Demo(args) => Box::pin(demo::run(context, args)).await,
         Command::Completions(args) => completions::run(context, &args),
         Command::Explain(args) => explain::run(context, &args),

@@ -137,6 +137,7 @@ impl<'a> Progress<'a> {
                 "run": record.id, "tables": record.tables.len(), "tables_done": done, "counts": record.counts,
                 "chunks": record.chunks, "retries": record.retries, "rows_per_second": rate,
                 "seconds_left": left.map(|left| left.as_secs()), "paused_ms": record.paused_ms,
+                "waiting": record.waiting,
             }));
             return;
         }
@@ -154,6 +155,9 @@ impl<'a> Progress<'a> {
         }
         if record.paused_ms.is_some() {
             line.push_str(", paused");
+        }
+        if let Some(waiting) = &record.waiting {
+            line.push_str(&format!(", waiting: {}", waiting.reason));
         }
         self.screen.say(line);
     }

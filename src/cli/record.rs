@@ -49,9 +49,12 @@ fn headline(screen: &Screen, record: &RunRecord) -> String {
     if !record.limits.is_none() && !record.state.is_terminal() {
         parts.push(control::pace_words(record.limits));
     }
+    let waiting = record.waiting.as_ref().map_or_else(String::new, |waiting| {
+        format!("\n{} {}", screen.ink(Ink::Warn, "waiting:"), waiting.reason)
+    });
     // The id has a line of its own: it is long, and people copy it.
     format!(
-        "{} {name}: {}\n{}",
+        "{} {name}: {}\n{}{waiting}",
         record.kind,
         parts.join(" · "),
         screen.ink(Ink::Faint, record.id.to_string())

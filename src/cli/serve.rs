@@ -26,7 +26,8 @@ const GRACE: Duration = Duration::from_secs(30);
 pub(super) struct Args {}
 
 pub(super) async fn run(context: &Context, _args: &Args) -> Outcome {
-    let (ledger, queue) = shared_parts(context).await?;
+    // It pushes jobs and takes none: the lease is that of the workers.
+    let (ledger, queue) = shared_parts(context, worker::LEASE).await?;
     let shutdown = Shutdown::new();
     listen(&shutdown)?;
     let connections = compose::connections(&[], CONNECTIONS);
@@ -40,13 +41,13 @@ pub(super) async fn run(context: &Context, _args: &Args) -> Outcome {
 }
 
 /// Ledger and queue as a fleet shares them.
-pub(super) async fn shared_parts(context: &Context) -> Result<(Ledger, Queue), Problem> {
+pub(super) async fn shared_parts(context: &Context, lease: Duration) -> Result<(Ledger, Queue), Problem> {
     let settings = fleet::settings()?;
     if !context.ledger_url()?.is_shared() {
         tracing::warn!("a SQLite ledger serves workers of this machine only; name a MySQL one for more");
     }
     let ledger = context.ledger().await?;
-    let queue = fleet::open_queue(&ledger, settings).await?;
+    let queue = fleet::open_queue(&ledger, settings, lease).await?;
     fleet::preflight(&ledger, &queue).await?;
     Ok((ledger, queue))
 }

@@ -10,12 +10,16 @@ use super::Outcome;
 use super::context::Context;
 use super::serve::{leave, listen, shared_parts};
 use crate::compose::{self, Started};
+use crate::fleet;
+use crate::incidents::Incidents;
 
 /// What a service takes from the environment.
 pub(super) const VARIABLES: &str = "\
 Environment:
   SYNCLINE_LEDGER      mysql://user:password@host/database, shared by all
-  SYNCLINE_REDIS       redis://host/ or rediss://…; may hold ${env:NAME} or ${file:/path}
+  SYNCLINE_REDIS       redis://host/, rediss://… or redis+sentinel://host,host/master; may hold
+                       ${env:NAME} or ${file:/path}
+  SYNCLINE_REDIS_CA    PEM file of the authority to trust for rediss://, instead of the system's
   SYNCLINE_QUEUE_KEY   at least 32 bytes that sign jobs, the same for all; best ${file:/path}
   SYNCLINE_LOG         log filter, such as debug or info,worker=trace";
 
@@ -37,9 +41,11 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(context: &Context, args: &Args) -> Outcome {
-    let (ledger, queue) = shared_parts(context).await?;
+    let (ledger, queue) = shared_parts(context, args.lease).await?;
     let shutdown = service::Shutdown::new();
     listen(&shutdown)?;
+    let incidents = Incidents::new(ledger.clone());
+    let queue = queue.on_rejected(incidents.listener());
     let concurrency = usize::from(args.concurrency);
     let worker = Worker {
         id: WorkerId::generate(&compose::host()),
@@ -51,9 +57,19 @@ pub(super) async fn run(context: &Context, args: &Args) -> Outcome {
         settled: Arc::new(tokio::sync::Notify::new()),
         sight: worker::Sight::default(),
     };
+    let reporting = shutdown.spawn("security", incidents.report(worker.id.clone(), shutdown.stop()));
     tracing::info!(worker = %worker.id, concurrency, ledger = ledger.address(), "worker started");
     let started = Started { worker: compose::start_worker(worker, queue, concurrency, &shutdown) };
-    shutdown.stop().cancelled().await;
+    let jumped = tokio::select! {
+        () = shutdown.stop().cancelled_owned() => None,
+        skew = fleet::clock_jumped(&ledger) => Some(fleet::skewed("the ledger's", skew)),
+    };
+    if let Some(problem) = &jumped {
+        tracing::error!(reason = problem.detail, "this machine's clock jumped; the worker drains itself");
+        shutdown.request_stop();
+    }
     let drained = started.stop(&shutdown, args.grace).await;
-    leave(drained, &ledger).await
+    let exit = leave(drained, &ledger).await;
+    drop(reporting);
+    jumped.map_or(exit, Err)
 }

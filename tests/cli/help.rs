@@ -2,7 +2,7 @@
 
 use crate::sandbox::{Sandbox, settled};
 
-const COMMANDS: [&str; 26] = [
+const COMMANDS: [&str; 27] = [
     "init",
     "check",
     "doctor",
@@ -25,6 +25,7 @@ const COMMANDS: [&str; 26] = [
     "workers drain",
     "serve",
     "worker",
+    "security",
     "demo",
     "completions",
     "explain",

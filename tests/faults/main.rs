@@ -8,5 +8,9 @@
 mod bed;
 mod coordinator;
 mod limits;
+mod queue;
+mod queue_full;
+mod queue_time;
+mod queue_trust;
 mod signals;
 mod worker;

@@ -10,22 +10,29 @@ use harness::wait_until;
 
 use crate::bed::{Fleet, ROWS, RUN_MAX};
 
-/// Killed at one of its steps: taken over by another, at the cost of at most the chunks it held (O13).
-async fn killed_at(point: &str) {
+/// Killed at one of its steps: taken over by another, at the cost of at most the chunks it held (O13). How long the run
+/// took from there.
+async fn killed_at(point: &str) -> Duration {
     let mut fleet = Fleet::new(ROWS).await;
     fleet.serve("");
     fleet.worker(&format!("{point}:3=abort"));
     let run = fleet.submit();
     fleet.met(point).await;
+    let died_ms = fleet.ledger.number("SELECT CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)").await;
     fleet.worker("");
     let record = fleet.assert_sound(&run).await;
     assert!(record["retries"].as_u64().unwrap() <= 2, "{record:#}");
     assert!(!fleet.workers[0].is_alive(), "it was killed");
+    let ended_ms = record["ended_ms"].as_i64().unwrap();
+    Duration::from_millis(u64::try_from(ended_ms - died_ms).unwrap())
 }
 
 #[tokio::test]
 async fn w1_killed_before_the_claim() {
-    killed_at("k0").await;
+    // What it had fetched comes back when the queue's claim ends: with the lease of 2 s, and a look a second.
+    let took = killed_at("k0").await;
+    // The queue holds a job for a lease, not for the half minute it would without one.
+    assert!(took < Duration::from_secs(25), "the whole rest of the run took {took:?}");
 }
 
 #[tokio::test]

@@ -165,7 +165,10 @@ async fn finish_run(coordinator: &Coordinator, run: &Run, tables: &[TableRow]) -
     };
     if ledger.finish_run(run.id, state, cause).await? {
         info!(run = %run.id, state = %state, "run ended");
-        coordinator.queue.clear_run(&run.id.to_string()).await?;
+        // What a queue that is away keeps of an ended run, workers clear away: the ledger lets them claim nothing.
+        if let Err(error) = coordinator.queue.clear_run(&run.id.to_string()).await {
+            warn!(run = %run.id, error = %error, "the queue was not cleared of an ended run");
+        }
         let is_whole = matches!(state, RunState::Done | RunState::DoneWithQuarantine);
         if is_whole
             && run.kind == RunKind::Copy

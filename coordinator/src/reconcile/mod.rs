@@ -4,17 +4,18 @@
 mod dispatch;
 mod finish;
 mod plan;
+mod queue;
 mod reap;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use ::queue::Queue;
 use connectors::Connections;
 use ledger::{Ledger, Run};
 use model::failure::retry_delay;
 use model::{Disposition, ErrorKind, Pass, RunId, RunKind};
-use queue::Queue;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
@@ -47,6 +48,7 @@ pub struct Coordinator {
     pub(crate) under_way: Arc<Mutex<HashSet<TableWork>>>,
     pub(crate) tasks: TaskTracker,
     failures: Arc<Mutex<HashMap<TableWork, u32>>>,
+    pub(crate) health: Arc<queue::Health>,
 }
 
 impl Coordinator {
@@ -68,6 +70,7 @@ impl Coordinator {
             under_way: Arc::default(),
             tasks: TaskTracker::new(),
             failures: Arc::default(),
+            health: Arc::default(),
         }
     }
 
@@ -107,7 +110,7 @@ impl Coordinator {
                 warn!(run = %run.id, error = %error, "run not seen to");
             }
         }
-        dispatch::tick(self, &runs).await?;
+        queue::tick(self, &runs);
         Ok(!runs.is_empty())
     }
 
@@ -178,7 +181,7 @@ pub enum TickError {
     #[error("the ledger could not be used: {0}")]
     Ledger(#[from] ledger::Error),
     #[error("the queue could not be used: {0}")]
-    Queue(#[from] queue::Error),
+    Queue(#[from] ::queue::Error),
 }
 
 /// An error of the ledger in a connector's words, for work beside the loop.

@@ -18,6 +18,8 @@ pub struct Due {
     pub attempt: Attempt,
     pub table: u32,
     pub pass: Pass,
+    /// It was handed out before, at this attempt, and nobody claimed it.
+    pub is_again: bool,
 }
 
 /// What a finished chunk took, for the size of later ones.
@@ -214,7 +216,7 @@ impl Ledger {
         requeue_after: Duration,
     ) -> std::result::Result<Vec<Due>, Cause> {
         let sql = format!(
-            "SELECT id, attempt, tbl, pass FROM syncline_chunk {{by_state}} WHERE run = ? AND state = 'ready' AND tbl IN ({}) \
+            "SELECT id, attempt, tbl, pass, queued_ms FROM syncline_chunk {{by_state}} WHERE run = ? AND state = 'ready' AND tbl IN ({}) \
              AND due_ms <= {{now}} AND (queued_ms IS NULL OR queued_ms <= {{now}} - ?) \
              ORDER BY tbl, pass, ordinal LIMIT ?",
             marks(tables.len())
@@ -232,6 +234,7 @@ impl Ledger {
                     attempt,
                     table: row.small("tbl")?,
                     pass: row.named("pass")?,
+                    is_again: row.opt_int("queued_ms")?.is_some(),
                 })
             })
             .collect()

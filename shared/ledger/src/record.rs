@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use model::run::ChunkTally;
-use model::{ChunkDigest, ChunkState, Counts, Pass, RunId, RunKind, RunRecord, TableProgress};
+use model::{ChunkDigest, ChunkState, Counts, Pass, RunId, RunKind, RunRecord, RunState, TableProgress};
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
@@ -57,7 +57,7 @@ impl Ledger {
         };
         let mut snapshot = self.begin_snapshot().await?;
         let mut tx = snapshot.start().await?;
-        let sql = "SELECT id, turn, kind, state, cause, paused_ms, limits, created_ms, ended_ms, {now} AS now_ms \
+        let sql = "SELECT id, turn, kind, state, cause, waiting, paused_ms, limits, created_ms, ended_ms, {now} AS now_ms \
             FROM syncline_run WHERE id = ?";
         let row = sqlx::query(self.sql(sql)).bind(id.to_string()).fetch_one(&mut *tx).await?;
         let sql = format!("SELECT {} FROM syncline_table WHERE run = ? ORDER BY ordinal", tables::COLUMNS);
@@ -70,13 +70,16 @@ impl Ledger {
         for tally in tallies {
             by_table.entry(tally.table).or_default().push(tally);
         }
+        let state: RunState = row.named("state")?;
         let mut record = RunRecord {
             id,
             turn: model::Turn(row.count("turn")?),
             kind,
             spec_name,
-            state: row.named("state")?,
+            state,
             cause: row.opt_json("cause")?,
+            // What has ended waits for nothing, whatever was said of it last.
+            waiting: if state.is_terminal() { None } else { row.opt_json("waiting")? },
             paused_ms: row.opt_int("paused_ms")?,
             limits: row.opt_json("limits")?.unwrap_or_default(),
             created_ms: row.int("created_ms")?,

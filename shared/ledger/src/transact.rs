@@ -29,6 +29,7 @@ impl Write {
 pub(crate) enum Counter {
     Turn,
     Quarantine,
+    Security,
     Event,
 }
 
@@ -37,6 +38,7 @@ impl Counter {
         match self {
             Self::Turn => "turn",
             Self::Quarantine => "quarantine",
+            Self::Security => "security",
             Self::Event => "event",
         }
     }

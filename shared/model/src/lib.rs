@@ -43,7 +43,7 @@ pub use limits::Limits;
 pub use merge::{MergePolicy, Verdict};
 pub use plan::{ColumnPlan, TablePlan};
 pub use row::{QuarantinedRow, Row, RowBatch};
-pub use run::{RunKind, RunRecord, RunState, TableProgress, TableState};
+pub use run::{RunKind, RunRecord, RunState, TableProgress, TableState, Waiting};
 pub use schema::{Column, Engine, ForeignKey, Index, LogicalType, TableRef, TableSchema};
 pub use spec::{ConnectionSpec, Mode, RunSpec, TableSpec};
 pub use temporal::{Date, DateTime, Time};

@@ -112,6 +112,15 @@ pub struct TableProgress {
     pub ended_ms: Option<i64>,
 }
 
+/// What a running run waits for, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// `queue`, for instance.
+    pub on: String,
+    /// For people: `queue read-only (disk full)`.
+    pub reason: String,
+}
+
 /// The roll-up of a run: chunk → table → run. Times are milliseconds since 1970 on the ledger's clock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunRecord {
@@ -125,6 +134,8 @@ pub struct RunRecord {
     pub paused_ms: Option<i64>,
     /// What it may do in a second, over all workers.
     pub limits: Limits,
+    /// Why nothing of it is handed out just now.
+    pub waiting: Option<Waiting>,
     pub created_ms: i64,
     pub ended_ms: Option<i64>,
     pub now_ms: i64,

@@ -20,20 +20,21 @@ use uuid::Uuid;
 
 use crate::error::{Error, ErrorKind, chain};
 use crate::feed::{Delivery, Feed, Shelf};
-use crate::job::ChunkJob;
+use crate::job::{ChunkJob, is_job_id};
 use crate::sign::{Rejected, SigningKey};
 use crate::store::{Bell, Claim, Parcel, Store, Timing, letter, shown};
+use crate::{OnRejected, Queue, Rejection};
 
 const RETRY_DELAY_MIN: Duration = Duration::from_millis(50);
 const RETRY_DELAY_MAX: Duration = Duration::from_secs(2);
 
 /// What a consumer works with. `install` is absent in process, where there is only one.
-#[derive(Debug)]
 pub(crate) struct Consumer {
     store: Arc<dyn Store>,
     key: SigningKey,
     install: Option<String>,
     timing: Timing,
+    on_rejected: Option<OnRejected>,
     /// New per consumer, so that a restarted worker is not taken for the one that died.
     owner: String,
     deliveries: AtomicU64,
@@ -42,20 +43,15 @@ pub(crate) struct Consumer {
 }
 
 impl Consumer {
-    pub(crate) fn new(
-        store: Arc<dyn Store>,
-        key: SigningKey,
-        install: Option<String>,
-        timing: Timing,
-        worker_name: &str,
-        stop: CancellationToken,
-    ) -> Self {
+    pub(crate) fn new(queue: Queue, worker_name: &str, stop: CancellationToken) -> Self {
+        let Queue { store, key, install, timing, on_rejected } = queue;
         let owner = format!("{worker_name}-{}", Uuid::now_v7());
         Self {
             store,
             key,
             install,
             timing,
+            on_rejected,
             owner,
             deliveries: AtomicU64::new(0),
             in_hand: Mutex::default(),
@@ -191,6 +187,10 @@ impl Consumer {
             job = ?shown(&parcel.id),
             "job payload not believed, set aside"
         );
+        if let Some(told) = &self.on_rejected {
+            let job = std::str::from_utf8(&parcel.id).ok().filter(|id| is_job_id(id)).map(str::to_owned);
+            told(Rejection { reason, job });
+        }
         self.settle(claim, "set aside", || self.store.bury(claim, &letter)).await;
     }
 
@@ -243,6 +243,7 @@ impl Consumer {
 
     /// Extends every claim in hand, also while draining, until all handlers have ended.
     async fn beat(self: Arc<Self>, ended: CancellationToken) {
+        let mut is_failing = false;
         loop {
             tokio::select! {
                 () = ended.cancelled() => return,
@@ -255,14 +256,18 @@ impl Consumer {
             if claims.is_empty() {
                 continue;
             }
-            match self.store.extend(&claims).await {
+            let extended = self.store.extend(&claims).await;
+            let was_failing = std::mem::replace(&mut is_failing, extended.is_err());
+            match extended {
                 Ok(lost) if lost.is_empty() => {}
                 Ok(lost) => {
                     let mut in_hand = self.in_hand();
                     in_hand.retain(|claim| !lost.contains(claim));
                     warn!(jobs = lost.len(), "jobs in hand were lost or taken over, the ledger decides");
                 }
-                Err(error) => warn!(error = %chain(&error), "jobs in hand not extended"),
+                // Once: a server that is away for an hour is news once.
+                Err(error) if !was_failing => warn!(error = %chain(&error), "jobs in hand not extended"),
+                Err(error) => debug!(error = %chain(&error), "jobs in hand still not extended"),
             }
         }
     }

@@ -27,8 +27,12 @@ pub enum ErrorKind {
     Unreachable,
     /// Wrong password, or the ACL user may not do this.
     Auth,
-    /// The server answers but takes no writes: a replica, or its disk is full.
+    /// The server answers but takes no writes: it is a replica, or misses its own.
     ReadOnly,
+    /// It takes no writes because its disk is full.
+    DiskFull,
+    /// It takes no writes because it could not save the last ones; its disk may be full.
+    NotSaving,
     /// The server reached `maxmemory`.
     Full,
     /// The worker loop ended although nobody asked it to.
@@ -57,7 +61,13 @@ impl ErrorKind {
     /// Whether the same call may succeed later without anybody changing its arguments.
     pub fn is_transient(self) -> bool {
         match self {
-            Self::Unreachable | Self::Auth | Self::ReadOnly | Self::Full | Self::Other => true,
+            Self::Unreachable
+            | Self::Auth
+            | Self::ReadOnly
+            | Self::DiskFull
+            | Self::NotSaving
+            | Self::Full
+            | Self::Other => true,
             Self::Config | Self::InvalidJob | Self::Stopped => false,
         }
     }
@@ -69,8 +79,10 @@ impl fmt::Display for ErrorKind {
             Self::Config => "not configured correctly",
             Self::InvalidJob => "the job is not valid",
             Self::Unreachable => "unreachable",
-            Self::Auth => "authentication or permission failed",
-            Self::ReadOnly => "read-only (a replica, or its disk is full)",
+            Self::Auth => "auth failed",
+            Self::ReadOnly => "read-only (a replica)",
+            Self::DiskFull => "read-only (disk full)",
+            Self::NotSaving => "read-only (it cannot save to its disk)",
             Self::Full => "out of memory",
             Self::Stopped => "the worker loop ended by itself",
             Self::Other => "the server refused",

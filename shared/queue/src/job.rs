@@ -56,3 +56,9 @@ pub(crate) fn is_plain_id(id: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':');
     (1..=ID_LENGTH_MAX).contains(&id.len()) && id.bytes().all(plain)
 }
+
+/// Whether a job could have been queued under this id: at most three plain ids and two dashes.
+pub(crate) fn is_job_id(id: &str) -> bool {
+    id.len() <= 2 * ID_LENGTH_MAX + 12
+        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':'))
+}

@@ -23,6 +23,7 @@ mod conformance;
 
 use std::fmt;
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,24 +50,58 @@ pub enum QueueConfig {
     /// In this process: nothing survives it, and nobody else sees the jobs.
     InProcess,
     /// On a Redis server (`redis://`, `rediss://`, `redis+unix://`), under the keys of one installation.
-    Redis {
-        /// May hold a password.
-        url: SecretString,
-        /// 1 to 64 letters, digits, `-`, `_`, `.`, `:`.
-        install: String,
-    },
+    Redis(RedisConfig),
+}
+
+/// Reads the server's address, with its secrets, anew; an error is a text without secrets.
+pub type ReadAddress = Arc<dyn Fn() -> Result<SecretString, String> + Send + Sync>;
+
+/// Where Redis is and who we are to it.
+#[derive(Clone)]
+pub struct RedisConfig {
+    /// Called whenever a connection is made, so that a rotated password is found. `redis://`, `rediss://` (always
+    /// verified), `redis+unix://`, or `redis+sentinel://host:port,host:port/master`.
+    pub url: ReadAddress,
+    /// 1 to 64 letters, digits, `-`, `_`, `.`, `:`.
+    pub install: String,
+    /// For `rediss://`.
+    pub tls: TlsFiles,
+}
+
+/// PEM files for TLS, read whenever a connection is made.
+#[derive(Debug, Clone, Default)]
+pub struct TlsFiles {
+    /// The authorities to trust instead of the system's.
+    pub ca: Option<PathBuf>,
+    /// Our certificate and its key, for a server that asks.
+    pub certificate: Option<(PathBuf, PathBuf)>,
 }
 
 impl fmt::Debug for QueueConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::InProcess => f.write_str("InProcess"),
-            Self::Redis { url: _, install } => {
-                f.debug_struct("Redis").field("install", install).finish_non_exhaustive()
-            }
+            Self::Redis(config) => config.fmt(f),
         }
     }
 }
+
+impl fmt::Debug for RedisConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redis").field("install", &self.install).finish_non_exhaustive()
+    }
+}
+
+/// A payload that was not believed and was set aside. Nothing of it is repeated but an id of our own form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejection {
+    pub reason: Rejected,
+    /// The id it was queued under; absent if no id of ours looks like it.
+    pub job: Option<String>,
+}
+
+/// Told of every payload that is not believed. Called from the consumer: must return at once.
+pub type OnRejected = Arc<dyn Fn(Rejection) + Send + Sync>;
 
 /// How many jobs there are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -88,6 +123,8 @@ pub struct QueueInfo {
     pub version: Option<String>,
     /// Redis' `maxmemory-policy`; `None` if there is none, or the ACL user may not ask.
     pub maxmemory_policy: Option<String>,
+    /// Whether an append-only file keeps the jobs over a restart; `None` if the ACL user may not ask.
+    pub is_appending: Option<bool>,
     /// The server's clock, in milliseconds since 1970, about half a `round_trip` before it was received.
     pub server_time_ms: Option<u64>,
     /// How long the server took to say so.
@@ -106,23 +143,37 @@ impl QueueInfo {
 }
 
 /// A handle on the queue; clones share everything.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Queue {
     store: Arc<dyn Store>,
     key: SigningKey,
     install: Option<String>,
     timing: Timing,
+    on_rejected: Option<OnRejected>,
+}
+
+impl fmt::Debug for Queue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queue").field("store", &self.store).field("key", &self.key).finish_non_exhaustive()
+    }
 }
 
 impl Queue {
-    /// Opens the queue. Redis must answer once; later it may come and go.
+    /// Opens the queue. Redis must answer once; later it may come and go. `lease` is how long a worker keeps a job
+    /// without a sign of life: that of its chunks.
     ///
     /// # Errors
     /// [`ErrorKind::Config`] for a URL or install id of a wrong form; [`ErrorKind::Unreachable`], after
     /// about 10 s if the server is silent;
     /// [`ErrorKind::Auth`].
-    pub async fn open(config: QueueConfig, key: SigningKey) -> Result<Self, Error> {
-        Self::open_with(config, key, Timing::default()).await
+    pub async fn open(config: QueueConfig, key: SigningKey, lease: Duration) -> Result<Self, Error> {
+        Self::open_with(config, key, Timing::of_lease(lease)).await
+    }
+
+    /// The same queue, whose consumers tell `told` of every payload they do not believe.
+    #[must_use]
+    pub fn on_rejected(self, told: OnRejected) -> Self {
+        Self { on_rejected: Some(told), ..self }
     }
 
     pub(crate) async fn open_with(
@@ -132,11 +183,12 @@ impl Queue {
     ) -> Result<Self, Error> {
         let (store, install): (Arc<dyn Store>, _) = match config {
             QueueConfig::InProcess => (Arc::new(Memory::new(timing.visibility)), None),
-            QueueConfig::Redis { url, install } => {
-                (Arc::new(Redis::open(&url, &install, timing.visibility).await?), Some(install))
+            QueueConfig::Redis(config) => {
+                let install = config.install.clone();
+                (Arc::new(Redis::open(config, timing.visibility).await?), Some(install))
             }
         };
-        Ok(Self { store, key, install, timing })
+        Ok(Self { store, key, install, timing, on_rejected: None })
     }
 
     /// Queues jobs and says how many are new. A job that is ready or in flight already, under the same id, stays as it
@@ -162,6 +214,14 @@ impl Queue {
         self.store.depth().await
     }
 
+    /// Writes something that does no harm, to learn whether the server takes writes just now.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub async fn probe(&self) -> Result<(), Error> {
+        self.store.probe().await
+    }
+
     /// Asks the server about itself, for the doctor. In process there is nothing to ask.
     ///
     /// # Errors
@@ -175,7 +235,7 @@ impl Queue {
     ///
     /// Each job is acknowledged when its handler ends, even by a panic: what came of it stands in the ledger. A server
     /// that does not answer makes the consumer wait. May run many times at once, here and elsewhere: each job goes to
-    /// one of them, and to another only if this one stops extending its claim for 30 s. If the future is dropped,
+    /// one of them, and to another only if this one stops extending its claim for a lease. If the future is dropped,
     /// fetching stops and handlers under way end on their own.
     ///
     /// # Errors
@@ -191,9 +251,8 @@ impl Queue {
         H: Fn(ChunkJob) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
-        let (store, key, install) = (Arc::clone(&self.store), self.key.clone(), self.install.clone());
         // A child: stopping this consumer must not stop whatever else the caller's token stands for.
-        let consumer = Consumer::new(store, key, install, self.timing, worker_name, stop.child_token());
+        let consumer = Consumer::new(self.clone(), worker_name, stop.child_token());
         Box::pin(consumer.run(concurrency, handler)).await
     }
 

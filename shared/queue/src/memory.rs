@@ -141,6 +141,10 @@ impl Store for Memory {
         Ok(ours)
     }
 
+    async fn probe(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
     async fn depth(&self) -> Result<Depth, Error> {
         let state = self.state();
         Ok(Depth {
@@ -155,6 +159,7 @@ impl Store for Memory {
             backend: "in-process",
             version: None,
             maxmemory_policy: None,
+            is_appending: None,
             server_time_ms: None,
             round_trip: Duration::ZERO,
         })

@@ -16,7 +16,7 @@ pub(crate) const DEAD_MAX: usize = 1_000;
 /// Claims returned to ready in one call: a bounded pause, however many workers died.
 pub(crate) const EXPIRED_BATCH: usize = 100;
 
-/// How long things may take. Decided once; tests pass shorter ones in.
+/// How long things may take. The lease decides; tests pass in shorter ones.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Timing {
     /// An unextended claim is over after this long.
@@ -29,14 +29,23 @@ pub(crate) struct Timing {
     pub(crate) drain: Duration,
 }
 
-impl Default for Timing {
-    fn default() -> Self {
+impl Timing {
+    /// A job stays with a worker as long as a chunk does: what a dead worker held comes back when its leases end,
+    /// whether it died before its claim in the ledger or after.
+    pub(crate) fn of_lease(lease: Duration) -> Self {
         Self {
-            visibility: Duration::from_secs(30),
-            heartbeat: Duration::from_secs(5),
+            visibility: lease,
+            heartbeat: lease / 6,
             idle: Duration::from_secs(1),
             drain: Duration::from_secs(5),
         }
+    }
+}
+
+#[cfg(test)]
+impl Default for Timing {
+    fn default() -> Self {
+        Self::of_lease(Duration::from_secs(30))
     }
 }
 
@@ -78,6 +87,9 @@ pub(crate) trait Store: Debug + Send + Sync {
 
     /// Puts the job back at the head. `false`, and no change, if the claim is somebody else's by now.
     async fn release(&self, claim: &Claim) -> Result<bool, Error>;
+
+    /// Writes something that does no harm, to learn whether the server takes writes.
+    async fn probe(&self) -> Result<(), Error>;
 
     /// Counts, as of now.
     async fn depth(&self) -> Result<Depth, Error>;

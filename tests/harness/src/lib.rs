@@ -6,6 +6,7 @@ pub mod data;
 pub mod database;
 pub mod oracle;
 pub mod proxy;
+pub mod redis;
 pub mod syncline;
 pub mod wait;
 

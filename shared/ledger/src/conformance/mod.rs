@@ -9,6 +9,7 @@ mod opening;
 mod planning;
 mod quarantine;
 mod runs;
+mod security;
 mod sums;
 mod world;
 
@@ -85,6 +86,9 @@ conformance!(
     sums::the_record_is_the_sum_of_its_chunks,
     sums::digests_are_summed_modulo_2_128,
     sums::a_long_run_is_summed_and_served,
+    security::security_events_are_counted_and_kept,
+    security::a_flood_of_security_events_fills_no_ledger,
+    security::what_a_run_waits_for_is_said_once,
     opening::concurrent_openers_migrate_once,
     opening::a_newer_ledger_is_refused,
     opening::odd_bytes_survive,

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::server::{Server, private_or_given};
 use crate::store::{Claim, Parcel, Timing};
-use crate::{ChunkJob, Depth, Error, Queue, QueueConfig, SigningKey};
+use crate::{ChunkJob, Depth, Error, Queue, QueueConfig, RedisConfig, SigningKey, TlsFiles};
 
 /// Far above what any case takes; only a failing one waits for it.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -36,12 +36,12 @@ impl Bed {
     pub(super) async fn redis() -> Self {
         let install = Uuid::now_v7().to_string();
         let (url, server) = private_or_given().await;
-        Self::new(QueueConfig::Redis { url: url.into(), install: install.clone() }, install, server)
+        Self::new(at(&url, &install), install, server)
     }
 
     pub(super) fn on(server: &Server) -> Self {
         let install = Uuid::now_v7().to_string();
-        Self::new(QueueConfig::Redis { url: server.url().into(), install: install.clone() }, install, None)
+        Self::new(at(&server.url(), &install), install, None)
     }
 
     fn new(config: QueueConfig, install: String, server: Option<Server>) -> Self {
@@ -66,8 +66,8 @@ impl Bed {
 
     /// Leaves nothing on a server that is not ours.
     pub(super) async fn clean(&self) {
-        if let QueueConfig::Redis { url, install } = &self.config {
-            let client = redis::Client::open(url.expose_secret()).unwrap();
+        if let QueueConfig::Redis(RedisConfig { url, install, .. }) = &self.config {
+            let client = redis::Client::open(url().unwrap().expose_secret()).unwrap();
             let mut connection = client.get_multiplexed_async_connection().await.unwrap();
             for name in ["ready", "jobs", "deadlines", "owners", "bell", "dead"] {
                 let key = format!("{{syncline:{install}}}:{name}");
@@ -83,6 +83,13 @@ impl Bed {
     pub(super) fn jobs(&self, run: &str, count: usize) -> Vec<ChunkJob> {
         (0..count).map(|chunk| self.job(run, chunk)).collect()
     }
+}
+
+/// The queue of an install on a server.
+pub(super) fn at(url: &str, install: &str) -> QueueConfig {
+    let url = url.to_owned();
+    let url = Arc::new(move || Ok(url.clone().into()));
+    QueueConfig::Redis(RedisConfig { url, install: install.into(), tls: TlsFiles::default() })
 }
 
 /// A consumer running aside, whose handler waits at a gate.

@@ -13,7 +13,7 @@ use super::over_both_stores;
 use crate::consume::Consumer;
 use crate::feed::Shelf;
 use crate::store::{Parcel, Timing};
-use crate::{ChunkJob, SigningKey};
+use crate::{ChunkJob, Rejected, SigningKey};
 
 over_both_stores! {
     every_job_goes_to_exactly_one_consumer
@@ -83,8 +83,8 @@ async fn a_drain_waits_for_what_runs_and_leaves_the_rest(bed: &mut Bed) {
 async fn a_drain_puts_back_what_was_fetched_and_not_started(bed: &mut Bed) {
     let queue = bed.queue().await;
     queue.push(&bed.jobs("run", 2)).await.unwrap();
-    let (store, key, stop) = (queue.store.clone(), bed.key.clone(), CancellationToken::new());
-    let consumer = Arc::new(Consumer::new(store, key, None, Timing::default(), "w", stop.clone()));
+    let stop = CancellationToken::new();
+    let consumer = Arc::new(Consumer::new(queue.clone(), "w", stop.clone()));
     // A worker that asked for a job and, for whatever reason, never comes for it.
     let shelf = Arc::new(Shelf::default());
     assert!(shelf.take(&Context::from_waker(Waker::noop())).is_pending());
@@ -177,12 +177,23 @@ async fn payloads_that_are_not_believed_are_set_aside(bed: &mut Bed) {
     let in_process = queue.install.is_none(); // There, all jobs are of one install.
     let count = parcels.len() - usize::from(in_process);
     assert_eq!(queue.store.push(&parcels[..count]).await.unwrap(), count);
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let list = told.clone();
+    let queue = queue.on_rejected(Arc::new(move |rejection| list.lock().unwrap().push(rejection)));
     let running = Running::open(&queue, "w", 2);
     queue.push(&bed.jobs("later", 3)).await.unwrap();
     running.until_seen(3).await;
     until_depth(&queue, 0, 0).await;
     assert_eq!(depth(&queue).await, (0, 0, count as u64));
     assert!(running.seen().iter().all(|id| id.starts_with("later-")));
+    let told = told.lock().unwrap().clone();
+    assert_eq!(told.len(), count);
+    assert_eq!(
+        told.iter().filter(|told| told.job.is_none()).count(),
+        1,
+        "an id of another form is not repeated"
+    );
+    assert!(told.iter().any(|told| told.reason == Rejected::TooLong));
     running.stopped().await;
 }
 

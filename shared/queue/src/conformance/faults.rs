@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use super::bed::{Bed, Running, claim, depth, until_depth, wait_until};
+use super::bed::{Bed, Running, at, claim, depth, until_depth, wait_until};
 use super::server::Server;
 use crate::store::Timing;
-use crate::{ErrorKind, Queue, QueueConfig, SigningKey};
+use crate::{ErrorKind, Queue, SigningKey};
+
+const LEASE: Duration = Duration::from_secs(30);
 
 async fn tell(server: &Server, words: &[&str]) {
     let mut command = redis::Cmd::new();
@@ -20,8 +22,7 @@ async fn keys(server: &Server) -> Vec<String> {
 }
 
 async fn open(url: String, install: &str) -> Result<Queue, crate::Error> {
-    Queue::open(QueueConfig::Redis { url: url.into(), install: install.into() }, SigningKey::ephemeral())
-        .await
+    Queue::open(at(&url, install), SigningKey::ephemeral(), LEASE).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -107,9 +108,9 @@ async fn the_narrow_user_of_the_security_page_is_enough() {
     tell(&server, &words).await;
 
     let url = format!("redis://syncline:secret@127.0.0.1:{}/", server.port());
-    let config = QueueConfig::Redis { url: url.clone().into(), install: bed.install.clone() };
+    let config = at(&url, &bed.install);
     assert!(!format!("{config:?}").contains("secret"));
-    let queue = Queue::open(config, bed.key.clone()).await.unwrap();
+    let queue = Queue::open(config, bed.key.clone(), LEASE).await.unwrap();
     let running = Running::gated(&queue, "w", 2);
     queue.push(&bed.jobs("run", 4)).await.unwrap();
     running.until_seen(2).await;

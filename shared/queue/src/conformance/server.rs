@@ -1,5 +1,6 @@
 //! A Redis server for one test.
 
+use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -66,13 +67,13 @@ impl Server {
     /// `false` if the port is somebody else's.
     async fn boot(&mut self) -> bool {
         let port = self.port.to_string();
-        let child = Command::new("redis-server")
+        let child = program()
             .args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir"])
             .arg(self.directory.path())
             .stdout(Stdio::null())
             .spawn();
         let mut child = child.unwrap_or_else(|error| {
-            panic!("set {URL} to a Redis server, or install the binary redis-server (apt-get install redis-server): {error}")
+            panic!("set {URL} to a Redis server, or install the binary redis-server (apt-get install redis-tools): {error}")
         });
         let client = redis::Client::open(self.url()).unwrap();
         loop {
@@ -96,6 +97,15 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Debian's package redis-tools has the server under another name; it goes by the name it is called.
+fn program() -> Command {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let has_server = std::env::split_paths(&path).any(|folder| folder.join("redis-server").is_file());
+    let mut command = Command::new(if has_server { "redis-server" } else { "redis-check-rdb" });
+    command.arg0("redis-server");
+    command
 }
 
 async fn process_id(connection: &mut redis::aio::MultiplexedConnection) -> Option<u32> {

@@ -10,7 +10,8 @@ pub(super) fn classify(error: &RedisError) -> ErrorKind {
     }
     match error.code() {
         Some("NOAUTH" | "WRONGPASS" | "NOPERM") => return ErrorKind::Auth,
-        Some("MISCONF" | "NOREPLICAS" | "READONLY") => return ErrorKind::ReadOnly,
+        Some("MISCONF") => return unsaved(error.detail().unwrap_or_default()),
+        Some("NOREPLICAS" | "READONLY") => return ErrorKind::ReadOnly,
         Some("OOM") => return ErrorKind::Full,
         Some(_) | None => {}
     }
@@ -32,6 +33,11 @@ pub(super) fn classify(error: &RedisError) -> ErrorKind {
     }
 }
 
+/// With an append-only file the server says what its disk answered, after a failed snapshot it does not.
+fn unsaved(detail: &str) -> ErrorKind {
+    if detail.contains("No space left") { ErrorKind::DiskFull } else { ErrorKind::NotSaving }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -49,7 +55,8 @@ mod tests {
             ("-WRONGPASS invalid username-password pair\r\n", ErrorKind::Auth),
             ("-NOPERM this user has no permissions to run the 'evalsha' command\r\n", ErrorKind::Auth),
             ("-READONLY You can't write against a read only replica.\r\n", ErrorKind::ReadOnly),
-            ("-MISCONF Errors writing to the AOF file: No space left on device\r\n", ErrorKind::ReadOnly),
+            ("-MISCONF Errors writing to the AOF file: No space left on device\r\n", ErrorKind::DiskFull),
+            ("-MISCONF Redis is configured to save RDB snapshots\r\n", ErrorKind::NotSaving),
             ("-OOM command not allowed when used memory > 'maxmemory'.\r\n", ErrorKind::Full),
             ("-LOADING Redis is loading the dataset in memory\r\n", ErrorKind::Unreachable),
             ("-CLUSTERDOWN Hash slot not served\r\n", ErrorKind::Unreachable),

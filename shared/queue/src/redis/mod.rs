@@ -1,28 +1,30 @@
 //! The Redis store.
 //!
 //! Every step of a job is one script, so that no crash leaves half a step. All deadlines are on the server's clock.
-//! Uses only commands that the ACL of the security page allows: no pub/sub, no INFO, no transactions. Waking up is a
+//! Uses only the commands that the guide grants (docs/guide.md, held by a test): no pub/sub, no transactions. Waking up is a
 //! blocking pop on a second connection, with a slow poll beneath it.
 
+mod address;
 mod classify;
 mod link;
 mod scripts;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use redis::{RedisResult, Script, ScriptInvocation, Value};
-use secrecy::SecretString;
 use tokio::time::Instant;
 
+use self::address::Address;
 use self::link::Link;
 use self::scripts::{Keys, Scripts};
 use crate::error::{Error, ErrorKind, chain};
 use crate::job::is_plain_id;
 use crate::sign::claimed_run;
 use crate::store::{Bell, Claim, DEAD_MAX, EXPIRED_BATCH, Parcel, Store, StoredId};
-use crate::{Depth, QueueInfo};
+use crate::{Depth, QueueInfo, RedisConfig};
 
 /// Dead letters are evidence, not work: the list goes a week after the last one.
 const DEAD_SECONDS: u64 = 7 * 24 * 3600;
@@ -37,13 +39,14 @@ pub(crate) struct Redis {
 
 impl Redis {
     /// Connects, so that a wrong URL or password shows at once.
-    pub(crate) async fn open(url: &SecretString, install: &str, visibility: Duration) -> Result<Self, Error> {
-        if !is_plain_id(install) {
+    pub(crate) async fn open(config: RedisConfig, visibility: Duration) -> Result<Self, Error> {
+        let install = config.install.clone();
+        if !is_plain_id(&install) {
             return Err(Error::new(ErrorKind::Config, "use the install id"));
         }
         let visibility_ms = u64::try_from(visibility.as_millis()).unwrap_or(u64::MAX);
-        let redis =
-            Self { link: Link::new(url)?, scripts: Scripts::new(), keys: Keys::new(install), visibility_ms };
+        let link = Link::new(Arc::new(Address::new(config)?));
+        let redis = Self { link, scripts: Scripts::new(), keys: Keys::new(&install), visibility_ms };
         redis.server_time_ms().await?;
         Ok(redis)
     }
@@ -83,11 +86,11 @@ impl Redis {
         Some(format!("{} {}", fact("server")?, fact("version")?))
     }
 
-    /// `None` if the ACL hides it, as ours does: the doctor then says so.
-    async fn maxmemory_policy(&self) -> Option<String> {
-        let words = ["CONFIG", "GET", "maxmemory-policy"];
-        let facts: HashMap<String, String> = self.ask("ask the memory policy", &words).await.ok()?;
-        facts.get("maxmemory-policy").cloned()
+    /// One fact of `INFO`; `None` if the ACL hides it: the doctor then says so.
+    async fn fact(&self, section: &str, name: &str) -> Option<String> {
+        let facts: String = self.ask("ask about the server", &["INFO", section]).await.ok()?;
+        let fact = facts.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        fact.map(|fact| fact.trim().to_owned())
     }
 
     async fn finish(&self, operation: &'static str, claim: &Claim, letter: &str) -> Result<bool, Error> {
@@ -157,6 +160,10 @@ impl Store for Redis {
         self.call("give a job back", script).await
     }
 
+    async fn probe(&self) -> Result<(), Error> {
+        self.call("write", with_keys(&self.scripts.probe, [&self.keys.bell])).await
+    }
+
     async fn depth(&self) -> Result<Depth, Error> {
         let mut pipeline = redis::pipe();
         pipeline.zcard(&self.keys.ready).zcard(&self.keys.deadlines).llen(&self.keys.dead);
@@ -173,7 +180,8 @@ impl Store for Redis {
             round_trip: asked.elapsed(),
             server_time_ms: Some(server_time_ms),
             version: self.version().await,
-            maxmemory_policy: self.maxmemory_policy().await,
+            maxmemory_policy: self.fact("memory", "maxmemory_policy").await,
+            is_appending: self.fact("persistence", "aof_enabled").await.map(|fact| fact == "1"),
         })
     }
 
@@ -198,13 +206,13 @@ impl Store for Redis {
     }
 
     fn bell(&self) -> Box<dyn Bell> {
-        Box::new(Blocking { link: self.link.another().ok(), key: self.keys.bell.clone() })
+        Box::new(Blocking { link: self.link.another(), key: self.keys.bell.clone() })
     }
 }
 
 /// A blocking pop on a connection of its own, so that nothing else waits behind it.
 struct Blocking {
-    link: Option<Link>,
+    link: Link,
     key: String,
 }
 
@@ -220,14 +228,13 @@ impl Bell for Blocking {
 
 impl Blocking {
     async fn pop(&self, limit: Duration) -> bool {
-        let Some(link) = &self.link else { return false };
         let mut command = redis::cmd("BLPOP");
         command.arg(&self.key).arg(limit.as_secs_f64());
         let pop = |mut connection| async move {
             let popped: RedisResult<Option<(String, String)>> = command.query_async(&mut connection).await;
             popped
         };
-        let popped = link.run("wait for work", pop).await;
+        let popped = self.link.run("wait for work", pop).await;
         popped.inspect_err(|error| tracing::debug!(error = %chain(error), "bell not heard")).is_ok()
     }
 }

@@ -11,6 +11,7 @@ pub(super) struct Scripts {
     pub(super) finish: Script,
     pub(super) release: Script,
     pub(super) clear: Script,
+    pub(super) probe: Script,
 }
 
 impl Scripts {
@@ -22,6 +23,7 @@ impl Scripts {
             finish: Script::new(include_str!("lua/finish.lua")),
             release: Script::new(include_str!("lua/release.lua")),
             clear: Script::new(include_str!("lua/clear.lua")),
+            probe: Script::new(include_str!("lua/probe.lua")),
         }
     }
 }

@@ -175,8 +175,8 @@ pages! {
     INTERNAL "SYN-2030" 1 "internal error"
         "A promise of the program itself was broken. Nothing was marked done that is not. Please report it."
     REFUSED "SYN-2031" 8 "refused for safety"
-        "Going on could harm data, so a person must decide: a mirror would delete more rows than the guard allows, or a \
-         type would lose values. What was refused was not begun."
+        "Going on could do harm, so a person must decide: a mirror would delete more rows than the guard allows, a type \
+         would lose values, clocks differ, or Redis would throw jobs away. What was refused was not begun."
     OVERTAKEN "SYN-2032" 7 "a newer run has the table"
         "A run that was started later, or another installation, writes this table. This run stopped and wrote nothing \
          more to it; resuming it would be refused again. What it wrote before is as good as the newer run leaves it."
