@@ -56,6 +56,7 @@ up() {
     if own mysql; then
         if install_mysql; then start mysql; else mysql_notice; fi
     fi
+    install_network_tools
     # All are started before the first is waited for: they come up side by side.
     local server
     for server in redis mariadb mysql; do
@@ -287,6 +288,13 @@ port_is_free() { ! (: <"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 have() { command -v "$1" >/dev/null; }
 
 install_redis() { have redis-check-rdb || have redis-server || install_packages redis-tools; }
+
+# Tests that lose packets need root and these; without root they are skipped and say so.
+install_network_tools() {
+    [ "$UID" -eq 0 ] || return 0
+    have ip || install_packages iproute2
+    have nft || install_packages nftables
+}
 
 install_mariadb() {
     # The -core packages have the programs only: no system service, no configuration.

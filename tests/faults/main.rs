@@ -6,4 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod bed;
+mod lines;
+mod network;
+mod partition;
 mod worker;
