@@ -50,8 +50,8 @@ test-all: build-deps servers oracle cargo-nextest ## also the tests that take mi
 	@$(WITH_SERVERS) .venv/bin/python -m unittest discover tests/oracle
 	@$(WITH_SERVERS) cargo nextest run --workspace --locked --features failpoints --run-ignored all
 
-faults: build-deps servers oracle cargo-nextest ## the fault suite, with the tests that take minutes
-	@$(WITH_SERVERS) cargo nextest run --workspace --locked --features failpoints --run-ignored all -E 'binary(faults)'
+faults: build-deps servers oracle cargo-nextest ## the fault suite, the long ones included; as root nothing is skipped
+	@$(WITH_SERVERS) cargo nextest run --workspace --locked --features failpoints -E 'binary(faults)' --run-ignored all
 
 bench: build-deps servers ## how fast it is, next to other tools, on this machine
 	@$(WITH_SERVERS) cargo build --release --locked --package syncline --package syncline-harness && target/release/scaling && target/release/bench

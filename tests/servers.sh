@@ -62,6 +62,7 @@ up() {
     if own mysql; then
         if install_mysql; then start mysql; else mysql_notice; fi
     fi
+    install_network_tools
     # All are started before the first is waited for: they come up side by side.
     local server
     for server in "${SERVERS[@]}"; do
@@ -333,6 +334,13 @@ install_redis() { have redis-check-rdb || have redis-server || install_packages 
 
 # For tests of clocks that differ.
 install_faketime() { have faketime || install_packages faketime; }
+
+# Tests that lose packets need root and these; without root they are skipped and say so.
+install_network_tools() {
+    [ "$UID" -eq 0 ] || return 0
+    have ip || install_packages iproute2
+    have nft || install_packages nftables
+}
 
 install_mariadb() {
     # The -core packages have the programs only: no system service, no configuration.

@@ -35,9 +35,17 @@ impl Fleet {
 
     /// As [`Fleet::new`], over the queue at `redis`; `change` may alter the text of the spec before it is written.
     pub(crate) async fn on(rows: u64, redis: &str, change: impl FnOnce(String) -> String) -> Self {
-        let from = Database::fresh(Server::Mariadb).await;
-        let to = Database::fresh(Server::Mariadb).await;
-        let ledger = Database::fresh(Server::Mariadb).await;
+        let fresh = async || Database::fresh(Server::Mariadb).await;
+        Self::of([fresh().await, fresh().await, fresh().await], rows, redis, change).await
+    }
+
+    /// As [`Fleet::on`], over these: source, target and ledger.
+    pub(crate) async fn of(
+        [from, to, ledger]: [Database; 3],
+        rows: u64,
+        redis: &str,
+        change: impl FnOnce(String) -> String,
+    ) -> Self {
         from.exec(data::CUSTOMERS_MYSQL).await;
         for batch in data::customers(rows, 3, true) {
             from.exec(&batch).await;
@@ -56,7 +64,7 @@ impl Fleet {
         )
         .await;
         let syncline = Syncline::new(env!("CARGO_BIN_EXE_syncline"))
-            .with("SYNCLINE_LEDGER", &ledger.url)
+            .with("SYNCLINE_LEDGER", ledger.service_url())
             .with("SYNCLINE_REDIS", redis)
             .with("SYNCLINE_QUEUE_KEY", "0123456789abcdef0123456789abcdef");
         let spec = syncline.spec(&from, &to, &change(SPEC.to_owned()));

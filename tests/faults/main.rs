@@ -8,6 +8,9 @@
 mod bed;
 mod coordinator;
 mod limits;
+mod lines;
+mod network;
+mod partition;
 mod queue;
 mod queue_full;
 mod queue_time;

@@ -61,20 +61,23 @@ impl Sight {
         self.lose(What::Ledger);
     }
 
-    /// Whether a failed attempt is the fault of a database that this worker cannot see now. If so, it is noted, and the
-    /// chunk is to be given back for free; unless the database has been away for longer than anybody waits.
+    /// Whether a failed attempt is the fault of a database that this worker cannot see now, or of an open circuit. If so,
+    /// it is noted, and the chunk is to be given back for free; unless the database has been away for longer than anybody
+    /// waits.
     pub(crate) async fn blames(&self, connections: &Connections, spec: &RunSpec, failed: &Error) -> bool {
         if !failed.kind.is_of_network() {
             return false;
         }
-        let mut is_to_blame = false;
+        let mut is_to_blame = failed.retry_after.is_some();
+        let mut is_given_up = false;
         for (spec, role) in [(&spec.source, Role::Source), (&spec.target, Role::Target)] {
             let what = What::Database(Box::new(spec.clone()), role);
             if !is_seen(connections, spec, role).await {
-                is_to_blame |= self.lose(what) < PATIENCE;
+                is_to_blame = true;
+                is_given_up |= self.lose(what) >= PATIENCE;
             }
         }
-        is_to_blame
+        is_to_blame && !is_given_up
     }
 
     /// Waits until all that was lost is seen again, `stop` is cancelled, or it is time to serve other runs.

@@ -18,6 +18,8 @@ use crate::url::LedgerUrl;
 use crate::{Ledger, Shared};
 
 const OPEN: &str = "be opened";
+/// An operation that gets no connection in this time gives up, unless its deadline is sooner.
+const ACQUIRE_DEADLINE: Duration = Duration::from_secs(10);
 /// A connection that does not answer in this time is dropped instead of being lent or given back.
 const PING_DEADLINE: Duration = Duration::from_secs(2);
 /// Connections that do not end in this time are left to the operating system.
@@ -93,8 +95,7 @@ async fn pool(
     let ping = PING_DEADLINE.min(deadline / 3);
     let mut pool = AnyPoolOptions::new()
         .max_connections(dialect.connections_max())
-        // Opening waits for it, too, whose deadline is longer.
-        .acquire_timeout(deadline * 2 / 3)
+        .acquire_timeout(ACQUIRE_DEADLINE)
         .after_connect(move |conn, _| {
             Box::pin(async move {
                 for statement in dialect.session(deadline) {
@@ -111,7 +112,7 @@ async fn pool(
         .after_release(move |conn, _| Box::pin(answers(conn, ping)));
     if dialect == Dialect::Mysql {
         // Before the server ends it.
-        pool = pool.idle_timeout(deadline);
+        pool = pool.idle_timeout(deadline / 2);
     }
     Ok(pool.connect_with(options).await?)
 }

@@ -117,7 +117,7 @@ impl Dialect {
                 let lock_wait = (deadline.as_secs() / 3).max(1);
                 // A client that was cut off in the middle of a transaction holds locks that all others need, the
                 // event counter's among them: the server ends it soon, even if the network never says that it left.
-                let silence = (deadline.as_secs() * 2).max(2);
+                let silence = deadline.as_secs().max(2);
                 vec![
                     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED".to_owned(),
                     format!(

@@ -4,6 +4,7 @@
 
 pub mod data;
 pub mod database;
+pub mod netns;
 pub mod oracle;
 pub mod proxy;
 pub mod redis;

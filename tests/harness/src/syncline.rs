@@ -16,6 +16,8 @@ pub struct Syncline {
     binary: PathBuf,
     pub dir: tempfile::TempDir,
     variables: Vec<(String, String)>,
+    /// Words in front of every command, which end in running it.
+    prefix: Vec<String>,
 }
 
 /// What a run of the binary came to.
@@ -81,7 +83,7 @@ impl Syncline {
                 variables.push((server.password_variable().to_owned(), server.password()));
             }
         }
-        Self { binary: binary.into(), dir, variables }
+        Self { binary: binary.into(), dir, variables, prefix: Vec::new() }
     }
 
     /// The folder in which failpoints leave their marks.
@@ -95,6 +97,13 @@ impl Syncline {
     pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
         self.variables.retain(|(n, _)| n != name);
         self.variables.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// Runs everything inside the network namespace `name`; needs root.
+    #[must_use]
+    pub fn within(mut self, name: &str) -> Self {
+        self.prefix = ["ip", "netns", "exec", name].map(str::to_owned).to_vec();
         self
     }
 
@@ -114,7 +123,14 @@ impl Syncline {
     /// The command, ready to run.
     #[must_use]
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(&self.binary);
+        let mut command = match self.prefix.split_first() {
+            None => Command::new(&self.binary),
+            Some((first, rest)) => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(&self.binary);
+                command
+            }
+        };
         command.args(args).current_dir(self.dir.path()).stdin(Stdio::null());
         command.envs(self.variables.iter().map(|(n, v)| (n, v)));
         command
