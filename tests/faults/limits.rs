@@ -46,6 +46,43 @@ async fn p12_a_limit_is_changed_while_the_run_goes_on() {
     fleet.assert_sound(&run).await;
 }
 
+/// A gauge over its limit, and one that can no longer be read, hold the run; it says why, burns nothing, and goes on by
+/// itself.
+#[tokio::test]
+async fn t13_a_brake_holds_the_run_while_its_gauge_is_high_or_lost() {
+    let redis = std::env::var("SYNCLINE_TEST_REDIS_URL").unwrap();
+    let brakes = "limits: { rows: 2000/s }\nbrakes:\n  - { at: target, gauge: SELECT max(seconds) FROM lag, max: 10 }\n\
+                  \u{20} - { at: source, gauge: running, max: 1000 }\n";
+    let mut fleet = Fleet::on(12_000, &redis, |spec| format!("{brakes}{spec}")).await;
+    fleet.to.exec("CREATE TABLE lag (seconds INT); INSERT INTO lag VALUES (0)").await;
+    fleet.serve("");
+    fleet.worker("");
+    let run = fleet.submit();
+    fleet.some_chunks_are_done(2).await;
+    for (hold, reason, release) in [
+        ("UPDATE lag SET seconds = 60", "target query is 60, over 10", "UPDATE lag SET seconds = 3"),
+        ("RENAME TABLE lag TO lost", "cannot be read", "RENAME TABLE lost TO lag"),
+    ] {
+        fleet.to.exec(hold).await;
+        wait_until("the run waits", Duration::from_secs(20), async || {
+            let shown = fleet.syncline.run(&["status", &run]).expect(0).stdout;
+            shown.contains("waiting:") && shown.contains(reason)
+        })
+        .await;
+        wait_until("nothing is under way", Duration::from_secs(20), async || {
+            fleet.chunks("running").await == 0
+        })
+        .await;
+        let done = fleet.chunks("done").await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert_eq!(fleet.chunks("done").await, done, "something was handed out");
+        fleet.to.exec(release).await;
+    }
+    let record = fleet.assert_sound(&run).await;
+    assert_eq!(record["retries"], 0, "{record:#}");
+    assert_eq!(record["waiting"], serde_json::Value::Null, "{record:#}");
+}
+
 /// A range a hundred times wider than what the plan was made from: the chunk commits what it has and leaves the rest,
 /// again and again, and the chain stays whole.
 #[tokio::test]

@@ -309,8 +309,10 @@ async fn w11_a_worker_out_of_memory_costs_its_chunk_only() {
     }
     fleet
         .from
-        .exec("UPDATE customers SET notes = REPEAT('wide', 3500000) WHERE id IN \
-            (SELECT id FROM (SELECT id FROM customers ORDER BY id LIMIT 6 OFFSET 4000) AS some)")
+        .exec(
+            "UPDATE customers SET notes = REPEAT('wide', 3500000) WHERE id IN \
+            (SELECT id FROM (SELECT id FROM customers ORDER BY id LIMIT 6 OFFSET 4000) AS some)",
+        )
         .await;
     let small = Cgroup::with_memory(64 << 20);
     fleet.serve("");

@@ -9,7 +9,7 @@ use queue::ChunkJob;
 use serde_json::json;
 use tracing::{info, warn};
 
-use super::{Coordinator, TickError};
+use super::{Coordinator, TickError, brake};
 
 /// Jobs in the queue per chunk that can run at once.
 const WINDOW_FACTOR: usize = 4;
@@ -31,6 +31,9 @@ pub(super) async fn tick(coordinator: &Coordinator, runs: &[Run]) -> Result<(), 
     for run in runs.iter().filter(|run| !run.is_held_back()) {
         if room == 0 {
             break;
+        }
+        if brake::holds(coordinator, run) {
+            continue;
         }
         // A run whose plans cannot be read must not keep the others waiting.
         match dispatch_run(coordinator, run, room, requeue_after).await {

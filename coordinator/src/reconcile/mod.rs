@@ -1,6 +1,7 @@
 //! Idempotent loops that make the ledger's wish come true. They take no input but the ledger, so that restart, failover
 //! and the happy path are the same path; two coordinators are harmless.
 
+mod brake;
 mod dispatch;
 mod finish;
 mod plan;
@@ -49,6 +50,7 @@ pub struct Coordinator {
     pub(crate) tasks: TaskTracker,
     failures: Arc<Mutex<HashMap<TableWork, u32>>>,
     pub(crate) health: Arc<queue::Health>,
+    pub(crate) readings: brake::Readings,
 }
 
 impl Coordinator {
@@ -71,6 +73,7 @@ impl Coordinator {
             tasks: TaskTracker::new(),
             failures: Arc::default(),
             health: Arc::default(),
+            readings: Arc::default(),
         }
     }
 

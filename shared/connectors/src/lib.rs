@@ -9,6 +9,7 @@ pub mod config;
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
 pub mod error;
+mod gauge;
 pub mod memory;
 mod mysql;
 pub mod pool;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use model::convert::ConvertError;
+use model::limits::Gauge;
 use model::{
     Attempt, ChunkId, Column, Engine, InstallId, Key, KeyRange, Receipt, Row, RowBatch, RunId, TablePlan,
     TableRef, TableSchema, Turn, Value,
@@ -104,6 +106,12 @@ pub trait Source: Debug + Send + Sync {
 
     /// Rows in a table; reads the smallest index.
     async fn count(&self, table: &TableRef) -> Result<u64>;
+
+    /// What the database says about itself: asked often, so it costs little. `None` where it does not say.
+    ///
+    /// # Errors
+    /// `Unsupported` for a gauge that this engine does not have, or a query that finds no number.
+    async fn gauge(&self, gauge: &Gauge) -> Result<Option<u64>>;
 
     /// Streams a slice in batches bounded by [`BATCH_ROWS_MAX`] and [`BATCH_BYTES_MAX`]. One statement, so one
     /// snapshot. A row that cannot be decoded is in [`RowBatch::undecodable`] of its batch; a connection that

@@ -63,8 +63,8 @@ impl Ledger {
             insert.bind(json(detail, "security event")?).execute(tx.conn()).await?;
             let sql = "SELECT seq FROM syncline_security ORDER BY seq DESC LIMIT 1 OFFSET ?";
             if let Some(row) = sqlx::query(sql).bind(KEPT_MAX).fetch_optional(tx.conn()).await? {
-                let remove =
-                    sqlx::query("DELETE FROM syncline_security WHERE seq <= ?").bind(row.int("seq")?);
+                let remove = sqlx::query(self.sql("DELETE FROM syncline_security WHERE seq <= ?"))
+                    .bind(row.int("seq")?);
                 remove.execute(tx.conn()).await?;
             }
         }

@@ -40,7 +40,8 @@ impl Ledger {
         }
         for id in &changed {
             let stored = wish.as_ref().map(|wish| fields::json(wish, "reason")).transpose()?;
-            let update = sqlx::query("UPDATE syncline_run SET waiting = ? WHERE id = ?").bind(stored);
+            let update =
+                sqlx::query(self.sql("UPDATE syncline_run SET waiting = ? WHERE id = ?")).bind(stored);
             update.bind(id.to_string()).execute(tx.conn()).await?;
         }
         for id in &changed {

@@ -1,4 +1,6 @@
-//! How fast a run may go, over all its workers.
+//! How fast a run may go, over all its workers, and what makes it wait.
+
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +25,55 @@ impl Limits {
     pub fn part(&self, n: u64) -> Self {
         let part = |whole: Option<u64>| whole.map(|whole| (whole / n.max(1)).max(1));
         Self { rows: part(self.rows), bytes: part(self.bytes) }
+    }
+}
+
+/// Something that a database says about itself as a number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Gauge {
+    /// Statements that it works on.
+    Running,
+    /// Seconds that it is behind the server it replicates.
+    Lag,
+    /// What a query of the operator finds: one number.
+    Query(String),
+}
+
+impl fmt::Display for Gauge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Running => "running",
+            Self::Lag => "lag",
+            // The text may be long, and is nobody's business but the spec's.
+            Self::Query(_) => "query",
+        })
+    }
+}
+
+/// Which side of a run a gauge is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BrakeAt {
+    Source,
+    Target,
+}
+
+/// While the gauge shows more than `max`, or nothing, no more of the run is handed out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Brake {
+    pub at: BrakeAt,
+    pub gauge: Gauge,
+    pub max: u64,
+}
+
+impl fmt::Display for Brake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = match self.at {
+            BrakeAt::Source => "source",
+            BrakeAt::Target => "target",
+        };
+        write!(f, "{at} {}", self.gauge)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::limits::Limits;
+use crate::limits::{Brake, Limits};
 use crate::merge::MergePolicy;
 use crate::plan::DeleteGuard;
 use crate::schema::Engine;
@@ -182,6 +182,9 @@ pub struct RunSpec {
     /// What its runs may do in a second, until somebody sets something else for one of them.
     #[serde(default, skip_serializing_if = "Limits::is_none")]
     pub limits: Limits,
+    /// What makes its runs wait.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub brakes: Vec<Brake>,
 }
 
 impl RunSpec {
@@ -231,6 +234,7 @@ mod tests {
             tables: vec![],
             chunk: ChunkLimits::default(),
             limits: Limits::default(),
+            brakes: vec![],
         };
         let snapshot = serde_json::to_string(&spec.without_secrets()).expect("serialises");
         assert!(!snapshot.contains("hunter2") && snapshot.contains("${env:PW}"));

@@ -274,6 +274,10 @@ impl Source for Memory {
         Ok(self.database.state().table(table, &format!("count {table}"))?.len())
     }
 
+    async fn gauge(&self, gauge: &Gauge) -> Result<Option<u64>> {
+        Err(Error::new(ErrorKind::Unsupported, Engine::Memory, format!("read the gauge `{gauge}`")))
+    }
+
     fn read<'a>(&'a self, slice: &'a Slice) -> BoxStream<'a, Result<RowBatch>> {
         let operation = format!("read {}", slice.table.table);
         let rows: BoxStream<'a, Result<Decoded>> = match self.selected(slice, &operation) {

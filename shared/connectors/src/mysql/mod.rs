@@ -8,6 +8,7 @@ mod classify;
 mod codec;
 mod ddl;
 mod finish;
+mod gauge;
 mod limits;
 mod mapping;
 mod read;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use model::convert::ConvertError;
+use model::limits::Gauge;
 use model::{Column, Engine, InstallId, Key, RowBatch, RunId, TablePlan, TableRef, TableSchema, Turn, Value};
 
 use crate::config::ConnectionConfig;
@@ -79,6 +81,10 @@ impl Source for Mysql {
 
     async fn count(&self, table: &TableRef) -> Result<u64> {
         read::count(&self.pool, table).await
+    }
+
+    async fn gauge(&self, gauge: &Gauge) -> Result<Option<u64>> {
+        gauge::read(&self.pool, gauge).await
     }
 
     fn read<'a>(&'a self, slice: &'a Slice) -> BoxStream<'a, Result<RowBatch>> {

@@ -18,6 +18,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use model::convert::ConvertError;
+use model::limits::Gauge;
 use model::{
     Column, Engine, ErrorKind, InstallId, Key, RowBatch, RunId, TablePlan, TableRef, TableSchema, Turn, Value,
 };
@@ -111,6 +112,10 @@ impl Source for Sqlite {
 
     async fn count(&self, table: &TableRef) -> Result<u64> {
         read::count(self, table).await
+    }
+
+    async fn gauge(&self, gauge: &Gauge) -> Result<Option<u64>> {
+        read::gauge(self, gauge).await
     }
 
     fn read<'a>(&'a self, slice: &'a Slice) -> BoxStream<'a, Result<RowBatch>> {

@@ -1,6 +1,7 @@
 //! Reading rows and boundaries.
 
 use futures::stream::{BoxStream, StreamExt as _};
+use model::limits::Gauge;
 use model::{Column, Engine, ErrorKind, Key, QuarantinedRow, RowBatch, TableRef, TableSchema, Value};
 use sqlx::Row as _;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
@@ -29,6 +30,19 @@ pub(super) async fn count(db: &Sqlite, table: &TableRef) -> Result<u64> {
     let rows: i64 =
         db.bounded(format!("count {table}"), sqlx::query_scalar(safe(sql)).fetch_one(&db.pool)).await?;
     Ok(u64::try_from(rows).unwrap_or(0))
+}
+
+/// The number that a query finds; SQLite has no other gauge.
+pub(super) async fn gauge(db: &Sqlite, gauge: &Gauge) -> Result<Option<u64>> {
+    let operation = format!("read the gauge `{gauge}`");
+    let unsupported =
+        |what: &str| Error::new(ErrorKind::Unsupported, Engine::Sqlite, &operation).with_object(what);
+    let Gauge::Query(query) = gauge else { return Err(unsupported("a gauge that SQLite does not have")) };
+    let asked = sqlx::query(safe(query.clone())).fetch_optional(&db.pool);
+    let Some(row) = db.bounded(&operation, asked).await? else { return Ok(None) };
+    let text: Option<String> = row.try_get_unchecked(0).ok().flatten();
+    let Some(text) = text else { return Ok(None) };
+    crate::gauge::whole(&text).map(Some).ok_or_else(|| unsupported("its answer, which is no number"))
 }
 
 pub(super) async fn next_boundary(

@@ -240,6 +240,7 @@ pub(super) fn spec(name: &str) -> RunSpec {
         tables: vec![],
         chunk: ChunkLimits::default(),
         limits: model::Limits::default(),
+        brakes: vec![],
     }
 }
 

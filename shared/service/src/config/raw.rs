@@ -24,6 +24,8 @@ pub(crate) struct RawSpec {
     pub defaults: Option<RawDefaults>,
     /// What a run may read in a second, over all its workers; no limit if absent.
     pub limits: Option<RawLimits>,
+    /// What source and target say about themselves that makes a run wait.
+    pub brakes: Option<Vec<RawBrake>>,
     /// The tables, one by one or by patterns.
     #[schemars(length(min = 1))]
     pub tables: At<Vec<RawTable>>,
@@ -114,6 +116,19 @@ pub(crate) struct RawLimits {
     pub rows: Option<At<String>>,
     /// Bytes, as rows take them in memory: `20MB/s`.
     pub bytes: Option<At<String>>,
+}
+
+/// While a gauge shows more than its limit, or cannot be read, nothing more is handed out.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Brake")]
+pub(crate) struct RawBrake {
+    #[schemars(extend("enum" = ["source", "target"]))]
+    pub at: At<String>,
+    /// `running` (statements at work), `lag` (seconds behind what it replicates), or a SELECT that finds one number.
+    pub gauge: At<String>,
+    /// The greatest value at which the run goes on.
+    pub max: At<u64>,
 }
 
 /// One table, or several by a pattern.

@@ -1,5 +1,6 @@
 //! Raw → model. Every problem is noted and the rest is checked on, so that one reading shows them all.
 
+use model::limits::{Brake, BrakeAt, Gauge};
 use model::spec::ChunkLimits;
 use model::{Limits, RunSpec};
 
@@ -7,7 +8,7 @@ use super::LoadedSpec;
 use super::error::SpecProblem;
 use super::form::{At, Place};
 use super::parse::suggest;
-use super::raw::{RawChunk, RawLimits, RawSpec};
+use super::raw::{RawBrake, RawChunk, RawLimits, RawSpec};
 use super::units::{parse_byte_rate, parse_millis, parse_row_rate, parse_size};
 use crate::problem::{Page, code};
 use crate::secret::Variables;
@@ -67,10 +68,11 @@ pub(super) fn validate(raw: &RawSpec, variables: Variables<'_>) -> Result<Loaded
     let chunk = raw.defaults.as_ref().and_then(|defaults| defaults.chunk.as_ref());
     let chunk = chunk.map_or_else(ChunkLimits::default, |chunk| chunk_limits(chunk, &mut findings));
     let limits = raw.limits.as_ref().map_or_else(Limits::default, |raw| limits(raw, &mut findings));
+    let brakes = raw.brakes.iter().flatten().filter_map(|raw| brake(raw, &mut findings)).collect();
     let tables = super::tables::tables(raw, (source.as_ref(), target.as_ref()), &mut findings);
     match (source, target) {
         (Some(source), Some(target)) if findings.problems.is_empty() => Ok(LoadedSpec {
-            spec: RunSpec { name: raw.name.value.clone(), source, target, tables, chunk, limits },
+            spec: RunSpec { name: raw.name.value.clone(), source, target, tables, chunk, limits, brakes },
             warnings: findings.warnings,
         }),
         _ => Err(findings.problems),
@@ -104,6 +106,29 @@ fn limits(raw: &RawLimits, findings: &mut Findings<'_>) -> Limits {
         rows: rate(&raw.rows, parse_row_rate, "rows in a second: 5000/s"),
         bytes: rate(&raw.bytes, parse_byte_rate, "bytes in a second: 20MB/s"),
     }
+}
+
+fn brake(raw: &RawBrake, findings: &mut Findings<'_>) -> Option<Brake> {
+    let sides = [("source", BrakeAt::Source), ("target", BrakeAt::Target)];
+    let at = findings.choose(code::BAD_LIMIT, &raw.at, &sides);
+    let text = raw.gauge.value.trim();
+    let gauge = match text {
+        "running" => Some(Gauge::Running),
+        "lag" => Some(Gauge::Lag),
+        _ if is_one_select(text) => Some(Gauge::Query(text.to_owned())),
+        _ => {
+            let help = "`running`, `lag`, or one SELECT that finds a number";
+            findings.refuse(code::BAD_LIMIT, "not a gauge", raw.gauge.place, help);
+            None
+        }
+    };
+    Some(Brake { at: at?, gauge: gauge?, max: raw.max.value })
+}
+
+/// Whether this is a SELECT and nothing behind it.
+fn is_one_select(text: &str) -> bool {
+    let is_select = text.get(..6).is_some_and(|word| word.eq_ignore_ascii_case("select"));
+    is_select && text[6..].starts_with(char::is_whitespace) && !text.contains(';')
 }
 
 fn chunk_limits(raw: &RawChunk, findings: &mut Findings<'_>) -> ChunkLimits {
