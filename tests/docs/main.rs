@@ -135,3 +135,27 @@ fn every_command_and_spec_of_the_documentation_works() {
     }
     assert!(followed > 10, "{followed} blocks were found");
 }
+
+/// The catalogue of faults says what is tested, and nothing that is not.
+#[test]
+fn every_fault_is_tested_or_said_to_be_missing() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut tests = String::new();
+    for entry in std::fs::read_dir(root.join("tests/faults")).unwrap() {
+        tests += &std::fs::read_to_string(entry.unwrap().path()).unwrap();
+    }
+    let page = std::fs::read_to_string(root.join("docs/failures.md")).unwrap();
+    let rows: Vec<(&str, &str)> = page
+        .lines()
+        .filter_map(|line| {
+            let mut cells = line.strip_prefix("| ")?.splitn(2, " | ");
+            let id = cells.next().filter(|id| id[1..].parse::<u32>().is_ok())?;
+            Some((id, cells.next()?))
+        })
+        .collect();
+    assert_eq!(rows.len(), 16 + 11 + 12 + 8, "the whole catalogue");
+    for (id, text) in rows {
+        let name = format!(" {}_", id.to_lowercase());
+        assert_ne!(tests.contains(&name), text.contains("not built yet"), "{id}: {text}");
+    }
+}
