@@ -46,6 +46,7 @@ pub enum TelemetryError {
 pub fn init(format: LogFormat, fallback: &str) -> Result<(), TelemetryError> {
     let wanted = std::env::var(LOG_VARIABLE).ok().filter(|text| !text.trim().is_empty());
     let filter = filter(wanted.as_deref().unwrap_or(fallback))?;
+    // A line that cannot be written is lost: telling so on the stream that just failed would panic.
     let started = match format {
         LogFormat::Human => {
             let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
@@ -54,6 +55,7 @@ pub fn init(format: LogFormat, fallback: &str) -> Result<(), TelemetryError> {
                 .with_writer(std::io::stderr)
                 .with_ansi(color)
                 .with_target(false)
+                .log_internal_errors(false)
                 .try_init()
         }
         LogFormat::Json => tracing_subscriber::fmt()
@@ -61,6 +63,7 @@ pub fn init(format: LogFormat, fallback: &str) -> Result<(), TelemetryError> {
             .flatten_event(true)
             .with_env_filter(filter)
             .with_writer(std::io::stderr)
+            .log_internal_errors(false)
             .try_init(),
     };
     started.map_err(|_set| TelemetryError::Started)
