@@ -116,7 +116,7 @@ fn lossy_type_is_refused_or_marked() {
 fn unknown_run_and_ledger() {
     let sandbox = Sandbox::with_numbers(5, 100);
     refused("no-ledger", &sandbox, 5, &["status"]);
-    refused("bad-ledger-url", &sandbox, 4, &["run", "spec.yaml", "--ledger", "postgres://h/d"]);
+    refused("bad-ledger-url", &sandbox, 4, &["run", "spec.yaml", "--ledger", "oracle://h/d"]);
     sandbox.ends(0, &["run", "spec.yaml"]);
     let ended = sandbox.ends(4, &["show", "run_00000000000000000000000000000000"]);
     settled(|| insta::assert_snapshot!("unknown-run", ended.shown()));

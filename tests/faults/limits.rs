@@ -51,17 +51,17 @@ async fn p12_a_limit_is_changed_while_the_run_goes_on() {
 #[tokio::test]
 async fn t13_a_brake_holds_the_run_while_its_gauge_is_high_or_lost() {
     let redis = std::env::var("SYNCLINE_TEST_REDIS_URL").unwrap();
-    let brakes = "limits: { rows: 2000/s }\nbrakes:\n  - { at: target, gauge: SELECT max(seconds) FROM lag, max: 10 }\n\
+    let brakes = "limits: { rows: 2000/s }\nbrakes:\n  - { at: target, gauge: SELECT max(seconds) FROM delay, max: 10 }\n\
                   \u{20} - { at: source, gauge: running, max: 1000 }\n";
     let mut fleet = Fleet::on(12_000, &redis, |spec| format!("{brakes}{spec}")).await;
-    fleet.to.exec("CREATE TABLE lag (seconds INT); INSERT INTO lag VALUES (0)").await;
+    fleet.to.exec("CREATE TABLE delay (seconds INT); INSERT INTO delay VALUES (0)").await;
     fleet.serve("");
     fleet.worker("");
     let run = fleet.submit();
     fleet.some_chunks_are_done(2).await;
     for (hold, reason, release) in [
-        ("UPDATE lag SET seconds = 60", "target query is 60, over 10", "UPDATE lag SET seconds = 3"),
-        ("RENAME TABLE lag TO lost", "cannot be read", "RENAME TABLE lost TO lag"),
+        ("UPDATE delay SET seconds = 60", "target query is 60, over 10", "UPDATE delay SET seconds = 3"),
+        ("RENAME TABLE delay TO lost", "cannot be read", "RENAME TABLE lost TO delay"),
     ] {
         fleet.to.exec(hold).await;
         wait_until("the run waits", Duration::from_secs(20), async || {

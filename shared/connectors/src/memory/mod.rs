@@ -17,6 +17,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::stream::{self, BoxStream, StreamExt as _};
 use model::convert::{ConvertError, convert};
+use model::limits::Gauge;
 use model::{
     Attempt, ChunkId, Column, Engine, ErrorKind, InstallId, Key, Receipt, Row, RowBatch, RunId, TablePlan,
     TableRef, TableSchema, Turn, Value,
