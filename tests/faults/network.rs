@@ -39,12 +39,12 @@ async fn n1_far_away() {
     let act = Act::Latency { mean: Duration::from_millis(200), jitter: Duration::from_millis(100) };
     let hits: Vec<Hits> = ENDS.map(|end| lines.to(end).add(always(Dir::ToClient, act))).into();
     let _ = fleet.serve("");
-    // A lease has to last for some answers of the ledger.
-    let _ = fleet.worker_with(&[], &["--concurrency", "2", "--lease", "6s"]);
+    // A lease has to last for connecting to the ledger anew and some answers, twice: about 60 round trips.
+    let _ = fleet.worker_with(&[], &["--concurrency", "2", "--lease", "15s"]);
     let run = fleet.submit();
     let record = fleet.assert_sound(&run).await;
     assert!(hits.iter().all(|hits| hits.count() >= 1));
-    assert_eq!((record["retries"].as_u64(), tries_max(&fleet).await), (Some(0), 1), "leases are kept");
+    assert_eq!((record["retries"].as_u64(), tries_max(&fleet).await), (Some(0), 1), "{}", fleet.logs());
 }
 
 #[tokio::test]

@@ -73,6 +73,7 @@ async fn blind(end: End, dirs: &[Dir]) {
     if matches!(end, End::Source | End::Target) {
         assert_eq!(fleet.ledger.number(&done).await, 0, "not the one that claimed first\n{}", fleet.logs());
         assert_eq!(tries_max(&fleet).await, 1, "no attempt was burnt\n{}", fleet.logs());
+        assert!(fleet.workers[0].log().contains("circuit open"), "{}", fleet.logs());
     }
     // A claim whose answer was lost is one attempt, until its lease is over.
     assert!(tries_max(&fleet).await <= 2, "{}", fleet.logs());

@@ -149,17 +149,25 @@ impl Database {
     /// # Panics
     /// The query fails or finds nothing.
     pub async fn text(&self, sql: &str) -> Option<String> {
+        self.column(sql, 0).await
+    }
+
+    /// A column of the first row as text, counted from 0; `None` for NULL.
+    ///
+    /// # Panics
+    /// The query fails or finds nothing.
+    pub async fn column(&self, sql: &str, at: usize) -> Option<String> {
         let sql = AssertSqlSafe(sql.to_owned());
         match self.server {
             Server::Sqlite => {
                 let mut db = self.sqlite().await;
                 let row = sqlx::raw_sql(sql).fetch_one(&mut db).await.expect("a row");
-                row.get_unchecked::<Option<String>, _>(0)
+                row.get_unchecked::<Option<String>, _>(at)
             }
             Server::Mysql | Server::Mariadb => {
                 let mut db = self.mysql().await;
                 let row = sqlx::raw_sql(sql).fetch_one(&mut db).await.expect("a row");
-                row.get_unchecked::<Option<Vec<u8>>, _>(0).map(|b| String::from_utf8_lossy(&b).into_owned())
+                row.get_unchecked::<Option<Vec<u8>>, _>(at).map(|b| String::from_utf8_lossy(&b).into_owned())
             }
             Server::Postgres => {
                 let mut db = self.postgres().await;

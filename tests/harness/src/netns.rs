@@ -21,7 +21,7 @@ impl Netns {
     pub fn new() -> Option<Self> {
         static MADE: AtomicU32 = AtomicU32::new(0);
         if !is_root() {
-            println!("skipped: needs root");
+            eprintln!("skipped: needs root");
             return None;
         }
         let (pid, made) = (std::process::id(), MADE.fetch_add(1, Ordering::SeqCst));

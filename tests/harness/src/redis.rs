@@ -122,7 +122,7 @@ impl Redis {
         let end = Instant::now() + READY;
         while !replica.cli(&["INFO", "replication"]).text().contains("master_link_status:up") {
             assert!(Instant::now() < end, "the replica does not catch up: {}", replica.log());
-            std::thread::sleep(Duration::from_millis(20));
+            pause();
         }
         replica
     }
@@ -204,7 +204,7 @@ impl Redis {
                 Some(_) => return true,
                 None => {}
             }
-            std::thread::sleep(Duration::from_millis(10));
+            pause();
         }
         false
     }
@@ -309,6 +309,11 @@ impl Drop for Redis {
             let _ = std::fs::remove_file(self.log_path());
         }
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test that starts a server has nothing else to do meanwhile")]
+fn pause() {
+    std::thread::sleep(Duration::from_millis(10));
 }
 
 fn aof(fsync: &str) -> Vec<String> {

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 
 use armed::Board;
 pub use armed::Hits;
@@ -179,11 +180,13 @@ impl Drop for Proxy {
 
 async fn serve(listener: std::net::TcpListener, server: String, board: Arc<Board>) {
     let listener = TcpListener::from_std(listener).expect("a listener of this runtime");
+    let mut connections = JoinSet::new();
     loop {
+        while connections.try_join_next().is_some() {}
         // Out of descriptors for a moment: the next one may do better.
         let Ok((client, peer)) = listener.accept().await else { continue };
         let (server, board) = (server.clone(), Arc::clone(&board));
-        tokio::spawn(async move { connect(client, peer, &server, board).await });
+        connections.spawn(async move { connect(client, peer, &server, board).await });
     }
 }
 
