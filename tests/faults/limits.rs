@@ -89,10 +89,10 @@ async fn t13_a_brake_holds_the_run_while_its_gauge_is_high_or_lost() {
 async fn k7_a_chunk_that_proves_too_big_splits_itself() {
     let redis = std::env::var("SYNCLINE_TEST_REDIS_URL").unwrap();
     let spec = "defaults: { chunk: { target_size: 1MiB } }\ntables:\n  - from: customers";
-    let mut fleet = Fleet::on(9_000, &redis, |_| spec.to_owned()).await;
+    let mut fleet = Fleet::on(5_000, &redis, |_| spec.to_owned()).await;
     fleet
         .from
-        .exec("UPDATE customers SET notes = REPEAT('wide ', 800) WHERE id > (SELECT id FROM (SELECT id FROM customers ORDER BY id LIMIT 1 OFFSET 3000) AS c)")
+        .exec("UPDATE customers SET notes = REPEAT('wide ', 2000) WHERE id > (SELECT id FROM (SELECT id FROM customers ORDER BY id LIMIT 1 OFFSET 3000) AS c)")
         .await;
     fleet.serve("");
     fleet.worker("k4:3=abort");

@@ -79,8 +79,9 @@ async fn w6_sigterm_at_any_time_costs_no_attempt() {
     let mut dice = Dice::new(6);
     for twice in [false, true, false, true, false, true, false, true] {
         fleet.worker("");
-        tokio::time::sleep(Duration::from_millis(150 + dice.below(500))).await;
         let worker = fleet.workers.last_mut().unwrap();
+        wait_until("it has started", RUN_MAX, async || worker.log().contains("worker started")).await;
+        tokio::time::sleep(Duration::from_millis(dice.below(500))).await;
         let asked = Instant::now();
         if twice {
             worker.signal("TERM");
