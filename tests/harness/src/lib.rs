@@ -5,6 +5,7 @@
 pub mod data;
 pub mod database;
 pub mod oracle;
+pub mod private;
 pub mod syncline;
 pub mod wait;
 
