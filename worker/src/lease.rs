@@ -8,8 +8,10 @@ use model::{Attempt, ChunkId};
 /// Why the heartbeat ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ended {
-    /// Someone else has the chunk, or the ledger could not be reached before the lease ran out.
+    /// Someone else has the chunk.
     Lost,
+    /// The ledger could not be reached before the lease ran out.
+    Unreachable,
     /// The run was cancelled or paused.
     Cancelled,
 }
@@ -26,7 +28,8 @@ pub(crate) async fn keep(ledger: &Ledger, chunk: ChunkId, attempt: Attempt, leas
         match tokio::time::timeout(left, ledger.beat(chunk, attempt, lease)).await {
             Ok(Ok(Beat::Ours { cancel: true })) => return Ended::Cancelled,
             Ok(Ok(Beat::Ours { cancel: false })) => trusted_until = sent + lease - margin,
-            Ok(Ok(Beat::Lost)) | Err(_) => return Ended::Lost,
+            Ok(Ok(Beat::Lost)) => return Ended::Lost,
+            Err(_) => return Ended::Unreachable,
             Ok(Err(error)) => tracing::warn!(error = %error, "heartbeat failed"),
         }
     }

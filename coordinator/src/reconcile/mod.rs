@@ -3,6 +3,7 @@
 
 mod dispatch;
 mod finish;
+mod past;
 mod plan;
 mod reap;
 
@@ -23,6 +24,8 @@ pub use plan::submit;
 
 /// Between looks at the ledger while a run is under way, unless nudged.
 const TICK_BUSY: Duration = Duration::from_millis(100);
+/// Between looks while ledger or queue are away.
+const TICK_AWAY: Duration = Duration::from_secs(1);
 /// Tries at planning, cutting or finishing a table before the run halts: with doubling delays, most of a minute.
 const TRIES_MAX: u32 = 8;
 /// Between looks while there is none.
@@ -47,6 +50,7 @@ pub struct Coordinator {
     pub(crate) under_way: Arc<Mutex<HashSet<TableWork>>>,
     pub(crate) tasks: TaskTracker,
     failures: Arc<Mutex<HashMap<TableWork, u32>>>,
+    watch: Arc<Mutex<reap::Watch>>,
 }
 
 impl Coordinator {
@@ -68,20 +72,24 @@ impl Coordinator {
             under_way: Arc::default(),
             tasks: TaskTracker::new(),
             failures: Arc::default(),
+            watch: Arc::default(),
         }
     }
 
     /// Works until `stop` is cancelled. A ledger or queue that is away for a while is waited for.
     pub async fn run(&self, stop: CancellationToken) {
         while !stop.is_cancelled() {
-            let busy = match self.tick().await {
-                Ok(active) => active,
+            let pause = match self.tick().await {
+                Ok(true) => TICK_BUSY,
+                Ok(false) => TICK_IDLE,
                 Err(error) => {
                     warn!(error = %error, "tick failed");
-                    true
+                    if matches!(&error, TickError::Ledger(error) if error.is_away()) {
+                        self.watch().missed();
+                    }
+                    TICK_AWAY
                 }
             };
-            let pause = if busy { TICK_BUSY } else { TICK_IDLE };
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = self.nudge.notified() => {}
@@ -101,6 +109,9 @@ impl Coordinator {
         reap::tick(self).await?;
         let mut runs = self.ledger.active_runs().await?;
         runs.retain(|run| self.only.is_none_or(|only| only == run.id));
+        let is_busy = !runs.is_empty();
+        self.watch().compared.retain(|known| runs.iter().any(|run| run.id == *known));
+        runs.retain(|run| past::is_compared(self, run));
         for run in &runs {
             // One run that cannot be seen to must not keep the others waiting.
             if let Err(error) = self.see_to(run).await {
@@ -108,7 +119,7 @@ impl Coordinator {
             }
         }
         dispatch::tick(self, &runs).await?;
-        Ok(!runs.is_empty())
+        Ok(is_busy)
     }
 
     async fn see_to(&self, run: &Run) -> Result<(), TickError> {
@@ -143,6 +154,12 @@ impl Coordinator {
     /// Waits before the next try, or halts the run where every try would fail alike or enough have.
     async fn table_failed(&self, name: TableWork, error: &connectors::Error) {
         let (run, table, _) = name;
+        if error.object.as_deref() == Some(LEDGER_AWAY) {
+            // However long that takes: it says nothing of the table, and could not be recorded anyway.
+            warn!(run = %run, table, error = %error, "table work waits for the ledger");
+            tokio::time::sleep(TICK_AWAY).await;
+            return;
+        }
         let tries = *self.failures().entry(name).and_modify(|n| *n += 1).or_insert(1);
         warn!(run = %run, table, tries, error = %error, "table work failed");
         let may_heal = matches!(error.kind.disposition(), Disposition::Retry | Disposition::Shrink);
@@ -158,6 +175,10 @@ impl Coordinator {
 
     fn failures(&self) -> std::sync::MutexGuard<'_, HashMap<TableWork, u32>> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn watch(&self) -> std::sync::MutexGuard<'_, reap::Watch> {
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashSet<TableWork>> {
@@ -176,12 +197,16 @@ pub enum TickError {
 
 /// An error of the ledger in a connector's words, for work beside the loop.
 pub(crate) fn ledger_error(error: &ledger::Error) -> connectors::Error {
-    connectors::Error::new(
+    let told = connectors::Error::new(
         ErrorKind::ConnectionLost,
         model::Engine::Sqlite,
         format!("use the ledger ({error})"),
-    )
+    );
+    if error.is_away() { told.with_object(LEDGER_AWAY) } else { told }
 }
+
+/// Marks an error of [`ledger_error`] that a wait may heal.
+const LEDGER_AWAY: &str = "the ledger, which is away";
 
 pub(crate) fn first_pass(kind: RunKind) -> Pass {
     match kind {

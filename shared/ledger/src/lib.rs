@@ -27,6 +27,7 @@ mod error;
 mod events;
 mod fields;
 mod migrate;
+mod past;
 mod quarantine;
 mod reap;
 mod record;

@@ -5,6 +5,7 @@
 
 mod claims;
 mod opening;
+mod past;
 mod planning;
 mod quarantine;
 mod runs;
@@ -78,6 +79,8 @@ conformance!(
     sums::the_record_is_the_sum_of_its_chunks,
     sums::digests_are_summed_modulo_2_128,
     sums::a_long_run_is_summed_and_served,
+    past::attempts_that_were_not_given_out_are_noticed,
+    past::turns_are_raised_above_what_was_found,
     opening::concurrent_openers_migrate_once,
     opening::a_newer_ledger_is_refused,
     opening::odd_bytes_survive,
