@@ -13,7 +13,7 @@ use crate::compose;
 /// What a service takes from the environment.
 pub(super) const VARIABLES: &str = "\
 Environment:
-  SYNCLINE_LEDGER      mysql://user:password@host/database, shared by all
+  SYNCLINE_LEDGER      mysql:// or postgres://user:password@host/database, shared by all
   SYNCLINE_REDIS       redis://host/ or rediss://…; may hold ${env:NAME} or ${file:/path}
   SYNCLINE_QUEUE_KEY   at least 32 bytes that sign jobs, the same for all; best ${file:/path}
   SYNCLINE_LOG         log filter, such as debug or info,worker=trace";
