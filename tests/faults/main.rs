@@ -6,4 +6,5 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod bed;
+mod ledger;
 mod worker;
