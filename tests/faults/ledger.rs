@@ -138,9 +138,7 @@ async fn c8_the_ledger_is_read_only_for_a_while() {
     missed(&fleet, &["(read-only)"]).await;
     tokio::time::sleep(OUTAGE).await;
     writes_nothing(&fleet).await;
-    server
-        .exec("SET default_transaction_read_only = off; ALTER SYSTEM RESET default_transaction_read_only")
-        .await;
+    server.exec("ALTER SYSTEM RESET default_transaction_read_only").await;
     server.exec("SELECT pg_reload_conf()").await;
     assert_cheap(fleet, &run).await;
 }
