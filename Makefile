@@ -56,7 +56,7 @@ faults: build-deps servers oracle cargo-nextest ## the fault suite, the long one
 bench: build-deps servers ## how fast it is, next to other tools, on this machine
 	@$(WITH_SERVERS) cargo build --release --locked --package syncline --package syncline-harness && target/release/scaling && target/release/bench
 
-servers: ## start MySQL, MariaDB and Redis for the tests
+servers: ## start MySQL, MariaDB, PostgreSQL and Redis for the tests
 	@tests/servers.sh up
 
 servers-down: ## end them and remove their data

@@ -111,7 +111,11 @@ pub(super) fn failed(record: &RunRecord, again: &str) -> Problem {
 pub(super) fn again(record: &RunRecord, spec: Option<&Path>) -> String {
     let file = spec.map_or_else(|| "SPEC".to_owned(), |path| path.display().to_string());
     // A resumed run keeps the spec it was started with, and so the limit that it met.
-    let is_refused = record.cause.as_ref().is_some_and(|cause| cause.kind == ErrorKind::Refused);
+    // One that a restored ledger has lost a part of cannot go on at all.
+    let is_refused = record
+        .cause
+        .as_ref()
+        .is_some_and(|cause| matches!(cause.kind, ErrorKind::Refused | ErrorKind::LedgerBehind));
     match (record.kind, spec) {
         (RunKind::Copy, _) if is_refused => format!("syncline run {file}"),
         (RunKind::Copy, Some(_)) => format!("syncline run {file} --resume"),

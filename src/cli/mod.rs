@@ -15,6 +15,7 @@ mod follow;
 mod grid;
 mod human;
 mod init;
+mod ledger;
 mod plan;
 mod progress;
 mod quarantine;
@@ -92,7 +93,7 @@ struct Globals {
     /// No bars, no colours: a line now and then
     #[arg(long, global = true)]
     plain: bool,
-    /// Where runs are recorded: a SQLite file, or mysql://user:password@host/database to share it
+    /// Where runs are recorded: a SQLite file, or to share it mysql:// or postgres://user:password@host/database
     #[arg(long, global = true, value_name = "URL", env = "SYNCLINE_LEDGER", hide_env_values = true, default_value = context::LEDGER_DEFAULT)]
     ledger: String,
     /// Log more to stderr; twice for debug. SYNCLINE_LOG sets a filter
@@ -145,6 +146,8 @@ enum Command {
     Worker(worker::Args),
     /// Security events: jobs that nobody believed
     Security(security::Args),
+    /// See to the ledger itself, after it was restored from a copy
+    Ledger(ledger::Args),
     /// See it work: copy 215,000 rows, kill it in the middle, resume, verify
     Demo(demo::Args),
     /// Print shell completions
@@ -212,6 +215,7 @@ async fn dispatch(context: &Context, command: Command) -> Outcome {
         Command::Serve(args) => Box::pin(serve::run(context, &args)).await,
         Command::Worker(args) => Box::pin(worker::run(context, &args)).await,
         Command::Security(args) => Box::pin(security::run(context, &args)).await,
+        Command::Ledger(args) => Box::pin(ledger::run(context, args)).await,
         Command::Demo(args) => Box::pin(demo::run(context, args)).await,
         Command::Completions(args) => completions::run(context, &args),
         Command::Explain(args) => explain::run(context, &args),

@@ -44,7 +44,9 @@ pub(super) async fn run(context: &Context, _args: &Args) -> Outcome {
 pub(super) async fn shared_parts(context: &Context, lease: Duration) -> Result<(Ledger, Queue), Problem> {
     let settings = fleet::settings()?;
     if !context.ledger_url()?.is_shared() {
-        tracing::warn!("a SQLite ledger serves workers of this machine only; name a MySQL one for more");
+        tracing::warn!(
+            "a SQLite ledger serves workers of this machine only; name one on MySQL or PostgreSQL for more"
+        );
     }
     let ledger = context.ledger().await?;
     let queue = fleet::open_queue(&ledger, settings, lease).await?;

@@ -16,7 +16,7 @@ use crate::incidents::Incidents;
 /// What a service takes from the environment.
 pub(super) const VARIABLES: &str = "\
 Environment:
-  SYNCLINE_LEDGER      mysql://user:password@host/database, shared by all
+  SYNCLINE_LEDGER      mysql:// or postgres://user:password@host/database, shared by all
   SYNCLINE_REDIS       redis://host/, rediss://… or redis+sentinel://host,host/master; may hold
                        ${env:NAME} or ${file:/path}
   SYNCLINE_REDIS_CA    PEM file of the authority to trust for rediss://, instead of the system's

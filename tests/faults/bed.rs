@@ -13,7 +13,7 @@ const SPEC: &str = "defaults: { chunk: { rows_max: 300 } }\ntables:\n  - from: c
 /// Long enough for any fault here on a busy machine; a run that needs longer hangs.
 pub(crate) const RUN_MAX: Duration = Duration::from_secs(120);
 
-/// Source, target and ledger on MariaDB, a queue on Redis, and the processes that a test starts.
+/// Source, target and, if a test does not say otherwise, ledger on MariaDB, a queue on Redis, and the processes that a test starts.
 pub(crate) struct Fleet {
     pub(crate) from: Database,
     pub(crate) to: Database,
@@ -35,8 +35,18 @@ impl Fleet {
 
     /// As [`Fleet::new`], over the queue at `redis`; `change` may alter the text of the spec before it is written.
     pub(crate) async fn on(rows: u64, redis: &str, change: impl FnOnce(String) -> String) -> Self {
+        Self::over(rows, redis, Database::fresh(Server::Mariadb).await, change).await
+    }
+
+    /// As [`Fleet::on`], over this ledger.
+    pub(crate) async fn over(
+        rows: u64,
+        redis: &str,
+        ledger: Database,
+        change: impl FnOnce(String) -> String,
+    ) -> Self {
         let fresh = async || Database::fresh(Server::Mariadb).await;
-        Self::of([fresh().await, fresh().await, fresh().await], rows, redis, change).await
+        Self::of([fresh().await, fresh().await, ledger], rows, redis, change).await
     }
 
     /// As [`Fleet::on`], over these: source, target and ledger.
@@ -209,5 +219,13 @@ impl Fleet {
             self.to.number(&open).await == 0
         })
         .await;
+        if self.ledger.server == Server::Postgres {
+            let open = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                AND pid <> pg_backend_pid() AND backend_type = 'client backend'";
+            wait_until("no connection to the ledger is left", Duration::from_secs(10), async || {
+                self.ledger.number(open).await == 0
+            })
+            .await;
+        }
     }
 }

@@ -7,6 +7,7 @@
 
 mod bed;
 mod coordinator;
+mod ledger;
 mod limits;
 mod lines;
 mod network;

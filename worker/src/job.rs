@@ -1,7 +1,7 @@
 //! One chunk, start to finish: claim → read → convert → merge → verify → settle.
 
 use std::panic::AssertUnwindSafe;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use connectors::Fence;
 use futures::FutureExt as _;
@@ -14,10 +14,13 @@ use tracing::{Instrument as _, debug, info, warn};
 
 use crate::passes::Attempt as Work;
 use crate::progress::Progress;
-use crate::{Worker, lease, retry};
+use crate::{Worker, behind, lease, retry};
 
 /// Settling is tried this often before the chunk is left to the reaper.
 const SETTLE_TRIES: u32 = 5;
+/// What an attempt came to is held for so long while the ledger is away: an outage then costs no attempt.
+const HOLD_MAX: Duration = Duration::from_secs(600);
+const SETTLE_PAUSE: Duration = Duration::from_millis(500);
 
 /// Processes one job. Always returns: what came of it is in the ledger, and what could not be written there is
 /// found by the reaper when the lease ends.
@@ -49,7 +52,7 @@ pub(crate) async fn process(worker: &Worker, job: queue::ChunkJob, abort: &Cance
     async {
         let (attempt, ordinal) = (claimed.chunk.attempt, claimed.chunk.ordinal / ORDINAL_STEP);
         if let Some(outcome) = attempted(worker, claimed, abort).await {
-            settle(worker, chunk, attempt, outcome).await;
+            settle(worker, chunk, attempt, outcome, abort).await;
             failpoint::point_at("k7", ordinal).await;
         }
     }
@@ -76,6 +79,11 @@ async fn attempted(worker: &Worker, claimed: Claimed, abort: &CancellationToken)
                 let what = format!("nothing moved for {:?}", worker.stuck_after);
                 Some(ChunkOutcome::Failed(Failure::new(ErrorKind::Timeout, what)))
             }
+            lease::Ended::Unreachable => {
+                warn!("the ledger does not answer; the chunk is given back when it does");
+                worker.sight.doubt_ledger();
+                Some(ChunkOutcome::Yielded)
+            }
             lease::Ended::Lost => {
                 warn!("lease lost; the chunk was dropped");
                 worker.sight.doubt_ledger();
@@ -96,7 +104,7 @@ async fn execute(worker: &Worker, claimed: Claimed, progress: Progress) -> Optio
         chunk: chunk.id,
         attempt: chunk.attempt,
     };
-    let result = match Work::new(worker, chunk, plan, fence, &run, progress) {
+    let result = match Work::new(worker, chunk, plan, fence.clone(), &run, progress) {
         Ok(work) => match pass {
             Pass::Copy => retry::inside(|| work.copy()).await,
             Pass::Verify => retry::inside(|| work.verify()).await,
@@ -116,6 +124,9 @@ async fn execute(worker: &Worker, claimed: Claimed, progress: Progress) -> Optio
     }
     match result {
         Ok(report) => Some(ChunkOutcome::Done(report)),
+        Err(error) if matches!(error.kind, ErrorKind::Fenced | ErrorKind::Overtaken) => {
+            behind::refused(worker, &run.spec.target, &fence, &error).await
+        }
         Err(error) => match error.kind.disposition() {
             Disposition::Stand => {
                 failpoint::reached("fenced");
@@ -145,11 +156,19 @@ async fn approved(worker: &Worker, work: &Work) -> Result<u64, Failure> {
     }
 }
 
-/// Tells the ledger, which may be away for a moment. A settle that was written but not answered is refused as stale
-/// the second time, which is as good.
-async fn settle(worker: &Worker, chunk: ChunkId, attempt: Attempt, outcome: ChunkOutcome) {
+/// Tells the ledger, which may be away for a while: then the outcome is held, and with it the place of this chunk, since
+/// without a ledger no other could be claimed. A settle that was written but not answered is refused as stale the
+/// second time, which is as good.
+async fn settle(
+    worker: &Worker,
+    chunk: ChunkId,
+    attempt: Attempt,
+    outcome: ChunkOutcome,
+    abort: &CancellationToken,
+) {
     let delay = retry_delay(attempt.0, retry::dice());
-    for try_number in 1..=SETTLE_TRIES {
+    let give_up = Instant::now() + HOLD_MAX;
+    for tried in 1.. {
         match worker.ledger.settle(chunk, attempt, &outcome, delay).await {
             Ok(Settled::Yes(state)) => {
                 debug!(%state, "settled");
@@ -163,7 +182,14 @@ async fn settle(worker: &Worker, chunk: ChunkId, attempt: Attempt, outcome: Chun
             Err(error) => {
                 warn!(error = %error, "settle failed");
                 worker.sight.doubt_ledger();
-                tokio::time::sleep(Duration::from_millis(200) * try_number).await;
+                let again = if error.is_away() { Instant::now() < give_up } else { tried < SETTLE_TRIES };
+                if !again || abort.is_cancelled() {
+                    return;
+                }
+                tokio::select! {
+                    () = tokio::time::sleep(SETTLE_PAUSE) => {}
+                    () = abort.cancelled() => {}
+                }
             }
         }
     }

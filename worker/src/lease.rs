@@ -10,8 +10,10 @@ use crate::progress::Progress;
 /// Why the heartbeat ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ended {
-    /// Someone else has the chunk, or the ledger could not be reached before the lease ran out.
+    /// Someone else has the chunk.
     Lost,
+    /// The ledger could not be reached before the lease ran out.
+    Unreachable,
     /// The run is paused or cancelled.
     GiveBack,
     /// The attempt made no step for as long as a worker may.
@@ -37,7 +39,8 @@ pub(crate) async fn keep(worker: &Worker, chunk: ChunkId, attempt: Attempt, prog
         match tokio::time::timeout(left, worker.ledger.beat(chunk, attempt, lease)).await {
             Ok(Ok(Beat::Ours { give_back: true })) => return Ended::GiveBack,
             Ok(Ok(Beat::Ours { give_back: false })) => trusted_until = sent + lease - margin,
-            Ok(Ok(Beat::Lost)) | Err(_) => return Ended::Lost,
+            Ok(Ok(Beat::Lost)) => return Ended::Lost,
+            Err(_) => return Ended::Unreachable,
             Ok(Err(error)) => tracing::warn!(error = %error, "heartbeat failed"),
         }
     }

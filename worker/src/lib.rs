@@ -3,6 +3,7 @@
 //! Everything a worker needs comes with the claim, out of the ledger; what it did goes back with the settle. It may
 //! be killed at any instant: the failpoints k0 to k8 are the instants that tests choose.
 
+mod behind;
 mod convert;
 pub mod diff;
 mod expected;

@@ -4,6 +4,7 @@
 mod brake;
 mod dispatch;
 mod finish;
+mod past;
 mod plan;
 mod queue;
 mod reap;
@@ -25,6 +26,8 @@ pub use plan::submit;
 
 /// Between looks at the ledger while a run is under way, unless nudged.
 const TICK_BUSY: Duration = Duration::from_millis(100);
+/// Between looks while ledger or queue are away.
+const TICK_AWAY: Duration = Duration::from_secs(1);
 /// Tries at planning, cutting or finishing a table before the run halts: with doubling delays, most of a minute.
 const TRIES_MAX: u32 = 8;
 /// Between looks while there is none.
@@ -51,6 +54,7 @@ pub struct Coordinator {
     failures: Arc<Mutex<HashMap<TableWork, u32>>>,
     pub(crate) health: Arc<queue::Health>,
     pub(crate) readings: brake::Readings,
+    watch: Arc<Mutex<reap::Watch>>,
 }
 
 impl Coordinator {
@@ -74,20 +78,24 @@ impl Coordinator {
             failures: Arc::default(),
             health: Arc::default(),
             readings: Arc::default(),
+            watch: Arc::default(),
         }
     }
 
     /// Works until `stop` is cancelled. A ledger or queue that is away for a while is waited for.
     pub async fn run(&self, stop: CancellationToken) {
         while !stop.is_cancelled() {
-            let busy = match self.tick().await {
-                Ok(active) => active,
+            let pause = match self.tick().await {
+                Ok(true) => TICK_BUSY,
+                Ok(false) => TICK_IDLE,
                 Err(error) => {
                     warn!(error = %error, "tick failed");
-                    true
+                    if matches!(&error, TickError::Ledger(error) if error.is_away()) {
+                        self.watch().missed();
+                    }
+                    TICK_AWAY
                 }
             };
-            let pause = if busy { TICK_BUSY } else { TICK_IDLE };
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = self.nudge.notified() => {}
@@ -107,6 +115,9 @@ impl Coordinator {
         reap::tick(self).await?;
         let mut runs = self.ledger.active_runs().await?;
         runs.retain(|run| self.only.is_none_or(|only| only == run.id));
+        let is_busy = !runs.is_empty();
+        self.watch().compared.retain(|known| runs.iter().any(|run| run.id == *known));
+        runs.retain(|run| past::is_compared(self, run));
         for run in &runs {
             // One run that cannot be seen to must not keep the others waiting.
             if let Err(error) = self.see_to(run).await {
@@ -114,7 +125,7 @@ impl Coordinator {
             }
         }
         queue::tick(self, &runs);
-        Ok(!runs.is_empty())
+        Ok(is_busy)
     }
 
     async fn see_to(&self, run: &Run) -> Result<(), TickError> {
@@ -156,6 +167,12 @@ impl Coordinator {
             tokio::time::sleep(wait).await;
             return;
         }
+        if error.object.as_deref() == Some(LEDGER_AWAY) {
+            // However long that takes: it says nothing of the table, and could not be recorded anyway.
+            warn!(run = %run, table, error = %error, "table work waits for the ledger");
+            tokio::time::sleep(TICK_AWAY).await;
+            return;
+        }
         let tries = *self.failures().entry(name).and_modify(|n| *n += 1).or_insert(1);
         warn!(run = %run, table, tries, error = %error, "table work failed");
         let may_heal = matches!(error.kind.disposition(), Disposition::Retry | Disposition::Shrink);
@@ -171,6 +188,10 @@ impl Coordinator {
 
     fn failures(&self) -> std::sync::MutexGuard<'_, HashMap<TableWork, u32>> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn watch(&self) -> std::sync::MutexGuard<'_, reap::Watch> {
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashSet<TableWork>> {
@@ -189,12 +210,16 @@ pub enum TickError {
 
 /// An error of the ledger in a connector's words, for work beside the loop.
 pub(crate) fn ledger_error(error: &ledger::Error) -> connectors::Error {
-    connectors::Error::new(
+    let told = connectors::Error::new(
         ErrorKind::ConnectionLost,
         model::Engine::Sqlite,
         format!("use the ledger ({error})"),
-    )
+    );
+    if error.is_away() { told.with_object(LEDGER_AWAY) } else { told }
 }
+
+/// Marks an error of [`ledger_error`] that a wait may heal.
+const LEDGER_AWAY: &str = "the ledger, which is away";
 
 pub(crate) fn first_pass(kind: RunKind) -> Pass {
     match kind {

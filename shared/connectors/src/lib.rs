@@ -9,6 +9,7 @@ pub mod config;
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
 pub mod error;
+mod fences;
 mod gauge;
 pub mod memory;
 mod mysql;
@@ -26,12 +27,13 @@ use model::convert::ConvertError;
 use model::limits::Gauge;
 use model::{
     Attempt, ChunkId, Column, Engine, InstallId, Key, KeyRange, Receipt, Row, RowBatch, RunId, TablePlan,
-    TableRef, TableSchema, Turn, Value,
+    TableRef, TableSchema, TargetHistory, Turn, Value,
 };
 
 pub use circuit::Circuit;
 pub use config::{ConnectionConfig, Role};
 pub use error::{Error, Result};
+pub use fences::{AttemptPages, fence_of};
 pub use pool::Connections;
 
 /// Most rows of a batch.
@@ -172,6 +174,24 @@ pub trait Target: Source {
 
     /// Forgets the fences of a finished run, so that they do not pile up. Receipts go with them.
     async fn forget_run(&self, install: InstallId, run: RunId) -> Result<()>;
+
+    /// What Syncline's own tables remember of this installation; empty where they do not exist. Makes nothing.
+    async fn history(&self, install: InstallId) -> Result<TargetHistory>;
+
+    /// The fences of a run: chunks and the highest attempt that wrote each, by the text of the chunk's id, at most
+    /// `limit` of them after chunk `after`. Empty where Syncline's own tables do not exist.
+    async fn attempts(
+        &self,
+        install: InstallId,
+        run: RunId,
+        after: Option<ChunkId>,
+        limit: u32,
+    ) -> Result<Vec<(ChunkId, Attempt)>>;
+
+    /// Raises the turn of every table that this installation holds here to `turn`; how many stood lower. From then on
+    /// no run of a lower turn can write them, not even one whose worker wakes up late. Called again, it changes
+    /// nothing. Tables of other installations stay theirs.
+    async fn raise_turns(&self, install: InstallId, turn: Turn) -> Result<u64>;
 }
 
 /// One write transaction. A call that fails leaves the transaction as it was before the call, unless the error's

@@ -18,6 +18,25 @@ pub struct Error {
     pub source: Box<dyn std::error::Error + Send + Sync>,
 }
 
+impl Error {
+    /// Whether the ledger's database does not answer, or takes no writes, for reasons that may pass by themselves or
+    /// by a person's hand: whoever has something to record holds it until then.
+    #[must_use]
+    pub const fn is_away(&self) -> bool {
+        matches!(
+            self.kind,
+            ErrorKind::ConnectionLost
+                | ErrorKind::Unreachable
+                | ErrorKind::Timeout
+                | ErrorKind::Deadlock
+                | ErrorKind::LockWait
+                | ErrorKind::TooManyConnections
+                | ErrorKind::DiskFull
+                | ErrorKind::ReadOnly
+        )
+    }
+}
+
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// Why an operation failed, before the operation is named.

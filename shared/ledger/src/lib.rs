@@ -29,6 +29,7 @@ mod events;
 mod fields;
 mod limits;
 mod migrate;
+mod past;
 mod quarantine;
 mod reap;
 mod record;

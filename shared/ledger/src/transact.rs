@@ -34,7 +34,7 @@ pub(crate) enum Counter {
 }
 
 impl Counter {
-    const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Turn => "turn",
             Self::Quarantine => "quarantine",

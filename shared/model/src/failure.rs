@@ -41,6 +41,9 @@ pub enum ErrorKind {
     Fenced,
     /// A newer run holds the table's turn: nothing of this run can be written there any more.
     Overtaken,
+    /// The target has seen turns, runs or attempts that the ledger does not know: the ledger was restored to an older
+    /// state.
+    LedgerBehind,
     /// Source and target differ after the copy.
     Diverged,
     /// Too many workers died on this chunk.
@@ -103,6 +106,7 @@ impl ErrorKind {
             | Self::UnknownColumn
             | Self::Drift
             | Self::Overtaken
+            | Self::LedgerBehind
             | Self::Unsupported
             | Self::Refused => Disposition::Halt,
             Self::Fenced => Disposition::Stand,
@@ -154,6 +158,7 @@ impl ErrorKind {
             Self::Drift => "drift",
             Self::Fenced => "fenced",
             Self::Overtaken => "overtaken",
+            Self::LedgerBehind => "ledger-behind",
             Self::Diverged => "diverged",
             Self::WorkerDied => "worker-died",
             Self::Unsupported => "unsupported",

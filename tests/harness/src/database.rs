@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sqlx::{
     AssertSqlSafe, Connection as _, MySqlConnection, PgConnection, Row as _, SqliteConnection, ValueRef as _,
@@ -49,6 +49,9 @@ impl Server {
             && std::env::var("SYNCLINE_TEST_ALLOW_NO_MYSQL").is_ok()
     }
 }
+
+/// A database that cannot be dropped in this time is left to whoever removes the server.
+const DROP_MAX: Duration = Duration::from_secs(20);
 
 /// A fresh, empty database.
 #[derive(Debug)]
@@ -302,7 +305,7 @@ impl Drop for Database {
             let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
                 return;
             };
-            runtime.block_on(async {
+            let dropped = async {
                 if server == Server::Postgres {
                     if let Ok(mut admin) = postgres(&base).await {
                         let drop = AssertSqlSafe(format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
@@ -315,7 +318,9 @@ impl Drop for Database {
                         .execute(&mut admin)
                         .await;
                 }
-            });
+            };
+            // A server that a test stopped answers nobody.
+            let _ = runtime.block_on(async { tokio::time::timeout(DROP_MAX, dropped).await });
         });
         let _ = dropping.join();
     }

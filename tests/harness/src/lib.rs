@@ -6,6 +6,7 @@ pub mod data;
 pub mod database;
 pub mod netns;
 pub mod oracle;
+pub mod private;
 pub mod proxy;
 pub mod redis;
 pub mod syncline;

@@ -1,13 +1,13 @@
 //! The fence: of all who ever tried to write a chunk, exactly one has an effect, and never an older one last.
 
-use model::{Attempt, ChunkId, Disposition, ErrorKind, InstallId, KeyRange, Row, RunId, Turn};
+use model::{Attempt, ChunkId, Disposition, ErrorKind, InstallId, KeyRange, Row, RunId, TargetHistory, Turn};
 use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::Lab;
 use super::bench::{Bench, INSTALL, PATIENCE, receipt, refused, row, simple};
 use super::values::labelled;
-use crate::{Error, Fence, Result, Role, Selection, Target};
+use crate::{Error, Fence, Result, Role, Selection, Target, fence_of};
 
 async fn bench(lab: &dyn Lab) -> Bench {
     Bench::create(lab, simple("fenced")).await
@@ -109,6 +109,49 @@ pub async fn another_installation_is_refused(lab: &dyn Lab) {
     assert!(object.contains("another installation writes this table"), "{object}");
     let foreign = Fence { install: stranger, turn: Turn(99), ..bench.fence(1) };
     refused(bench.target.begin(&bench.plan, &foreign).await, &[ErrorKind::Fenced]);
+}
+
+/// What a ledger that was restored to an older state is held against.
+pub async fn a_target_remembers_who_wrote_it(lab: &dyn Lab) {
+    let fresh = lab.open(Role::Target);
+    assert_eq!(fresh.history(INSTALL).await.expect("asked"), TargetHistory::default(), "nothing is made");
+    let bench = bench(lab).await;
+    let target = bench.target.as_ref();
+    bench.target.prepare(&bench.plan, INSTALL, Turn(5)).await.expect("raised");
+    let first = Fence { turn: Turn(5), attempt: Attempt(2), ..bench.fence(2) };
+    let mut wrote = vec![(first.chunk, Attempt(2))];
+    assert!(persist(&bench, target, &first, &labelled(0..1)).await);
+    for n in 1..5_u32 {
+        let fence = Fence { chunk: ChunkId::generate(), attempt: Attempt(n), ..first.clone() };
+        wrote.push((fence.chunk, fence.attempt));
+        assert!(persist(&bench, target, &fence, &labelled(i64::from(n)..i64::from(n) + 1)).await);
+    }
+    wrote.sort_by_key(|(chunk, _)| chunk.to_string());
+    let history = target.history(INSTALL).await.expect("asked");
+    assert_eq!(history, TargetHistory { turn: Turn(5), runs: vec![first.run] });
+    let mut seen = Vec::new();
+    while let Some(page) = Some(
+        target.attempts(INSTALL, first.run, seen.last().map(|(chunk, _)| *chunk), 2).await.expect("asked"),
+    )
+    .filter(|page| !page.is_empty())
+    {
+        assert!(page.len() <= 2);
+        seen.extend(page);
+    }
+    assert_eq!(seen, wrote);
+    assert_eq!(fence_of(target, (INSTALL, first.run), first.chunk).await.expect("asked"), Some(Attempt(2)));
+    // Another installation knows nothing of it and can raise nothing.
+    let stranger = InstallId::from_uuid(Uuid::from_u128(0xbad));
+    assert_eq!(target.history(stranger).await.expect("asked"), TargetHistory::default());
+    assert_eq!(target.raise_turns(stranger, Turn(9)).await.expect("asked"), 0);
+    assert_eq!(target.raise_turns(INSTALL, Turn(9)).await.expect("raised"), 1);
+    assert_eq!(target.raise_turns(INSTALL, Turn(9)).await.expect("raised"), 0, "once");
+    assert_eq!(target.raise_turns(INSTALL, Turn(3)).await.expect("raised"), 0, "never down");
+    refused(bench.target.begin(&bench.plan, &first).await, &[ErrorKind::Overtaken]);
+    refused(bench.target.prepare(&bench.plan, INSTALL, Turn(8)).await, &[ErrorKind::Overtaken]);
+    target.forget_run(INSTALL, first.run).await.expect("forgotten");
+    let history = target.history(INSTALL).await.expect("asked");
+    assert_eq!(history, TargetHistory { turn: Turn(9), runs: Vec::new() });
 }
 
 pub async fn dropping_leaves_nothing(lab: &dyn Lab) {

@@ -74,6 +74,7 @@ macro_rules! conformance_suite {
             fence:
                 an_older_attempt_is_refused an_equal_attempt_goes_on a_later_attempt_finds_the_receipt
                 an_older_run_is_refused an_older_run_cannot_prepare another_installation_is_refused
+                a_target_remembers_who_wrote_it
                 dropping_leaves_nothing two_attempts_at_one_chunk_have_one_effect
                 chunks_side_by_side_all_end a_newer_run_waits_for_open_writers;
             writes:

@@ -5,6 +5,7 @@
 //! the process, and foreign keys are counted but not enforced. One writer at a time per database; readers see
 //! the version that was published when they began.
 
+mod history;
 mod order;
 mod table;
 mod write;
@@ -20,7 +21,7 @@ use model::convert::{ConvertError, convert};
 use model::limits::Gauge;
 use model::{
     Attempt, ChunkId, Column, Engine, ErrorKind, InstallId, Key, Receipt, Row, RowBatch, RunId, TablePlan,
-    TableRef, TableSchema, Turn, Value,
+    TableRef, TableSchema, TargetHistory, Turn, Value,
 };
 use tokio::sync::OwnedMutexGuard;
 
@@ -368,6 +369,25 @@ impl Target for Memory {
         state.attempts.retain(|(i, r, _), _| (*i, *r) != (install, run));
         state.receipts.retain(|(i, r, _), _| (*i, *r) != (install, run));
         Ok(())
+    }
+
+    async fn history(&self, install: InstallId) -> Result<TargetHistory> {
+        Ok(self.database.state().history(install))
+    }
+
+    async fn attempts(
+        &self,
+        install: InstallId,
+        run: RunId,
+        after: Option<ChunkId>,
+        limit: u32,
+    ) -> Result<Vec<(ChunkId, Attempt)>> {
+        Ok(self.database.state().attempts_of((install, run), after, limit))
+    }
+
+    async fn raise_turns(&self, install: InstallId, turn: Turn) -> Result<u64> {
+        let _turnstile = self.database.enter("raise all turns").await?;
+        Ok(self.database.state().raise_turns(install, turn))
     }
 }
 

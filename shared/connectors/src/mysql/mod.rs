@@ -9,6 +9,7 @@ mod codec;
 mod ddl;
 mod finish;
 mod gauge;
+mod history;
 mod limits;
 mod mapping;
 mod read;
@@ -23,7 +24,10 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 use model::convert::ConvertError;
 use model::limits::Gauge;
-use model::{Column, Engine, InstallId, Key, RowBatch, RunId, TablePlan, TableRef, TableSchema, Turn, Value};
+use model::{
+    Attempt, ChunkId, Column, Engine, InstallId, Key, RowBatch, RunId, TablePlan, TableRef, TableSchema,
+    TargetHistory, Turn, Value,
+};
 
 use crate::config::ConnectionConfig;
 use crate::error::Result;
@@ -124,5 +128,23 @@ impl Target for Mysql {
 
     async fn forget_run(&self, install: InstallId, run: RunId) -> Result<()> {
         write::forget_run(&self.pool, install, run).await
+    }
+
+    async fn history(&self, install: InstallId) -> Result<TargetHistory> {
+        history::history(&self.pool, install).await
+    }
+
+    async fn attempts(
+        &self,
+        install: InstallId,
+        run: RunId,
+        after: Option<ChunkId>,
+        limit: u32,
+    ) -> Result<Vec<(ChunkId, Attempt)>> {
+        history::attempts(&self.pool, (install, run), after, limit).await
+    }
+
+    async fn raise_turns(&self, install: InstallId, turn: Turn) -> Result<u64> {
+        history::raise_turns(&self.pool, install, turn).await
     }
 }

@@ -7,6 +7,7 @@
 mod catalog;
 mod classify;
 mod codec;
+mod history;
 mod read;
 mod write;
 
@@ -20,7 +21,8 @@ use futures::stream::BoxStream;
 use model::convert::ConvertError;
 use model::limits::Gauge;
 use model::{
-    Column, Engine, ErrorKind, InstallId, Key, RowBatch, RunId, TablePlan, TableRef, TableSchema, Turn, Value,
+    Attempt, ChunkId, Column, Engine, ErrorKind, InstallId, Key, RowBatch, RunId, TablePlan, TableRef,
+    TableSchema, TargetHistory, Turn, Value,
 };
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions};
 
@@ -156,5 +158,23 @@ impl Target for Sqlite {
 
     async fn forget_run(&self, install: InstallId, run: RunId) -> Result<()> {
         write::forget_run(self, install, run).await
+    }
+
+    async fn history(&self, install: InstallId) -> Result<TargetHistory> {
+        history::history(self, install).await
+    }
+
+    async fn attempts(
+        &self,
+        install: InstallId,
+        run: RunId,
+        after: Option<ChunkId>,
+        limit: u32,
+    ) -> Result<Vec<(ChunkId, Attempt)>> {
+        history::attempts(self, (install, run), after, limit).await
+    }
+
+    async fn raise_turns(&self, install: InstallId, turn: Turn) -> Result<u64> {
+        history::raise_turns(self, install, turn).await
     }
 }

@@ -1,7 +1,7 @@
 -- 0001: runs, their tables, chunks, attempts, rows set aside, events and workers.
 --
--- Only BIGINT, VARCHAR and binary columns: sqlx's Any driver maps no others on both databases. JSON is stored as
--- bytes. `_ms` columns are milliseconds since 1970 on the clock of this database. A digest sum (128 bits) is kept
+-- Only BIGINT, VARCHAR and binary columns: sqlx's Any driver maps no others on all databases. Text is ordered byte by
+-- byte, as on the others. JSON is stored as bytes. `_ms` columns are milliseconds since 1970 on the clock of this database. A digest sum (128 bits) is kept
 -- as four limbs of 32 bits, lowest first, so that SUM() over any number of chunks is exact.
 
 -- Counters (`n`) and the installation id (`txt`).

@@ -6,6 +6,7 @@
 mod claims;
 mod control;
 mod opening;
+mod past;
 mod planning;
 mod quarantine;
 mod runs;
@@ -89,6 +90,8 @@ conformance!(
     security::security_events_are_counted_and_kept,
     security::a_flood_of_security_events_fills_no_ledger,
     security::what_a_run_waits_for_is_said_once,
+    past::attempts_that_were_not_given_out_are_noticed,
+    past::turns_are_raised_above_what_was_found,
     opening::concurrent_openers_migrate_once,
     opening::a_newer_ledger_is_refused,
     opening::odd_bytes_survive,

@@ -181,6 +181,11 @@ pages! {
         "A run that was started later, or another installation, writes this table. This run stopped and wrote nothing \
          more to it; resuming it would be refused again. What it wrote before is as good as the newer run leaves it."
 
+    LEDGER_BEHIND "SYN-2033" 8 "the ledger is older than the target"
+        "The target was written by runs or attempts that the ledger does not know: the ledger was restored from a copy, \
+         and has forgotten what came later. Nothing more was written. `syncline ledger reconcile` makes it usable again; \
+         then start a new run, which finds in the target what is there already."
+
     RUN_FAILED "SYN-3001" 1 "the run failed"
         "A table or the whole run could not be finished. What is done stays done; `run --resume` once the cause is gone."
     RUN_INCOMPLETE "SYN-3002" 3 "done, but not everything was copied"

@@ -155,6 +155,9 @@ pub const fn of_kind(kind: ErrorKind) -> (&'static Page, &'static str) {
             code::OVERTAKEN,
             "syncline runs; the newer run has the table: start a new run if it is to be copied again",
         ),
+        ErrorKind::LedgerBehind => {
+            (code::LEDGER_BEHIND, "stop every serve and worker, then syncline ledger reconcile")
+        }
         ErrorKind::Diverged => (code::DIVERGED, "syncline verify, then run again to repair"),
         ErrorKind::WorkerDied => (code::WORKER_DIED, "read the workers' logs, then syncline retry"),
         ErrorKind::Unsupported => (code::UNSUPPORTED, "syncline plan, which names it"),
