@@ -60,6 +60,7 @@ async fn attempted(worker: &Worker, claimed: Claimed, abort: &CancellationToken)
     let (chunk, attempt) = (claimed.chunk.id, claimed.chunk.attempt);
     let work = AssertUnwindSafe(execute(worker, claimed)).catch_unwind();
     tokio::select! {
+        biased;
         done = work => match done {
             Ok(outcome) => outcome,
             Err(_) => Some(ChunkOutcome::Failed(Failure::new(ErrorKind::Internal, "the worker panicked; this is a bug"))),
@@ -130,8 +131,7 @@ async fn approved(worker: &Worker, work: &Work) -> Result<u64, Failure> {
 /// Tells the ledger, which may be away for a moment. A settle that was written but not answered is refused as stale
 /// the second time, which is as good.
 async fn settle(worker: &Worker, chunk: ChunkId, attempt: Attempt, outcome: ChunkOutcome) {
-    let dice = f64::from(uuid::Uuid::new_v4().as_fields().0) / f64::from(u32::MAX);
-    let delay = retry_delay(attempt.0, dice);
+    let delay = retry_delay(attempt.0, seam::fraction());
     for try_number in 1..=SETTLE_TRIES {
         match worker.ledger.settle(chunk, attempt, &outcome, delay).await {
             Ok(Settled::Yes(state)) => {

@@ -1,9 +1,10 @@
 //! The heartbeat: keeps a claim, learns of cancellation, and knows when the claim must be taken for lost.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ledger::{Beat, Ledger};
 use model::{Attempt, ChunkId};
+use tokio::time::Instant;
 
 /// Why the heartbeat ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -56,4 +56,10 @@ impl Worker {
         };
         queue.consume(&self.id.0, concurrency, stop, handler).await
     }
+
+    /// Processes one job, as [`Worker::run`] does with each that the queue delivers. Always returns: what came of it is
+    /// in the ledger. A job that comes twice or late finds its chunk taken or settled, and changes nothing.
+    pub async fn process(&self, job: queue::ChunkJob, abort: &CancellationToken) {
+        job::process(self, job, abort).await;
+    }
 }

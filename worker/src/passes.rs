@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use connectors::config::Role;
 use connectors::{ChunkWrite, Connections, Error, Fence, Result, Selection, Slice, Target};
@@ -11,6 +11,7 @@ use model::canonical::key_digest;
 use model::chunk::Report;
 use model::merge::Promise;
 use model::{Chunk, Column, Counts, ErrorKind, Key, Receipt, Row, RowBatch, RunSpec, TablePlan};
+use tokio::time::Instant;
 
 use crate::convert;
 use crate::expected::Expected;

@@ -42,7 +42,7 @@ impl Ledger {
             LedgerUrl::Mysql(mysql) => (Dialect::Mysql, mysql.secret.clone()),
         };
         let options = address.parse::<AnyConnectOptions>()?.disable_statement_logging();
-        let pool = pool(dialect, options).await?;
+        let pool = pool(dialect, options, dialect.connections_max()).await?;
         let mut conn = pool.acquire().await?;
         if dialect == Dialect::Sqlite {
             // Kept in the file. Needs the file for itself for an instant: a refusal is retried by our caller.
@@ -51,10 +51,13 @@ impl Ledger {
         migrate(&mut conn, dialect).await?;
         let install = install(&mut conn, dialect).await?;
         drop(conn);
+        Ok(Self::over(pool, dialect, install, url.to_string()))
+    }
+
+    fn over(pool: AnyPool, dialect: Dialect, install: InstallId, address: String) -> Self {
         let gate = (dialect == Dialect::Sqlite).then(Arc::default);
-        let shared =
-            Shared { pool, dialect, gate, install, cache: Cache::default(), address: url.to_string() };
-        Ok(Self { shared: Arc::new(shared) })
+        let shared = Shared { pool, dialect, gate, install, cache: Cache::default(), address };
+        Self { shared: Arc::new(shared) }
     }
 
     /// Closes the connections of all clones; later calls fail. A second call does nothing.
@@ -74,9 +77,40 @@ impl Ledger {
     }
 }
 
-async fn pool(dialect: Dialect, options: AnyConnectOptions) -> std::result::Result<AnyPool, Cause> {
+/// What a simulation needs.
+#[cfg(feature = "simulation")]
+impl Ledger {
+    /// A new ledger in this process's memory: one connection, without which it is gone.
+    pub async fn in_memory() -> Result<Self> {
+        Self::in_memory_once().await.map_err(|cause| cause.during(OPEN))
+    }
+
+    async fn in_memory_once() -> std::result::Result<Self, Cause> {
+        sqlx::any::install_default_drivers();
+        let options = "sqlite::memory:".parse::<AnyConnectOptions>()?.disable_statement_logging();
+        let pool = pool(Dialect::Sqlite, options, 1).await?;
+        let mut conn = pool.acquire().await?;
+        migrate(&mut conn, Dialect::Sqlite).await?;
+        let install = install(&mut conn, Dialect::Sqlite).await?;
+        drop(conn);
+        Ok(Self::over(pool, Dialect::Sqlite, install, "in memory".to_owned()))
+    }
+
+    /// The handle that another process would have: over the same database, with nothing in its cache.
+    #[must_use]
+    pub fn of_another_process(&self) -> Self {
+        let Shared { pool, dialect, install, address, .. } = &*self.shared;
+        Self::over(pool.clone(), *dialect, *install, address.clone())
+    }
+}
+
+async fn pool(
+    dialect: Dialect,
+    options: AnyConnectOptions,
+    connections_max: u32,
+) -> std::result::Result<AnyPool, Cause> {
     let pool = AnyPoolOptions::new()
-        .max_connections(dialect.connections_max())
+        .max_connections(connections_max)
         .acquire_timeout(ACQUIRE_DEADLINE)
         .after_connect(move |conn, _| {
             Box::pin(async move {

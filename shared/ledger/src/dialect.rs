@@ -16,7 +16,9 @@ impl Dialect {
     ///
     /// Statements are literals of this crate and counts of `?`; every value is bound.
     pub(crate) fn sql(self, statement: &str) -> AssertSqlSafe<String> {
-        let filled = statement.replace("{now}", self.now()).replace("{lock}", self.lock());
+        let simulated = seam::now_ms().map(|ms| ms.to_string());
+        let now = simulated.as_deref().unwrap_or(self.now());
+        let filled = statement.replace("{now}", now).replace("{lock}", self.lock());
         AssertSqlSafe(filled.replace("{by_state}", self.by_state()))
     }
 

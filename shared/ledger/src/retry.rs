@@ -50,7 +50,7 @@ where
 {
     let tries = async {
         for tried in 1.. {
-            match Box::pin(once()).await {
+            match Box::pin(seam::call(operation, once(), lost)).await {
                 Err(cause) if tried < tries_max(cause.kind()) => {
                     tracing::debug!(operation, tried, kind = %cause.kind(), "ledger call is retried");
                     tokio::time::sleep(backoff(tried)).await;
@@ -76,6 +76,10 @@ const fn tries_max(kind: ErrorKind) -> u32 {
 /// Doubles, with jitter: the losers of one deadlock must not meet again.
 fn backoff(tried: u32) -> Duration {
     let ceiling = (BACKOFF_MS << tried.min(10)).min(BACKOFF_MAX_MS);
-    let (dice, _) = uuid::Uuid::new_v4().as_u64_pair();
-    Duration::from_millis(ceiling / 2 + dice % (ceiling / 2 + 1))
+    Duration::from_millis(ceiling / 2 + seam::dice() % (ceiling / 2 + 1))
+}
+
+/// What a call meets that a simulation loses: a connection that breaks.
+fn lost() -> Cause {
+    Cause::Driver(sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into()))
 }
