@@ -8,6 +8,8 @@ pub mod config;
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
 pub mod error;
+#[cfg(any(test, feature = "testing"))]
+pub mod flaky;
 pub mod memory;
 mod mysql;
 pub mod pool;

@@ -122,6 +122,21 @@ impl Memory {
         data.map_or_else(Vec::new, |data| data.rows().map(|row| row.as_ref().clone()).collect())
     }
 
+    /// What the write transactions of a run left as receipts, by chunk.
+    #[cfg(any(test, feature = "testing"))]
+    #[must_use]
+    pub fn receipts(&self, install: InstallId, run: RunId) -> BTreeMap<ChunkId, Receipt> {
+        let state = self.database.state();
+        let of_run = state.receipts.iter().filter(|((i, r, _), _)| (*i, *r) == (install, run));
+        of_run.map(|((_, _, chunk), receipt)| (*chunk, receipt.clone())).collect()
+    }
+
+    /// Forgets the database of this name; handles that are open keep theirs.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn forget(name: &str) {
+        DATABASES.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
+
     /// Changes a copy of the table and publishes it if nothing failed.
     async fn edit(
         &self,
