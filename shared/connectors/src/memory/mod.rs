@@ -11,6 +11,8 @@ mod write;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,7 +23,7 @@ use model::{
     Attempt, ChunkId, Column, Engine, ErrorKind, InstallId, Key, Receipt, Row, RowBatch, RunId, TablePlan,
     TableRef, TableSchema, Turn, Value,
 };
-use tokio::sync::OwnedMutexGuard;
+use tokio::sync::Notify;
 
 pub use order::NOCASE;
 
@@ -29,7 +31,7 @@ use self::table::{Table, Violation};
 use self::write::MemoryWrite;
 use crate::error::{Error, Result};
 use crate::read_batches::{Decoded, batches};
-use crate::{ChunkWrite, Fence, Selection, ServerInfo, Slice, Source, Target};
+use crate::{ChunkWrite, Fence, Selection, ServerInfo, Slice, Source, Target, WITHOUT_PARENT};
 
 /// Longest wait for the writer before: longer than any test's transaction, shorter than a test's patience.
 const LOCK_WAIT: Duration = Duration::from_secs(10);
@@ -47,7 +49,39 @@ struct Database {
     name: String,
     state: Mutex<State>,
     /// Held by a write transaction from begin to end.
-    turnstile: Arc<tokio::sync::Mutex<()>>,
+    turnstile: Arc<Turnstile>,
+}
+
+/// One writer at a time. Whoever waits is told when it is free and has to come and take it: it is never given to one
+/// that does not look any more, whose client hangs.
+#[derive(Default)]
+struct Turnstile {
+    inside: AtomicBool,
+    freed: Notify,
+}
+
+/// The right to write, until it is dropped.
+struct Inside(Arc<Turnstile>);
+
+impl Turnstile {
+    async fn enter(self: Arc<Self>) -> Inside {
+        loop {
+            let mut freed = pin!(self.freed.notified());
+            // Before the look, so that nothing is missed between look and wait.
+            freed.as_mut().enable();
+            if !self.inside.swap(true, Ordering::Acquire) {
+                return Inside(self.clone());
+            }
+            freed.await;
+        }
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        self.0.inside.store(false, Ordering::Release);
+        self.0.freed.notify_waiters();
+    }
 }
 
 #[derive(Default)]
@@ -179,8 +213,8 @@ impl Database {
     }
 
     /// Waits until no other writer is inside.
-    async fn enter(&self, operation: &str) -> Result<OwnedMutexGuard<()>> {
-        tokio::time::timeout(LOCK_WAIT, self.turnstile.clone().lock_owned())
+    async fn enter(&self, operation: &str) -> Result<Inside> {
+        tokio::time::timeout(LOCK_WAIT, self.turnstile.clone().enter())
             .await
             .map_err(|_| Error::new(ErrorKind::LockWait, Engine::Memory, operation))
     }
@@ -400,6 +434,6 @@ fn broken(state: &State, child: &Table, key: &model::ForeignKey) -> Option<Strin
     };
     match child.orphans(&columns, parent, &parent_columns) {
         0 => None,
-        rows => Some(format!("foreign key {}: {rows} rows have no parent", key.name)),
+        rows => Some(format!("foreign key {}: {rows} rows are {WITHOUT_PARENT} {}", key.name, key.parent)),
     }
 }
