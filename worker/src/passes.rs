@@ -158,7 +158,8 @@ impl Attempt {
     /// An earlier attempt committed: read the source again only to know what to compare the target with. `None` if
     /// they are not equal any more, because one of them has moved on: then the rows are merged once more.
     async fn settle_receipt(&self, receipt: &Receipt) -> Result<Option<Report>> {
-        let mut tally = self.expectation(self.plan.policy.promise()).await?;
+        let promise = self.plan.policy.promise();
+        let mut tally = self.expectation(promise).await?;
         let set_aside: HashSet<_> = receipt
             .quarantined
             .iter()
@@ -170,7 +171,11 @@ impl Attempt {
         let compared = verify::against_target(&self.plan, &*self.target, range, tally.expected).await?;
         Ok(compared.is_clean().then_some(Report {
             counts: Counts { matching: compared.matching, ..receipt.counts },
-            source_digest: Some(receipt.source_digest),
+            source_digest: Some(match promise {
+                Promise::EqualRows => receipt.source_digest,
+                // Of rows that are only promised to be there none is digested again, on either side.
+                Promise::EveryKey => compared.digest,
+            }),
             target_digest: Some(compared.digest),
             quarantined: receipt.quarantined.clone(),
             read_ms: 0,
