@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use futures::stream::{self, BoxStream, StreamExt as _};
 use model::convert::ConvertError;
 use model::{
-    Column, Disposition, Engine, ErrorKind, InstallId, Key, Receipt, Row, RowBatch, RunId, TablePlan, TableRef,
-    TableSchema, Turn, Value,
+    Column, Disposition, Engine, ErrorKind, InstallId, Key, Receipt, Row, RowBatch, RunId, TablePlan,
+    TableRef, TableSchema, Turn, Value,
 };
 use tokio::sync::Notify;
 
@@ -384,9 +384,7 @@ impl Script for Faults {
 
     async fn after(&self, step: &Step) -> Result<()> {
         match self.next(step.ask, true) {
-            Some(_) => {
-                Err(Error::new(ErrorKind::ConnectionLost, Engine::Memory, format!("{:?}", step.ask)))
-            }
+            Some(_) => Err(Error::new(ErrorKind::ConnectionLost, Engine::Memory, format!("{:?}", step.ask))),
             None => Ok(()),
         }
     }
@@ -395,5 +393,42 @@ impl Script for Faults {
 
     fn left(&self, _step: &Step, line: Line) {
         line.cut();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::Memory;
+
+    fn shop() -> (Flaky, Arc<Faults>) {
+        let faults = Arc::new(Faults::default());
+        (Flaky::new(Arc::new(Memory::named("flaky")), faults.clone()), faults)
+    }
+
+    #[tokio::test]
+    async fn faults_meet_the_steps_they_are_for_in_their_order() {
+        let (shop, faults) = shop();
+        faults.put(Ask::Tables, Fault::Reject(ErrorKind::Deadlock));
+        faults.put(Ask::Tables, Fault::LoseAnswer);
+        faults.put(Ask::Server, Fault::Slow(Duration::from_millis(1)));
+        let kind = |done: Result<Vec<TableRef>>| done.map_err(|error| error.kind);
+        assert_eq!(kind(shop.tables().await), Err(ErrorKind::Deadlock));
+        assert_eq!(kind(shop.tables().await), Err(ErrorKind::ConnectionLost));
+        assert_eq!(kind(shop.tables().await), Ok(Vec::new()));
+        assert_eq!(faults.left(), 1);
+        assert!(shop.server().await.is_ok());
+        assert_eq!(faults.left(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_step_is_held_until_it_is_let_go() {
+        let (shop, faults) = shop();
+        let permit = Arc::new(Notify::new());
+        faults.put(Ask::Server, Fault::Hold(permit.clone()));
+        let mut held = shop.server();
+        assert!(futures::poll!(held.as_mut()).is_pending());
+        permit.notify_one();
+        assert!(held.await.is_ok());
     }
 }

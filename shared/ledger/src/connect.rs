@@ -42,7 +42,7 @@ impl Ledger {
             LedgerUrl::Mysql(mysql) => (Dialect::Mysql, mysql.secret.clone()),
         };
         let options = address.parse::<AnyConnectOptions>()?.disable_statement_logging();
-        let pool = pool(dialect, options, dialect.connections_max()).await?;
+        let pool = pool(dialect, options).await?;
         let mut conn = pool.acquire().await?;
         if dialect == Dialect::Sqlite {
             // Kept in the file. Needs the file for itself for an instant: a refusal is retried by our caller.
@@ -88,7 +88,9 @@ impl Ledger {
     async fn in_memory_once() -> std::result::Result<Self, Cause> {
         sqlx::any::install_default_drivers();
         let options = "sqlite::memory:".parse::<AnyConnectOptions>()?.disable_statement_logging();
-        let pool = pool(Dialect::Sqlite, options, 1).await?;
+        // Nothing comes between this process and its memory: the connection need not be asked whether it lives.
+        let pool = AnyPoolOptions::new().max_connections(1).test_before_acquire(false);
+        let pool = pool.max_lifetime(None).idle_timeout(None).connect_with(options).await?;
         let mut conn = pool.acquire().await?;
         migrate(&mut conn, Dialect::Sqlite).await?;
         let install = install(&mut conn, Dialect::Sqlite).await?;
@@ -104,13 +106,9 @@ impl Ledger {
     }
 }
 
-async fn pool(
-    dialect: Dialect,
-    options: AnyConnectOptions,
-    connections_max: u32,
-) -> std::result::Result<AnyPool, Cause> {
+async fn pool(dialect: Dialect, options: AnyConnectOptions) -> std::result::Result<AnyPool, Cause> {
     let pool = AnyPoolOptions::new()
-        .max_connections(connections_max)
+        .max_connections(dialect.connections_max())
         .acquire_timeout(ACQUIRE_DEADLINE)
         .after_connect(move |conn, _| {
             Box::pin(async move {

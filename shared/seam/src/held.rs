@@ -1,6 +1,6 @@
 //! The seams of a build that can be simulated.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, Wake, Waker};
@@ -27,6 +27,8 @@ pub trait Simulation: Send + Sync {
 
 thread_local! {
     static SIMULATION: RefCell<Option<Arc<dyn Simulation>>> = const { RefCell::new(None) };
+    /// The time at which a call is being carried out.
+    static STANDING: Cell<Option<i64>> = const { Cell::new(None) };
 }
 
 /// What the driver of the ledger's database needs besides its own thread: a runtime on the real clock. One thread is
@@ -71,7 +73,9 @@ pub async fn call<T, E>(
     if !passage.await {
         return Err(lost());
     }
+    STANDING.set(installed().map(|simulation| simulation.now_ms()));
     let done = wait_for(call);
+    STANDING.set(None);
     let Some(passage) = installed().map(|simulation| simulation.after(operation)) else {
         return done;
     };
@@ -104,7 +108,14 @@ impl Wake for Unpark {
 /// The time on the ledger's clock, where it is simulated; else the database tells it.
 #[must_use]
 pub fn now_ms() -> Option<i64> {
-    installed().map(|simulation| simulation.now_ms())
+    // The driver is at work on a clock of its own, which must not be asked.
+    standing_ms().or_else(|| installed().map(|simulation| simulation.now_ms()))
+}
+
+/// The time at which a call is being carried out, if one is: virtual time cannot be told from inside it.
+#[must_use]
+pub fn standing_ms() -> Option<i64> {
+    STANDING.get()
 }
 
 /// A random number, for jitter; the simulation's where one runs.

@@ -10,7 +10,7 @@ mod held;
 mod process;
 
 #[cfg(feature = "simulation")]
-pub use held::{Installed, Passage, Simulation, call, dice, install, now_ms, wait};
+pub use held::{Installed, Passage, Simulation, call, dice, install, now_ms, standing_ms, wait};
 #[cfg(feature = "simulation")]
 pub use process::{Belonging, Process, belonging, current};
 

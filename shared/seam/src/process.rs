@@ -165,3 +165,59 @@ impl Drop for Inside {
         CURRENT.set(self.0.take());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    struct Dropped(Arc<AtomicU32>);
+
+    impl Drop for Dropped {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn poll<F: Future>(task: &mut Belonging<F>) -> Poll<F::Output> {
+        Pin::new(task).poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn a_paused_process_is_not_polled_and_goes_on_where_it_was() {
+        let process = Process::new("w1");
+        let mut task = process.run(async { 7 });
+        process.pause();
+        assert!(poll(&mut task).is_pending());
+        process.resume();
+        assert_eq!(poll(&mut task), Poll::Ready(7));
+    }
+
+    #[test]
+    fn a_killed_process_drops_what_it_holds_and_never_ends() {
+        let (process, drops) = (Process::new("w1"), Arc::new(AtomicU32::new(0)));
+        let held = Dropped(drops.clone());
+        let mut task = process.run(async move {
+            let _held = held;
+            std::future::pending::<()>().await;
+        });
+        assert!(poll(&mut task).is_pending());
+        assert_eq!(drops.load(Ordering::Relaxed), 0);
+        process.kill();
+        process.resume();
+        assert!(poll(&mut task).is_pending());
+        assert_eq!(drops.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn a_task_belongs_to_the_process_that_makes_it() {
+        let process = Process::new("w1");
+        let mut outer = process.run(async { belonging(async { current().map(|p| p.name().to_owned()) }) });
+        let Poll::Ready(mut inner) = poll(&mut outer) else { panic!("it waits for nothing") };
+        assert_eq!(poll(&mut inner), Poll::Ready(Some("w1".to_owned())));
+        process.pause();
+        assert!(current().is_none());
+        assert!(poll(&mut belonging(async {})).is_ready(), "outside of processes nothing is held up");
+    }
+}

@@ -57,14 +57,7 @@ pub(crate) struct Fleet {
 
 impl Fleet {
     pub(crate) fn new(world: Arc<World>, ledger: Ledger, queue: Queue, crew: Crew) -> Arc<Self> {
-        Arc::new(Self {
-            world,
-            ledger,
-            queue,
-            crew,
-            workers: Mutex::default(),
-            starts: Mutex::default(),
-        })
+        Arc::new(Self { world, ledger, queue, crew, workers: Mutex::default(), starts: Mutex::default() })
     }
 
     /// Starts the network, everybody, and the supervisor that brings back who dies.
@@ -129,7 +122,13 @@ impl Fleet {
     pub(crate) fn coordinator(&self) -> Coordinator {
         let chunks_at_once = usize::try_from(self.crew.workers).unwrap_or(1) * self.crew.slots;
         let ledger = self.ledger.of_another_process();
-        Coordinator::new(ledger, self.queue.clone(), self.connections(), chunks_at_once, Arc::new(Notify::new()))
+        Coordinator::new(
+            ledger,
+            self.queue.clone(),
+            self.connections(),
+            chunks_at_once,
+            Arc::new(Notify::new()),
+        )
     }
 
     fn start_worker(self: &Arc<Self>, base: &str, process: &Arc<Process>) {

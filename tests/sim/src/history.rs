@@ -52,7 +52,8 @@ impl History {
             let end = at + prefix.len() + ID_LEN;
             named.push_str(&rest[..at]);
             let count = self.names.len() + 1;
-            let short = self.names.entry(rest[at..end].to_owned()).or_insert_with(|| format!("{prefix}{count}"));
+            let short =
+                self.names.entry(rest[at..end].to_owned()).or_insert_with(|| format!("{prefix}{count}"));
             named.push_str(short);
             rest = &rest[end..];
         }

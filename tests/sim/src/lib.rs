@@ -85,7 +85,8 @@ async fn life(seed: u64, options: Options, name: &str, ledger: Ledger) -> Outcom
     let world = World::new(dice, weather, lease, options.keeps_history, deaths);
     let _held = seam::install(Arc::new(Held(world.clone())));
     let _log = tracing::subscriber::set_default(Log::new(world.clone()));
-    world.line(&format!("{:?} {:?} {:?}", shape.crew, shape.phases, world.weather));
+    let policies: Vec<_> = shape.tables.iter().map(|table| (table.name, table.policy.name())).collect();
+    world.line(&format!("{policies:?} {:?} {:?} {:?}", shape.crew, shape.phases, world.weather));
 
     let spec = shape.spec(name);
     let of_side = |side: &str| Memory::named(&format!("{name}-{side}"));

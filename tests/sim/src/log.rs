@@ -11,13 +11,14 @@ use tracing::{Event, Level, Metadata, Subscriber};
 use crate::world::World;
 
 /// What the product says when it takes a branch that faults alone lead to.
-const WITNESSES: [(&str, &str); 6] = [
+const WITNESSES: [(&str, &str); 7] = [
     ("fenced", "fenced write"),
     ("settle refused: a newer attempt owns the chunk", "stale settle"),
     ("lease lost; the chunk was dropped", "lease lost"),
     ("expired leases taken back", "lease expired"),
     ("chunk is settled or taken", "claim refused"),
     ("ledger call is retried", "ledger call retried"),
+    ("another coordinator has planned meanwhile", "planned twice"),
 ];
 
 /// Passes the events of our crates on to the history.

@@ -20,7 +20,7 @@ const LOOK: Duration = Duration::from_millis(700);
 /// a silent ledger takes up to a minute, a job that was lost is sent again after ten seconds.
 const CALM_MAX: Duration = Duration::from_secs(600);
 /// Zombies get this long to do harm after everything is over.
-const AFTERMATH: Duration = Duration::from_secs(40);
+const AFTERMATH: Duration = Duration::from_secs(25);
 /// Times that a run may halt after the last fault, for what began before it.
 const HALTS_MAX: u32 = 2;
 
@@ -48,7 +48,7 @@ impl Operator {
         for phase in &phases {
             if phase.is_edited {
                 let mut dice = self.fleet.world.dice().clone();
-                shape.edit(&mut dice);
+                shape.edit(&mut dice, is_after_abandoned);
                 self.fleet.world.line("the source is edited");
                 for table in &shape.tables {
                     table.put_source(&self.source).await;
@@ -121,7 +121,8 @@ impl Operator {
         loop {
             tokio::time::sleep(LOOK).await;
             if self.is_forgetful {
-                let _ = connectors::Target::forget_run(&self.target, self.fleet.ledger.install(), run.id).await;
+                let _ =
+                    connectors::Target::forget_run(&self.target, self.fleet.ledger.install(), run.id).await;
             }
             if let Some(asked) = cancel.filter(|c| world.at_ms() >= began + c.after_ms) {
                 is_abandoned = self.cancel(&run, asked).await?;
@@ -160,8 +161,22 @@ impl Operator {
         if asked_for {
             self.fleet.world.mark("run cancelled");
         }
+        let is_for_good = asked_for && asked.is_for_good;
+        if is_for_good && self.fleet.world.weather.pause > 0 {
+            self.leave_zombies();
+        }
         // One that has ended already is as good as any.
-        Ok(asked_for && asked.is_for_good)
+        Ok(is_for_good)
+    }
+
+    /// Half of the workers sleep through the end of the run, and wake up in the middle of the next.
+    fn leave_zombies(&self) {
+        let world = &self.fleet.world;
+        let living = world.living();
+        for worker in living.iter().filter(|process| process.name().starts_with('w')).step_by(2) {
+            let ms = world.lease_ms() + world.dice().between(1_000, 20_000);
+            world.pause_for(worker, ms);
+        }
     }
 
     async fn state(&self, run: RunId) -> Result<Run, String> {

@@ -78,6 +78,8 @@ impl Shape {
     pub(crate) fn of(dice: &mut Dice) -> Self {
         let mut tables = vec![table(dice, "accounts", false)];
         if dice.chance(5_000) {
+            // Children refer to numbers.
+            tables[0].key = KeyKind::Int;
             tables.push(table(dice, "orders", true));
         }
         if dice.chance(3_000) {
@@ -94,7 +96,7 @@ impl Shape {
         };
         let rows_max = dice.between(3, 9);
         let lease_ms = *dice.one_of(&[2_000, 2_000, 5_000, 15_000]);
-        Self { tables, rows_max, crew, lease_ms, phases, calm_at_ms: dice.between(10_000, 90_000) }
+        Self { tables, rows_max, crew, lease_ms, phases, calm_at_ms: dice.between(8_000, 60_000) }
     }
 
     pub(crate) fn spec(&self, name: &str) -> RunSpec {
@@ -107,17 +109,20 @@ impl Shape {
         }
     }
 
-    /// Users edit the source while no run is under way: some rows change, some go, some come.
-    pub(crate) fn edit(&mut self, dice: &mut Dice) {
+    /// Users edit the source while no run is under way: some rows change, some go, some come. After a run that was given
+    /// up, rows go only where they go from the target too: nobody knows which of them it had copied.
+    pub(crate) fn edit(&mut self, dice: &mut Dice, is_after_abandoned: bool) {
         for table in &mut self.tables {
             let ids: Vec<i64> = table.source.keys().copied().collect();
+            let may_go =
+                table.name != "accounts" && (!is_after_abandoned || table.policy == MergePolicy::Mirror);
             for id in ids {
                 if dice.chance(1_500)
                     && let Some(cells) = table.source.get_mut(&id)
                 {
                     cells.name = format!("new{}", dice.between(0, 999));
                     cells.at += 100;
-                } else if dice.chance(300) && !matches!(table.name, "accounts") {
+                } else if dice.chance(300) && may_go {
                     table.source.remove(&id);
                 }
             }
@@ -223,7 +228,8 @@ fn phases(dice: &mut Dice, tables: &[TableShape]) -> Vec<Phase> {
     });
     let copy = |is_edited, cancel| Phase { kind: RunKind::Copy, is_edited, cancel };
     let is_cancelled = dice.chance(3_000);
-    let cancel = Cancel { after_ms: dice.between(200, 15_000), is_for_good: !is_keyless && dice.chance(7_000) };
+    let cancel =
+        Cancel { after_ms: dice.between(200, 15_000), is_for_good: !is_keyless && dice.chance(7_000) };
     let mut phases = vec![copy(false, is_cancelled.then_some(cancel))];
     let is_abandoned = is_cancelled && cancel.is_for_good;
     if is_abandoned {

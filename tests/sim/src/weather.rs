@@ -1,5 +1,5 @@
-//! Which faults a seed has, and how often. Some seeds have many kinds of them, some a single one, a few none: what one
-//! fault would hide another cannot show.
+//! Which faults a seed has, and how often. Some seeds have many kinds of them, some a few, some none, and one in five is
+//! a storm: what one fault would hide another cannot show.
 
 use crate::dice::Dice;
 
@@ -34,8 +34,12 @@ impl Weather {
         if dice.chance(300) {
             return Self { ledger_ms: 2, database_ms: 2, ..Self::default() };
         }
+        let storm = if dice.chance(2_000) { 5 } else { 1 };
         // Each kind is on in three seeds of five.
-        let mut some = |most: u64| if dice.chance(6_000) { dice.between(most / 8, most) } else { 0 };
+        let mut some = |most: u64| {
+            let most = (most * storm).min(6_000);
+            if dice.chance(6_000) { dice.between(most / 8, most) } else { 0 }
+        };
         Self {
             ledger_refused: some(150),
             ledger_unanswered: some(300),

@@ -42,11 +42,15 @@ impl Witness {
     fn check(&mut self, what: &str, table: &TableRef, fence: &Fence) {
         let (chunk, attempt) = (fence.chunk, fence.attempt);
         if let Some((newest, _)) = self.committed.get(&(fence.run, chunk)).filter(|(a, _)| *a > attempt) {
-            self.broken.push(format!("O5: attempt {attempt} of {chunk} {what} after attempt {newest} had committed"));
+            self.broken.push(format!(
+                "O5: attempt {attempt} of {chunk} {what} after attempt {newest} had committed"
+            ));
         }
         match self.turns.get(table) {
             Some(held) if *held <= fence.turn => {}
-            Some(held) => self.broken.push(format!("O5: {what} on {table} with turn {} below {}", fence.turn.0, held.0)),
+            Some(held) => {
+                self.broken.push(format!("O5: {what} on {table} with turn {} below {}", fence.turn.0, held.0))
+            }
             None => self.broken.push(format!("O5: {what} on {table} before anybody took it")),
         }
     }

@@ -68,7 +68,9 @@ impl World {
 
     /// Virtual milliseconds since the beginning.
     pub(crate) fn at_ms(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+        let standing = seam::standing_ms().map(|now| now - EPOCH_MS - self.jumped_ms.load(Ordering::Relaxed));
+        let standing = standing.and_then(|ms| u64::try_from(ms).ok());
+        standing.unwrap_or_else(|| u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
 
     pub(crate) fn dice(&self) -> MutexGuard<'_, Dice> {
@@ -143,7 +145,7 @@ impl World {
         if process.is_paused() || process.is_dead() {
             return;
         }
-        let lease = u64::try_from(self.lease.as_millis()).unwrap_or(u64::MAX);
+        let lease = self.lease_ms();
         let kind = self.dice().between(0, 9);
         let ms = match kind {
             0..=2 => self.dice().between(1, lease),
@@ -151,6 +153,12 @@ impl World {
             // Until everything is over.
             _ => u64::MAX,
         };
+        self.pause_for(process, ms);
+    }
+
+    /// Stops a process that runs; `u64::MAX` is until everything is over.
+    pub(crate) fn pause_for(self: &Arc<Self>, process: &Arc<Process>, ms: u64) {
+        let lease = self.lease_ms();
         self.line(&format!("{} is paused for {ms} ms", process.name()));
         process.pause();
         if ms == u64::MAX {
@@ -180,10 +188,21 @@ impl World {
         }
     }
 
+    pub(crate) fn lease_ms(&self) -> u64 {
+        u64::try_from(self.lease.as_millis()).unwrap_or(u64::MAX)
+    }
+
     pub(crate) fn cut_off(&self, process: &Process, link: Link, ms: u64) {
         self.mark("link cut");
         self.line(&format!("{} is cut off from {link:?} for {ms} ms", process.name()));
         lock(&self.down).insert((process.name().to_owned(), link), self.at_ms() + ms);
+    }
+
+    /// The way to and from the ledger is longer for coordinators: they ask much, and what may happen between their
+    /// questions is worth more than the questions.
+    fn ledger_ms(&self) -> u64 {
+        let is_coordinator = seam::current().is_some_and(|process| process.name().starts_with('c'));
+        if is_coordinator { self.weather.ledger_ms * 4 + 160 } else { self.weather.ledger_ms }
     }
 
     /// One way of a message, on which the sender may die or be paused; whether it arrives.
@@ -220,7 +239,7 @@ impl seam::Simulation for Held {
     fn before(&self, operation: &'static str) -> Passage {
         let world = self.0.clone();
         Box::pin(async move {
-            let arrives = world.travel(Link::Ledger, world.weather.ledger_ms).await;
+            let arrives = world.travel(Link::Ledger, world.ledger_ms()).await;
             if seam::current().is_none() {
                 return true;
             }
@@ -238,7 +257,7 @@ impl seam::Simulation for Held {
     fn after(&self, operation: &'static str) -> Passage {
         let world = self.0.clone();
         Box::pin(async move {
-            let arrives = world.travel(Link::Ledger, world.weather.ledger_ms).await;
+            let arrives = world.travel(Link::Ledger, world.ledger_ms()).await;
             if seam::current().is_none() || (arrives && !world.chance(world.weather.ledger_unanswered)) {
                 return true;
             }
@@ -250,7 +269,10 @@ impl seam::Simulation for Held {
 }
 
 /// Starts a task of the world itself, which no process takes along when it dies.
-#[allow(clippy::disallowed_methods, reason = "the runtime ends with the simulation, and all its tasks with it")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the runtime ends with the simulation, and all its tasks with it"
+)]
 pub(crate) fn go(task: impl Future<Output = ()> + Send + 'static) {
     tokio::spawn(task);
 }
