@@ -8,20 +8,33 @@ use std::path::{Path, PathBuf};
 
 /// Which of our crates a crate may name. Data flows one way: model ← connectors, ledger, queue ← coordinator, worker ←
 /// the binary. `coordinator` and `worker` never see each other.
-const EDGES: [(&str, &[&str]); 10] = [
+const EDGES: [(&str, &[&str]); 12] = [
     ("shared/failpoint", &[]),
     ("shared/model", &[]),
     ("shared/connectors", &["model"]),
-    ("shared/ledger", &["model"]),
+    ("shared/ledger", &["model", "seam"]),
     ("shared/queue", &[]),
+    ("shared/seam", &[]),
     ("shared/service", &["model"]),
-    ("coordinator", &["connectors", "failpoint", "ledger", "model", "queue"]),
-    ("worker", &["connectors", "failpoint", "ledger", "model", "queue"]),
+    ("coordinator", &["connectors", "failpoint", "ledger", "model", "queue", "seam"]),
+    ("worker", &["connectors", "failpoint", "ledger", "model", "queue", "seam"]),
     ("tests/harness", &[]),
+    ("tests/sim", &["connectors", "coordinator", "ledger", "model", "queue", "seam", "worker"]),
     (".", &["connectors", "coordinator", "failpoint", "ledger", "model", "queue", "service", "worker"]),
 ];
-const OURS: [&str; 9] =
-    ["connectors", "coordinator", "failpoint", "harness", "ledger", "model", "queue", "service", "worker"];
+const OURS: [&str; 11] = [
+    "connectors",
+    "coordinator",
+    "failpoint",
+    "harness",
+    "ledger",
+    "model",
+    "queue",
+    "seam",
+    "service",
+    "sim",
+    "worker",
+];
 /// A file longer than this has more than one subject.
 const LINES_MAX: usize = 500;
 /// Drawers: names that say nothing about what is inside.

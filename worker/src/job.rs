@@ -1,7 +1,9 @@
 //! One chunk, start to finish: claim → read → convert → merge → verify → settle.
 
 use std::panic::AssertUnwindSafe;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use connectors::Fence;
 use futures::FutureExt as _;
@@ -166,7 +168,7 @@ async fn settle(
     outcome: ChunkOutcome,
     abort: &CancellationToken,
 ) {
-    let delay = retry_delay(attempt.0, retry::dice());
+    let delay = retry_delay(attempt.0, seam::fraction());
     let give_up = Instant::now() + HOLD_MAX;
     for tried in 1.. {
         match worker.ledger.settle(chunk, attempt, &outcome, delay).await {

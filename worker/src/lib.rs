@@ -89,4 +89,10 @@ impl Worker {
         }
         Ok(())
     }
+
+    /// Processes one job, as [`Worker::run`] does with each that the queue delivers. Always returns: what came of it is
+    /// in the ledger. A job that comes twice or late finds its chunk taken or settled, and changes nothing.
+    pub async fn process(&self, job: queue::ChunkJob, abort: &CancellationToken) {
+        job::process(self, job, abort).await;
+    }
 }

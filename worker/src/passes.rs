@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use connectors::config::Role;
 use connectors::{ChunkWrite, Error, Fence, Result, Selection, Slice, Target};
@@ -13,6 +13,7 @@ use model::chunk::{ORDINAL_STEP, Report};
 use model::merge::Promise;
 use model::spec::ChunkLimits;
 use model::{Chunk, Column, Counts, ErrorKind, Key, KeyRange, Receipt, Row, RowBatch, TablePlan, WorkerId};
+use tokio::time::Instant;
 
 use crate::Worker;
 use crate::convert;
@@ -226,8 +227,8 @@ impl Attempt {
     /// An earlier attempt committed: read the source again only to know what to compare the target with. `None` if
     /// they are not equal any more, because one of them has moved on: then the rows are merged once more.
     async fn settle_receipt(&self, receipt: &Receipt) -> Result<Option<Report>> {
-        let cut = receipt.cut.as_ref();
-        let mut tally = self.expectation(self.plan.policy.promise(), cut).await?;
+        let (promise, cut) = (self.plan.policy.promise(), receipt.cut.as_ref());
+        let mut tally = self.expectation(promise, cut).await?;
         let set_aside: HashSet<_> = receipt
             .quarantined
             .iter()
@@ -238,7 +239,11 @@ impl Attempt {
         let compared = self.against_target(&self.range(cut), tally.expected).await?;
         Ok(compared.is_clean().then_some(Report {
             counts: Counts { matching: compared.matching, ..receipt.counts },
-            source_digest: Some(receipt.source_digest),
+            source_digest: Some(match promise {
+                Promise::EqualRows => receipt.source_digest,
+                // Of rows that are only promised to be there none is digested again, on either side.
+                Promise::EveryKey => compared.digest,
+            }),
             target_digest: Some(compared.digest),
             quarantined: receipt.quarantined.clone(),
             read_ms: 0,

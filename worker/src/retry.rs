@@ -38,16 +38,11 @@ where
 }
 
 async fn pause(retries: u32, failed: &Error) {
-    let delay = retry_delay(retries, dice());
+    let delay = retry_delay(retries, seam::fraction());
     let millis = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
     info!(error = %failed, retries, millis, "begun anew inside the attempt");
     failpoint::reached("retried_inside");
     tokio::time::sleep(delay).await;
-}
-
-/// `0.0..=1.0`, from the source that also makes ids.
-pub(crate) fn dice() -> f64 {
-    f64::from(uuid::Uuid::new_v4().as_fields().0) / f64::from(u32::MAX)
 }
 
 #[cfg(test)]

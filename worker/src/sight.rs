@@ -5,7 +5,9 @@
 //! others: each worker finds out for itself, since what one cannot see another may.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use connectors::config::Role;
 use connectors::{Connections, Error};

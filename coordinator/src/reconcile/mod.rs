@@ -97,9 +97,10 @@ impl Coordinator {
                 }
             };
             tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = self.nudge.notified() => {}
+                biased;
                 () = stop.cancelled() => {}
+                () = self.nudge.notified() => {}
+                () = tokio::time::sleep(pause) => {}
             }
         }
         self.tasks.close();
@@ -149,14 +150,14 @@ impl Coordinator {
             return;
         }
         let this = self.clone();
-        self.tasks.spawn(async move {
+        self.tasks.spawn(seam::belonging(async move {
             match work.await {
                 Ok(()) => drop(this.failures().remove(&name)),
                 Err(error) => this.table_failed(name, &error).await,
             }
             this.lock().remove(&name);
             this.nudge.notify_one();
-        });
+        }));
     }
 
     /// Waits before the next try, or halts the run where every try would fail alike or enough have.

@@ -5,6 +5,8 @@ use ledger::{NewTable, Run, TableRow};
 use model::chunk::next_planned;
 use model::{ErrorKind, Failure, KeyRange, MergePolicy, Pass, RunKind, RunSpec, TableState};
 
+use tracing::debug;
+
 use super::{Coordinator, TickError, first_pass, ledger_error};
 use crate::planner::{Known, PlanError, PlannedRun, cut, plan_known, plan_run, sizing};
 
@@ -45,14 +47,21 @@ fn plan_tables(coordinator: &Coordinator, run: &Run) {
     coordinator.beside(run, u32::MAX, first_pass(run.kind), async move {
         failpoint::point("r1").await;
         let known = known_tables(&this, &owner).await?;
-        let planned =
-            plan_known(&owner.spec, owner.kind, &this.connections, &known).await.map_err(|error| {
-                connectors::Error::new(
-                    error.kind,
-                    owner.spec.source.engine,
-                    format!("plan the run ({error})"),
-                )
-            })?;
+        let planned = match plan_known(&owner.spec, owner.kind, &this.connections, &known).await {
+            Ok(planned) => planned,
+            // What another coordinator has planned meanwhile may be at work already: its rows are no reason to refuse
+            // the run. The next tick plans what is left, if anything is.
+            Err(_) if known_tables(&this, &owner).await?.planned != known.planned => {
+                // Its rows may be on the way already, and are no reason to refuse the run: the next tick plans what is
+                // left, if anything is.
+                debug!(run = %owner.id, "another coordinator has planned meanwhile");
+                return Ok(());
+            }
+            Err(error) => {
+                let (engine, operation) = (owner.spec.source.engine, format!("plan the run ({error})"));
+                return Err(connectors::Error::new(error.kind, engine, operation));
+            }
+        };
         let stored = store_tables(&this, &owner, &planned).await?;
         let source = this.connections.get(&owner.spec.source, Role::Source)?;
         for table in planned.tables {

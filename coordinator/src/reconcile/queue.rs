@@ -4,7 +4,9 @@
 //! The loop goes on with what needs no queue. Refuses to decide what is due: that is `dispatch`.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use ledger::Run;
 use queue::ErrorKind;

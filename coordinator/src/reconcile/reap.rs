@@ -1,7 +1,9 @@
 //! Takes expired leases back, and notices when the ledger was away or went back in time.
 
 use std::collections::HashSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use model::RunId;
 use tracing::{info, warn};

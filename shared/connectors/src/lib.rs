@@ -10,6 +10,8 @@ pub mod config;
 pub mod conformance;
 pub mod error;
 mod fences;
+#[cfg(any(test, feature = "testing"))]
+pub mod flaky;
 mod gauge;
 pub mod memory;
 mod mysql;

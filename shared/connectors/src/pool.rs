@@ -23,7 +23,13 @@ pub struct Connections {
     connections_max: u32,
     deadline: Duration,
     open: Arc<Mutex<Vec<Pool>>>,
+    #[cfg(any(test, feature = "testing"))]
+    wrap: Option<Wrap>,
 }
+
+/// Puts something between the product and a database that was just opened.
+#[cfg(any(test, feature = "testing"))]
+pub type Wrap = Arc<dyn Fn(Role, Arc<dyn Target>) -> Arc<dyn Target> + Send + Sync>;
 
 struct Pool {
     name: Name,
@@ -49,7 +55,22 @@ impl Connections {
     /// `connections_max` bounds each pool, `deadline` each wait for an answer.
     #[must_use]
     pub fn new(resolve: ResolveSecret, connections_max: u32, deadline: Duration) -> Self {
-        Self { resolve, connections_max, deadline, open: Arc::default() }
+        Self {
+            resolve,
+            connections_max,
+            deadline,
+            open: Arc::default(),
+            #[cfg(any(test, feature = "testing"))]
+            wrap: None,
+        }
+    }
+
+    /// The same, but what is opened from now on is wrapped first.
+    #[cfg(any(test, feature = "testing"))]
+    #[must_use]
+    pub fn wrapped(mut self, wrap: Wrap) -> Self {
+        self.wrap = Some(wrap);
+        self
     }
 
     /// The database of `spec`, connected lazily; the same pool for the same spec and role.
@@ -79,6 +100,8 @@ impl Connections {
             deadline: self.deadline,
             circuit: Arc::clone(&circuit),
         })?;
+        #[cfg(any(test, feature = "testing"))]
+        let opened = self.wrap.as_ref().map_or(opened.clone(), |wrap| wrap(role, opened));
         pools.push(Pool { name, target: opened.clone(), circuit });
         Ok(opened)
     }

@@ -57,17 +57,19 @@ impl Ledger {
         migrate(&mut conn, dialect).await?;
         let install = install(&mut conn, dialect).await?;
         drop(conn);
+        Ok(Self::over(pool, dialect, deadline, install, url.to_string()))
+    }
+
+    fn over(
+        pool: AnyPool,
+        dialect: Dialect,
+        deadline: Duration,
+        install: InstallId,
+        address: String,
+    ) -> Self {
         let gate = (dialect == Dialect::Sqlite).then(Arc::default);
-        let shared = Shared {
-            pool,
-            dialect,
-            deadline,
-            gate,
-            install,
-            cache: Cache::default(),
-            address: url.to_string(),
-        };
-        Ok(Self { shared: Arc::new(shared) })
+        let shared = Shared { pool, dialect, deadline, gate, install, cache: Cache::default(), address };
+        Self { shared: Arc::new(shared) }
     }
 
     /// Closes the connections of all clones; later calls fail. A second call does nothing.
@@ -84,6 +86,35 @@ impl Ledger {
 
     async fn now_once(&self) -> std::result::Result<i64, Cause> {
         sqlx::query(self.sql("SELECT {now} AS now_ms")).fetch_one(&self.shared.pool).await?.int("now_ms")
+    }
+}
+
+/// What a simulation needs.
+#[cfg(feature = "simulation")]
+impl Ledger {
+    /// A new ledger in this process's memory: one connection, without which it is gone.
+    pub async fn in_memory() -> Result<Self> {
+        Self::in_memory_once().await.map_err(|cause| cause.during(OPEN))
+    }
+
+    async fn in_memory_once() -> std::result::Result<Self, Cause> {
+        sqlx::any::install_default_drivers();
+        let options = "sqlite::memory:".parse::<AnyConnectOptions>()?.disable_statement_logging();
+        // Nothing comes between this process and its memory: the connection need not be asked whether it lives.
+        let pool = AnyPoolOptions::new().max_connections(1).test_before_acquire(false);
+        let pool = pool.max_lifetime(None).idle_timeout(None).connect_with(options).await?;
+        let mut conn = pool.acquire().await?;
+        migrate(&mut conn, Dialect::Sqlite).await?;
+        let install = install(&mut conn, Dialect::Sqlite).await?;
+        drop(conn);
+        Ok(Self::over(pool, Dialect::Sqlite, DEADLINE, install, "in memory".to_owned()))
+    }
+
+    /// The handle that another process would have: over the same database, with nothing in its cache.
+    #[must_use]
+    pub fn of_another_process(&self) -> Self {
+        let Shared { pool, dialect, deadline, install, address, .. } = &*self.shared;
+        Self::over(pool.clone(), *dialect, *deadline, *install, address.clone())
     }
 }
 

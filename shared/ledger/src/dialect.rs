@@ -21,7 +21,9 @@ impl Dialect {
     /// Statements are literals of this crate and counts of `?`; every value is bound, so that no `?` is anything
     /// but the place of one.
     pub(crate) fn sql(self, statement: &str) -> AssertSqlSafe<String> {
-        let filled = statement.replace("{now}", self.now()).replace("{lock}", self.lock());
+        let simulated = seam::now_ms().map(|ms| ms.to_string());
+        let now = simulated.as_deref().unwrap_or(self.now());
+        let filled = statement.replace("{now}", now).replace("{lock}", self.lock());
         let filled = filled.replace("{by_state}", self.by_state()).replace("{int}", self.int());
         AssertSqlSafe(match self {
             Self::Sqlite | Self::Mysql => filled,

@@ -76,8 +76,8 @@ where
 {
     let tries = async {
         for tried in 1.. {
-            let tried_once = tokio::time::timeout(each, Box::pin(once())).await;
-            match tried_once.unwrap_or(Err(Cause::Deadline(each))) {
+            let once = Box::pin(seam::call(operation, once(), lost));
+            match tokio::time::timeout(each, once).await.unwrap_or(Err(Cause::Deadline(each))) {
                 Err(cause) if tried < tries_max(cause.kind()) => {
                     tracing::debug!(operation, tried, kind = %cause.kind(), "ledger call is retried");
                     tokio::time::sleep(backoff(tried)).await;
@@ -103,6 +103,10 @@ const fn tries_max(kind: ErrorKind) -> u32 {
 /// Doubles, with jitter: the losers of one deadlock must not meet again.
 fn backoff(tried: u32) -> Duration {
     let ceiling = (BACKOFF_MS << tried.min(10)).min(BACKOFF_MAX_MS);
-    let (dice, _) = uuid::Uuid::new_v4().as_u64_pair();
-    Duration::from_millis(ceiling / 2 + dice % (ceiling / 2 + 1))
+    Duration::from_millis(ceiling / 2 + seam::dice() % (ceiling / 2 + 1))
+}
+
+/// What a call meets that a simulation loses: a connection that breaks.
+fn lost() -> Cause {
+    Cause::Driver(sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into()))
 }

@@ -88,6 +88,7 @@ pub async fn missing_parents_are_a_note(lab: &dyn Lab) {
     for _ in 0..2 {
         let notes = children.target.check_foreign_keys(&children.plan).await.expect("checked");
         assert_eq!(notes.len(), 1, "{notes:?}");
+        assert!(notes[0].contains(crate::WITHOUT_PARENT), "{notes:?}");
     }
     let mut write = children.begin().await;
     assert_eq!(write.delete(&[super::bench::key(3)]).await, Ok(1));

@@ -12,6 +12,8 @@ mod write;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -23,7 +25,7 @@ use model::{
     Attempt, ChunkId, Column, Engine, ErrorKind, InstallId, Key, Receipt, Row, RowBatch, RunId, TablePlan,
     TableRef, TableSchema, TargetHistory, Turn, Value,
 };
-use tokio::sync::OwnedMutexGuard;
+use tokio::sync::Notify;
 
 pub use order::NOCASE;
 
@@ -31,7 +33,7 @@ use self::table::{Table, Violation};
 use self::write::MemoryWrite;
 use crate::error::{Error, Result};
 use crate::read_batches::{Decoded, batches};
-use crate::{ChunkWrite, Fence, Selection, ServerInfo, Slice, Source, Target};
+use crate::{ChunkWrite, Fence, Selection, ServerInfo, Slice, Source, Target, WITHOUT_PARENT};
 
 /// Longest wait for the writer before: longer than any test's transaction, shorter than a test's patience.
 const LOCK_WAIT: Duration = Duration::from_secs(10);
@@ -49,7 +51,39 @@ struct Database {
     name: String,
     state: Mutex<State>,
     /// Held by a write transaction from begin to end.
-    turnstile: Arc<tokio::sync::Mutex<()>>,
+    turnstile: Arc<Turnstile>,
+}
+
+/// One writer at a time. Whoever waits is told when it is free and has to come and take it: it is never given to one
+/// that does not look any more, whose client hangs.
+#[derive(Default)]
+struct Turnstile {
+    inside: AtomicBool,
+    freed: Notify,
+}
+
+/// The right to write, until it is dropped.
+struct Inside(Arc<Turnstile>);
+
+impl Turnstile {
+    async fn enter(self: Arc<Self>) -> Inside {
+        loop {
+            let mut freed = pin!(self.freed.notified());
+            // Before the look, so that nothing is missed between look and wait.
+            freed.as_mut().enable();
+            if !self.inside.swap(true, Ordering::Acquire) {
+                return Inside(self.clone());
+            }
+            freed.await;
+        }
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        self.0.inside.store(false, Ordering::Release);
+        self.0.freed.notify_waiters();
+    }
 }
 
 #[derive(Default)]
@@ -124,6 +158,21 @@ impl Memory {
         data.map_or_else(Vec::new, |data| data.rows().map(|row| row.as_ref().clone()).collect())
     }
 
+    /// What the write transactions of a run left as receipts, by chunk.
+    #[cfg(any(test, feature = "testing"))]
+    #[must_use]
+    pub fn receipts(&self, install: InstallId, run: RunId) -> BTreeMap<ChunkId, Receipt> {
+        let state = self.database.state();
+        let of_run = state.receipts.iter().filter(|((i, r, _), _)| (*i, *r) == (install, run));
+        of_run.map(|((_, _, chunk), receipt)| (*chunk, receipt.clone())).collect()
+    }
+
+    /// Forgets the database of this name; handles that are open keep theirs.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn forget(name: &str) {
+        DATABASES.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
+
     /// Changes a copy of the table and publishes it if nothing failed.
     async fn edit(
         &self,
@@ -166,8 +215,8 @@ impl Database {
     }
 
     /// Waits until no other writer is inside.
-    async fn enter(&self, operation: &str) -> Result<OwnedMutexGuard<()>> {
-        tokio::time::timeout(LOCK_WAIT, self.turnstile.clone().lock_owned())
+    async fn enter(&self, operation: &str) -> Result<Inside> {
+        tokio::time::timeout(LOCK_WAIT, self.turnstile.clone().enter())
             .await
             .map_err(|_| Error::new(ErrorKind::LockWait, Engine::Memory, operation))
     }
@@ -410,6 +459,6 @@ fn broken(state: &State, child: &Table, key: &model::ForeignKey) -> Option<Strin
     };
     match child.orphans(&columns, parent, &parent_columns) {
         0 => None,
-        rows => Some(format!("foreign key {}: {rows} rows have no parent", key.name)),
+        rows => Some(format!("foreign key {}: {rows} rows are {WITHOUT_PARENT} {}", key.name, key.parent)),
     }
 }

@@ -4,17 +4,16 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use model::{Column, Engine, ErrorKind, Key, Receipt, Row, RowBatch, TablePlan, Value};
-use tokio::sync::OwnedMutexGuard;
 
 use super::table::{Table, Violation};
-use super::{Database, unknown_column};
+use super::{Database, Inside, unknown_column};
 use crate::error::{Error, Result};
 use crate::{ChunkWrite, Fence};
 
 pub(super) struct MemoryWrite {
     database: Arc<Database>,
     /// No other writer, no `prepare` and no edit by a test's hand until this is dropped.
-    _turnstile: OwnedMutexGuard<()>,
+    _turnstile: Inside,
     plan: Arc<TablePlan>,
     fence: Fence,
     receipt: Option<Receipt>,
@@ -28,7 +27,7 @@ pub(super) struct MemoryWrite {
 impl MemoryWrite {
     pub(super) fn new(
         database: Arc<Database>,
-        turnstile: OwnedMutexGuard<()>,
+        turnstile: Inside,
         plan: &Arc<TablePlan>,
         fence: &Fence,
     ) -> Result<Self> {
