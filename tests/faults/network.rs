@@ -35,7 +35,7 @@ fn was_begun_anew(fleet: &Fleet) -> bool {
 #[tokio::test]
 async fn n1_far_away() {
     let lines = Lines::new();
-    let mut fleet = lines.fleet(1_200).await;
+    let mut fleet = lines.fleet(600).await;
     let act = Act::Latency { mean: Duration::from_millis(200), jitter: Duration::from_millis(100) };
     let hits: Vec<Hits> = ENDS.map(|end| lines.to(end).add(always(Dir::ToClient, act))).into();
     let _ = fleet.serve("");

@@ -174,6 +174,7 @@ async fn watched(redis: &Redis, jobs: &str, time: Duration) -> i64 {
 }
 
 /// The coordinator's peak memory over a run with so many chunks.
+#[allow(clippy::print_stdout, reason = "a figure for people")]
 async fn coordinating(count: u64) -> u64 {
     let redis = Redis::start(&Options::default());
     let mut fleet = fleet_on(&redis, 3_000).await;
