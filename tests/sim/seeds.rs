@@ -20,8 +20,7 @@ const FOUND_OUT_MAX: u64 = 30;
 
 /// What must have been met in every part of at least this many seeds: a window that is never open proves nothing.
 const ENOUGH_TO_MEET: u64 = 200;
-const SOMETIMES: [&str; 24] = [
-    "chunk quarantined",
+const SOMETIMES: [&str; 23] = [
     "claim refused",
     "commit answer lost",
     "coordinator restart",

@@ -53,7 +53,7 @@ pub(super) fn holds(coordinator: &Coordinator, run: &Run) -> bool {
     if now - reading.asked >= READ_EVERY {
         reading.asked = now;
         let (this, run) = (coordinator.clone(), run.clone());
-        coordinator.tasks.spawn(async move { read(&this, &run, now).await });
+        coordinator.tasks.spawn(seam::belonging(async move { read(&this, &run, now).await }));
     }
     reading.is_held || reading.read.is_none_or(|at| now - at > STALE_AFTER)
 }

@@ -57,7 +57,7 @@ pub(super) fn tick(coordinator: &Coordinator, runs: &[Run]) {
     }
     let (this, runs) = (coordinator.clone(), runs.to_vec());
     coordinator.health.is_asked.store(true, Ordering::Release);
-    coordinator.tasks.spawn(async move {
+    coordinator.tasks.spawn(seam::belonging(async move {
         let health = std::sync::Arc::clone(&this.health);
         let Ok(mut state) = health.state.try_lock() else { return };
         health.is_asked.store(false, Ordering::Release);
@@ -68,7 +68,7 @@ pub(super) fn tick(coordinator: &Coordinator, runs: &[Run]) {
         if health.is_asked.load(Ordering::Acquire) {
             this.nudge.notify_one();
         }
-    });
+    }));
 }
 
 async fn look(coordinator: &Coordinator, runs: &[Run], state: &mut State) -> Result<(), ledger::Error> {

@@ -213,7 +213,8 @@ mod tests {
     #[test]
     fn a_task_belongs_to_the_process_that_makes_it() {
         let process = Process::new("w1");
-        let mut outer = process.run(async { belonging(async { current().map(|p| p.name().to_owned()) }) });
+        let mine = || belonging(async { current().map(|p| p.name().to_owned()) });
+        let mut outer = process.run(std::future::poll_fn(move |_| Poll::Ready(mine())));
         let Poll::Ready(mut inner) = poll(&mut outer) else { panic!("it waits for nothing") };
         assert_eq!(poll(&mut inner), Poll::Ready(Some("w1".to_owned())));
         process.pause();
