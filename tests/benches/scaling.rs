@@ -79,7 +79,11 @@ async fn fleet(workers: usize) -> Duration {
     let run = syncline.run(&["run", &spec, "--detach"]).expect(0).stdout.trim().to_owned();
     let cut = "SELECT count(*) FROM syncline_table WHERE state = 'working'";
     wait_until("the table is cut", LONG, async || ledger.number(cut).await == 1).await;
-    proxy.add(Rule::new(Dir::ToClient, After::Bytes(0), Act::Latency { mean: SLOW, jitter: Duration::ZERO }));
+    let _hits = proxy.add(Rule::new(
+        Dir::ToClient,
+        After::Bytes(0),
+        Act::Latency { mean: SLOW, jitter: Duration::ZERO },
+    ));
     let started = Instant::now();
     let _workers: Vec<_> = (0..workers)
         .map(|n| syncline.start(&format!("worker{n}"), &["worker", "--concurrency", "1"]))

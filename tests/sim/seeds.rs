@@ -113,7 +113,14 @@ fn regressions() {
 #[test]
 fn the_same_seed_has_the_same_history() {
     for seed in 0..TWICE {
-        let (first, second) = (simulate(seed, Options::default()), simulate(seed, Options::default()));
+        let keep = || Options { keeps_history: true, ..Options::default() };
+        let (first, second) = (simulate(seed, keep()), simulate(seed, keep()));
+        if first.hash != second.hash {
+            let at = first.history.iter().zip(&second.history).position(|(a, b)| a != b).unwrap_or_default();
+            for history in [&first.history, &second.history] {
+                println!("{}\n", history[at.saturating_sub(3)..(at + 3).min(history.len())].join("\n"));
+            }
+        }
         assert_eq!(first.hash, second.hash, "seed {seed} tells two stories");
         assert_eq!((first.virtual_ms, first.marks), (second.virtual_ms, second.marks), "seed {seed}");
     }

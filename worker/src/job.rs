@@ -189,8 +189,9 @@ async fn settle(
                     return;
                 }
                 tokio::select! {
-                    () = tokio::time::sleep(SETTLE_PAUSE) => {}
+                    biased;
                     () = abort.cancelled() => {}
+                    () = tokio::time::sleep(SETTLE_PAUSE) => {}
                 }
             }
         }

@@ -213,6 +213,7 @@ pub struct Receipt {
 
 /// What an attempt came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "there is one for a whole chunk, and it is hardly moved")]
 pub enum ChunkOutcome {
     Done(Report),
     /// To be tried again after the delay, or quarantined if attempts are used up: the ledger decides.

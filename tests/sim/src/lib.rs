@@ -62,9 +62,10 @@ pub struct Outcome {
 /// Runs one seed from beginning to end.
 #[must_use]
 pub fn simulate(seed: u64, options: Options) -> Outcome {
-    // Databases are found by name in the whole process, and a seed may run more than once in it.
+    // Databases are found by name in the whole process, and a seed may run more than once in it. The form is that of an
+    // id, so that the history has a short name for it.
     static RUNS: AtomicU64 = AtomicU64::new(0);
-    let name = format!("sim-{}", RUNS.fetch_add(1, Ordering::Relaxed));
+    let name = format!("install_{:032x}", RUNS.fetch_add(1, Ordering::Relaxed));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.expect("a runtime without threads can be made");
     let ledger = seam::wait(Ledger::in_memory()).expect("a ledger in memory can be made");

@@ -69,7 +69,7 @@ fn cut(at: i64, rows: u64) -> ChunkOutcome {
         ChunkOutcome::Done(report) => {
             ChunkOutcome::Done(model::chunk::Report { cut: Some(key(at)), ..report })
         }
-        other => other,
+        other @ (ChunkOutcome::Failed(_) | ChunkOutcome::Halted(_) | ChunkOutcome::Yielded) => other,
     }
 }
 
