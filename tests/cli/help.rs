@@ -2,7 +2,7 @@
 
 use crate::sandbox::{Sandbox, settled};
 
-const COMMANDS: [&str; 27] = [
+const COMMANDS: [&str; 29] = [
     "init",
     "check",
     "doctor",
@@ -26,6 +26,8 @@ const COMMANDS: [&str; 27] = [
     "serve",
     "worker",
     "security",
+    "ledger",
+    "ledger reconcile",
     "demo",
     "completions",
     "explain",
