@@ -62,7 +62,7 @@ async fn c2_killed_before_anything_is_queued() {
 
 #[tokio::test]
 async fn c2_killed_while_queueing() {
-    killed_at("r4", 2).await;
+    killed_at("r4", 1).await;
 }
 
 #[tokio::test]
