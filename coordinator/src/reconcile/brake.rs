@@ -1,7 +1,7 @@
 //! Brakes: what source and target say about themselves decides whether more is handed out.
 //!
-//! A gauge over its limit, and one that has not been read for a while, hold the run: nothing more of it is handed out,
-//! chunks under way end. Refuses to slow down what is under way, since a transaction that waits holds its locks.
+//! A gauge over its limit, and one that has not been read for a while, hold the run: nothing more of it is handed out
+//! or claimed, chunks under way end. Refuses to slow down what is under way, since a transaction that waits holds its locks.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,14 +11,12 @@ use tokio::time::Instant;
 
 use connectors::config::Role;
 use ledger::Run;
-use model::RunId;
 use model::limits::{Brake, BrakeAt};
+use model::{RunId, Waiting};
 use tracing::warn;
 
 use super::Coordinator;
 
-/// What the ledger calls it that a run waits for.
-const ON: &str = "brake";
 /// Between readings of one run's gauges.
 const READ_EVERY: Duration = Duration::from_secs(1);
 /// A reading older than this says nothing any more: the run is held.
@@ -70,7 +68,7 @@ async fn read(coordinator: &Coordinator, run: &Run, begun: Instant) {
         };
         break;
     }
-    if let Err(error) = coordinator.ledger.set_waiting(Some(run.id), ON, held.as_deref()).await {
+    if let Err(error) = coordinator.ledger.set_waiting(Some(run.id), Waiting::BRAKE, held.as_deref()).await {
         warn!(run = %run.id, error = %error, "what the run waits for could not be recorded");
     }
     let mut readings = coordinator.readings.lock().unwrap_or_else(PoisonError::into_inner);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Attempt, Chunk, ChunkId, ChunkState, RunState, TablePlan, TableState, WorkerId};
+use model::{Attempt, Chunk, ChunkId, ChunkState, RunState, TablePlan, TableState, Waiting, WorkerId};
 use sqlx::any::AnyRow;
 use uuid::Uuid;
 
@@ -122,8 +122,7 @@ impl Ledger {
     /// Whether the chunk's run and table are at work.
     async fn may_run(&self, tx: &mut Write, chunk: &Chunk) -> std::result::Result<bool, Cause> {
         let sql = "SELECT r.state AS run_state, r.cancel_requested AS cancel_requested, r.paused_ms AS paused_ms, \
-            t.state AS table_state, \
-            t.plan_version AS plan_version FROM syncline_run r JOIN syncline_table t ON t.run = r.id \
+            r.waiting AS waiting, t.state AS table_state, t.plan_version AS plan_version FROM syncline_run r JOIN syncline_table t ON t.run = r.id \
             WHERE r.id = ? AND t.ordinal = ?";
         let row = sqlx::query(self.sql(sql)).bind(chunk.run.to_string()).bind(i64::from(chunk.table));
         let Some(row) = row.fetch_optional(tx.conn()).await? else {
@@ -132,6 +131,7 @@ impl Ledger {
         Ok(row.named::<RunState>("run_state")? == RunState::Running
             && row.int("cancel_requested")? == 0
             && row.opt_int("paused_ms")?.is_none()
+            && row.opt_json::<Waiting>("waiting")?.is_none_or(|waiting| waiting.on != Waiting::BRAKE)
             && !row.named::<TableState>("table_state")?.is_terminal()
             && row.int("plan_version")? > 0)
     }

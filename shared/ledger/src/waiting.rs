@@ -11,7 +11,8 @@ use crate::fields::{self, Fields as _};
 impl Ledger {
     /// Says what running runs wait for (`on`), all of them or one, and why; `None` says that they no longer wait for
     /// it, and leaves alone a run that waits for something else. Each change is an event of the run. Said twice it
-    /// changes nothing; how many runs it changed.
+    /// changes nothing; how many runs it changed. While a run waits for a brake nothing of it is claimed; what was
+    /// refused is handed out at once when it waits no more.
     pub async fn set_waiting(&self, run: Option<RunId>, on: &str, reason: Option<&str>) -> Result<u64> {
         self.write("say what runs wait for", || self.wait_once(run, on, reason)).await
     }
@@ -43,6 +44,14 @@ impl Ledger {
             let update =
                 sqlx::query(self.sql("UPDATE syncline_run SET waiting = ? WHERE id = ?")).bind(stored);
             update.bind(id.to_string()).execute(tx.conn()).await?;
+        }
+        if wish.is_none() && on == Waiting::BRAKE {
+            // Refused to workers meanwhile: they need not wait for their time to be sent again.
+            for id in &changed {
+                let sql = "UPDATE syncline_chunk SET queued_ms = NULL WHERE run = ? AND state = 'ready' \
+                    AND queued_ms IS NOT NULL";
+                sqlx::query(self.sql(sql)).bind(id.to_string()).execute(tx.conn()).await?;
+            }
         }
         for id in &changed {
             let kind = if wish.is_some() { "run-waiting" } else { "run-waits-no-more" };

@@ -121,6 +121,12 @@ pub struct Waiting {
     pub reason: String,
 }
 
+impl Waiting {
+    /// `on`, where a database has said that it has enough: nothing of the run may be claimed either, since the queue may
+    /// hold a good part of it.
+    pub const BRAKE: &str = "brake";
+}
+
 /// The roll-up of a run: chunk → table → run. Times are milliseconds since 1970 on the ledger's clock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunRecord {

@@ -1,7 +1,7 @@
 //! What people ask of runs and workers that go on, and what a chunk that proved too big becomes.
 
 use model::chunk::{ORDINAL_STEP, next_split};
-use model::{ChunkOutcome, ChunkState, Key, KeyRange, Limits, Pass, RunState, Value};
+use model::{ChunkOutcome, ChunkState, Key, KeyRange, Limits, Pass, RunState, Value, Waiting};
 
 use super::world::{LEASE, NOW, World, done, worker};
 use crate::{Beat, ChunkPage, Heeded, Settled};
@@ -31,6 +31,19 @@ pub(super) async fn a_paused_run_rests_until_it_goes_on(world: World) {
     assert_eq!(other.go_on(work.run).await.expect("asks"), Heeded::Already);
     let due = ledger.take_due(work.run, &[0], 10, LEASE).await.expect("due");
     assert_eq!(due.len(), 2, "at once, although they were handed out a moment ago");
+}
+
+pub(super) async fn nothing_is_claimed_while_a_brake_holds(world: World) {
+    let work = world.work(2).await;
+    let (ledger, run) = (&work.ledger, work.run);
+    let all = work.due().await;
+    let claim =
+        || async { ledger.claim(all[0].chunk, all[0].attempt, &worker("w"), LEASE).await.expect("claims") };
+    assert_eq!(ledger.set_waiting(Some(run), Waiting::BRAKE, Some("enough")).await.expect("says"), 1);
+    assert!(claim().await.is_none(), "the queue may still hold it");
+    assert_eq!(ledger.set_waiting(Some(run), Waiting::BRAKE, None).await.expect("says"), 1);
+    assert_eq!(ledger.take_due(run, &[0], 10, LEASE).await.expect("due").len(), 2, "at once");
+    assert!(claim().await.is_some());
 }
 
 pub(super) async fn pause_and_cancel_come_in_any_order(world: World) {

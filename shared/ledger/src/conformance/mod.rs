@@ -76,6 +76,7 @@ conformance!(
     claims::a_worker_seen_dead_is_buried,
     claims::nothing_is_claimed_of_what_does_not_run,
     control::a_paused_run_rests_until_it_goes_on,
+    control::nothing_is_claimed_while_a_brake_holds,
     control::pause_and_cancel_come_in_any_order,
     control::a_worker_asked_to_drain_is_told,
     control::a_chunk_that_proved_too_big_leaves_a_rest,
