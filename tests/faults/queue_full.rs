@@ -155,7 +155,7 @@ async fn many_chunks(fleet: &Fleet, count: u64) {
     // Chunks as the planner makes them, but for their ids and ranges, which nobody reads before a claim.
     let sql = format!(
         "INSERT INTO syncline_chunk (id, run, tbl, pass, ordinal, lower_key, upper_key, state, due_ms) \
-         SELECT concat('chunk_', lpad(lower(hex(seq)), 32, '0')), '{run}', 0, 'copy', 1000 + seq, lower_key, upper_key, \
+         SELECT concat('chunk_', lpad(lower(hex(seq)), 32, '0')), '{run}', 0, 'copy', 1000000 + seq * 1000, lower_key, upper_key, \
          'ready', 0 FROM seq_1_to_{count} \
          JOIN (SELECT lower_key, upper_key FROM syncline_chunk WHERE run = '{run}' LIMIT 1) AS one"
     );

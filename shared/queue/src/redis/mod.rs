@@ -173,15 +173,20 @@ impl Store for Redis {
     }
 
     async fn check(&self) -> Result<QueueInfo, Error> {
+        let version = self.version().await;
+        let maxmemory_policy = self.fact("memory", "maxmemory_policy").await;
+        let is_appending = self.fact("persistence", "aof_enabled").await.map(|fact| fact == "1");
+        // Last of all: whoever compares clocks takes it for fresh.
         let asked = Instant::now();
-        let server_time_ms = self.server_time_ms().await?;
+        let server_time_ms = Some(self.server_time_ms().await?);
+        let round_trip = asked.elapsed();
         Ok(QueueInfo {
             backend: "redis",
-            round_trip: asked.elapsed(),
-            server_time_ms: Some(server_time_ms),
-            version: self.version().await,
-            maxmemory_policy: self.fact("memory", "maxmemory_policy").await,
-            is_appending: self.fact("persistence", "aof_enabled").await.map(|fact| fact == "1"),
+            version,
+            maxmemory_policy,
+            is_appending,
+            server_time_ms,
+            round_trip,
         })
     }
 
