@@ -87,7 +87,7 @@ fn cut(at: i64, rows: u64) -> ChunkOutcome {
 }
 
 pub(super) async fn a_chunk_that_proved_too_big_leaves_a_rest(world: World) {
-    let work = world.work(2).await;
+    let work = world.spaced_work(2).await;
     let first = work.due().await[0];
     let claimed = work.claim(first).await;
     for _ in 0..2 {
@@ -117,7 +117,7 @@ pub(super) async fn a_chunk_that_proved_too_big_leaves_a_rest(world: World) {
 }
 
 pub(super) async fn a_stale_cut_changes_nothing(world: World) {
-    let work = world.work(1).await;
+    let work = world.spaced_work(1).await;
     let due = work.due().await[0];
     let late = work.claim_and_die(due).await;
     work.ledger.reap().await.expect("reaps");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use model::chunk::Report;
+use model::chunk::{ORDINAL_STEP, Report};
 use model::plan::DeleteGuard;
 use model::spec::ChunkLimits;
 use model::{
@@ -17,7 +17,6 @@ use sqlx::{AssertSqlSafe, Connection as _};
 use crate::{Claimed, Due, Ledger, LedgerUrl, NewTable};
 
 pub(super) const LEASE: Duration = Duration::from_secs(30);
-const STEP: usize = 1_000;
 pub(super) const NOW: Duration = Duration::ZERO;
 
 /// Where a case runs.
@@ -110,13 +109,23 @@ impl World {
         self.work_in(run, 0, count).await
     }
 
+    /// As [`World::work`], with chunks as far apart as a planner puts them.
+    pub(super) async fn spaced_work(&self, count: u64) -> Work {
+        let run = self.ledger.create_run(RunKind::Copy, &spec("shop")).await.expect("a run").id;
+        let chunks = numbered(ranges(count)).into_iter().map(|(n, range)| (n * ORDINAL_STEP, range));
+        self.work_over(run, 0, &chunks.collect::<Vec<_>>()).await
+    }
+
     pub(super) async fn work_in(&self, run: RunId, table: u32, count: u64) -> Work {
+        self.work_over(run, table, &numbered(ranges(count))).await
+    }
+
+    async fn work_over(&self, run: RunId, table: u32, chunks: &[(u64, KeyRange)]) -> Work {
         let ledger = &self.ledger;
         ledger.add_tables(run, &[new_table(table)]).await.expect("a table");
         assert!(ledger.set_plan(run, table, &plan(), Pass::Copy, Some(10)).await.expect("a plan"));
-        let added =
-            ledger.add_chunks(run, table, Pass::Copy, &numbered(ranges(count))).await.expect("chunks");
-        assert_eq!(added as u64, count);
+        let added = ledger.add_chunks(run, table, Pass::Copy, chunks).await.expect("chunks");
+        assert_eq!(added, chunks.len());
         let (from, to) = ((TableState::Planning, Pass::Copy), (TableState::Working, Pass::Copy));
         assert!(ledger.advance_table(run, table, from, to).await.expect("advances"));
         Work { ledger: ledger.clone(), run, table }
@@ -209,7 +218,7 @@ pub(super) fn new_table(ordinal: u32) -> NewTable {
 }
 
 pub(super) fn numbered(ranges: Vec<KeyRange>) -> Vec<(u64, KeyRange)> {
-    (0_u64..).step_by(STEP).zip(ranges).collect()
+    (0..).zip(ranges).collect()
 }
 
 /// A whole chain of `count` ranges.
