@@ -62,7 +62,7 @@ impl Ledger {
             let insert = sqlx::query(self.sql(sql)).bind(last).bind(worker).bind(kind);
             insert.bind(json(detail, "security event")?).execute(tx.conn()).await?;
             let sql = "SELECT seq FROM syncline_security ORDER BY seq DESC LIMIT 1 OFFSET ?";
-            if let Some(row) = sqlx::query(sql).bind(KEPT_MAX).fetch_optional(tx.conn()).await? {
+            if let Some(row) = sqlx::query(self.sql(sql)).bind(KEPT_MAX).fetch_optional(tx.conn()).await? {
                 let remove = sqlx::query(self.sql("DELETE FROM syncline_security WHERE seq <= ?"))
                     .bind(row.int("seq")?);
                 remove.execute(tx.conn()).await?;
@@ -77,7 +77,7 @@ impl Ledger {
         self.read("list security events", || async move {
             let sql =
                 "SELECT seq, at_ms, worker, kind, detail FROM syncline_security ORDER BY seq DESC LIMIT ?";
-            let rows = sqlx::query(sql).bind(i64::from(limit)).fetch_all(&self.shared.pool).await?;
+            let rows = sqlx::query(self.sql(sql)).bind(i64::from(limit)).fetch_all(&self.shared.pool).await?;
             rows.iter().map(event).collect()
         })
         .await
@@ -87,7 +87,7 @@ impl Ledger {
     pub async fn security_count(&self) -> Result<u64> {
         self.read("count security events", || async move {
             let sql = "SELECT n FROM syncline_meta WHERE name = 'security'";
-            let row = sqlx::query(sql).fetch_optional(&self.shared.pool).await?;
+            let row = sqlx::query(self.sql(sql)).fetch_optional(&self.shared.pool).await?;
             row.map_or(Ok(0), |row| row.count("n"))
         })
         .await

