@@ -99,7 +99,8 @@ impl Ledger {
 
     /// Makes quarantined chunks of a run ready with all their attempts; how many. The run returns to `running` unless it
     /// is cancelled, the tables concerned to `working`, in the earliest pass that has such chunks. Rows a chunk had in
-    /// quarantine go when it settles again. 0 if there is none.
+    /// quarantine go when it settles again. Tables that are done are finished anew: a child may have lacked what comes
+    /// now. 0 if there is none.
     pub async fn retry_chunks(&self, run: RunId, which: Which) -> Result<u64> {
         self.bulk("retry chunks", || self.retry_once(run, which)).await
     }
@@ -121,6 +122,12 @@ impl Ledger {
         if retried > 0 {
             let sql = "UPDATE syncline_run SET state = 'running', cause = NULL, ended_ms = NULL WHERE id = ? \
                 AND state IN ('failed', 'done', 'done-with-quarantine')";
+            sqlx::query(self.sql(sql)).bind(run.to_string()).execute(tx.conn()).await?;
+            // What the other tables were found to lack may be what these chunks bring: they are checked again.
+            let sql = "UPDATE syncline_table SET notes = ? WHERE run = ?";
+            let forget = sqlx::query(self.sql(sql)).bind(b"[]".as_slice()).bind(run.to_string());
+            forget.execute(tx.conn()).await?;
+            let sql = "UPDATE syncline_table SET state = 'finishing', ended_ms = NULL WHERE run = ? AND state = 'done'";
             sqlx::query(self.sql(sql)).bind(run.to_string()).execute(tx.conn()).await?;
             let place = Place { run, table: passes.keys().next().copied(), chunk: None };
             self.put_event(&mut tx, place, "chunks-retried", &json!({ "chunks": retried })).await?;
