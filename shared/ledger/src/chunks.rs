@@ -240,6 +240,14 @@ impl Ledger {
             .collect()
     }
 
+    /// Lets every ready chunk of a run be handed out at once, whenever it was handed out last.
+    pub(crate) async fn hand_out_again(&self, tx: &mut Write, run: RunId) -> std::result::Result<(), Cause> {
+        let sql = "UPDATE syncline_chunk SET queued_ms = NULL WHERE run = ? AND state = 'ready' \
+            AND queued_ms IS NOT NULL";
+        sqlx::query(self.sql(sql)).bind(run.to_string()).execute(tx.conn()).await?;
+        Ok(())
+    }
+
     /// Cancels every ready chunk of a run that is to be cancelled; how many, 0 if it is not (any more). Repeat it
     /// until no chunk runs: yielded ones come back as ready.
     pub async fn cancel_ready_chunks(&self, run: RunId) -> Result<u64> {

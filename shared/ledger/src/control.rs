@@ -88,9 +88,7 @@ impl Ledger {
         }
         if !paused {
             // Given back by a worker at the pause: they need not wait for their time to be sent again.
-            let sql = "UPDATE syncline_chunk SET queued_ms = NULL WHERE run = ? AND state = 'ready' \
-                AND queued_ms IS NOT NULL";
-            sqlx::query(self.sql(sql)).bind(id.to_string()).execute(tx.conn()).await?;
+            self.hand_out_again(&mut tx, id).await?;
         }
         self.put_event(&mut tx, Place::run(id), event, &json!({})).await?;
         tx.commit().await?;

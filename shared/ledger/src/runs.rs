@@ -295,9 +295,7 @@ impl Ledger {
                 sqlx::query(self.sql(sql)).bind(run.as_str()).execute(tx.conn()).await?;
             }
         }
-        let sql = "UPDATE syncline_chunk SET queued_ms = NULL WHERE run = ? AND state = 'ready' \
-            AND queued_ms IS NOT NULL";
-        sqlx::query(self.sql(sql)).bind(run.as_str()).execute(tx.conn()).await?;
+        self.hand_out_again(&mut tx, id).await?;
         if state != RunState::Running {
             self.put_event(&mut tx, Place::run(id), "run-resumed", &json!({})).await?;
         }

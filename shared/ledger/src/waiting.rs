@@ -48,9 +48,7 @@ impl Ledger {
         if wish.is_none() && on == Waiting::BRAKE {
             // Refused to workers meanwhile: they need not wait for their time to be sent again.
             for id in &changed {
-                let sql = "UPDATE syncline_chunk SET queued_ms = NULL WHERE run = ? AND state = 'ready' \
-                    AND queued_ms IS NOT NULL";
-                sqlx::query(self.sql(sql)).bind(id.to_string()).execute(tx.conn()).await?;
+                self.hand_out_again(&mut tx, *id).await?;
             }
         }
         for id in &changed {
