@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use harness::proxy::{Act, After, Dir, Proxy, Rule};
 use harness::{Database, Server, Syncline, wait_until};
 
-const CHUNKS: u64 = 600;
+const CHUNKS: u64 = 2_000;
 const ROWS_PER_CHUNK: u64 = 10;
 const SLOW: Duration = Duration::from_millis(20);
 const LONG: Duration = Duration::from_secs(600);
@@ -97,7 +97,7 @@ async fn fleet(workers: usize) -> Duration {
 
 /// What a chunk costs beside its rows, at one worker: on a ledger of each kind.
 async fn overhead() {
-    const FEW: u64 = 500;
+    const FEW: u64 = 1_000;
     println!("{FEW} chunks of {ROWS_PER_CHUNK} rows, SQLite to SQLite, one worker, one chunk at a time:");
     println!("{:>9} {:>10} {:>10} {:>22}", "ledger", "chunks/s", "ms/chunk", "of it ledger and queue");
     for server in [Server::Sqlite, Server::Mysql, Server::Mariadb, Server::Postgres] {

@@ -13,6 +13,8 @@ use super::{Coordinator, TickError, brake};
 
 /// Jobs in the queue per chunk that can run at once.
 const WINDOW_FACTOR: usize = 4;
+/// Never fewer: short chunks must not run out between two looks at the ledger.
+const WINDOW_MIN: usize = 16;
 /// Never more jobs than this in the queue.
 const WINDOW_MAX: usize = 1_000;
 /// A job that nobody claimed for so long is taken for lost and sent again; a double is harmless.
@@ -25,7 +27,7 @@ const REQUEUE_AFTER_EMPTY: Duration = Duration::from_secs(1);
 /// Of the ledger only if it concerns more than one run.
 pub(super) async fn tick(coordinator: &Coordinator, runs: &[Run]) -> Result<(), TickError> {
     let depth = coordinator.queue.depth().await?;
-    let window = (coordinator.concurrency * WINDOW_FACTOR).min(WINDOW_MAX);
+    let window = (coordinator.concurrency * WINDOW_FACTOR).clamp(WINDOW_MIN, WINDOW_MAX);
     let requeue_after = if depth.ready == 0 { REQUEUE_AFTER_EMPTY } else { REQUEUE_AFTER };
     let mut room = window.saturating_sub(usize::try_from(depth.ready).unwrap_or(usize::MAX));
     for run in runs.iter().filter(|run| !run.is_held_back()) {

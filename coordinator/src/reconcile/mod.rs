@@ -18,6 +18,7 @@ use connectors::Connections;
 use ledger::{Ledger, Run};
 use model::failure::retry_delay;
 use model::{Disposition, ErrorKind, Pass, RunId, RunKind};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
@@ -85,6 +86,7 @@ impl Coordinator {
     /// Works until `stop` is cancelled. A ledger or queue that is away for a while is waited for.
     pub async fn run(&self, stop: CancellationToken) {
         while !stop.is_cancelled() {
+            let began = Instant::now();
             let pause = match self.tick().await {
                 Ok(true) => TICK_BUSY,
                 Ok(false) => TICK_IDLE,
@@ -96,10 +98,17 @@ impl Coordinator {
                     TICK_AWAY
                 }
             };
+            // Every settled chunk is a nudge: looks that followed each other without rest would take the ledger's time
+            // from the workers.
+            let rest = began.elapsed().min(TICK_BUSY);
+            let nudged = async {
+                tokio::time::sleep(rest).await;
+                self.nudge.notified().await;
+            };
             tokio::select! {
                 biased;
                 () = stop.cancelled() => {}
-                () = self.nudge.notified() => {}
+                () = nudged => {}
                 () = tokio::time::sleep(pause) => {}
             }
         }

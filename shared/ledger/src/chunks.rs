@@ -7,7 +7,7 @@ use sqlx::any::AnyRow;
 
 use crate::Ledger;
 use crate::error::{Cause, Result};
-use crate::fields::{self, Fields as _, marks, millis, stored};
+use crate::fields::{self, Fields as _, listed, marks, millis, stored};
 use crate::transact::Write;
 
 /// A chunk that a worker may be sent to.
@@ -193,11 +193,12 @@ impl Ledger {
             }
         }
         for block in due.chunks(BLOCK) {
+            let block = listed(block);
             let ids = marks(block.len());
             let sql = format!(
                 "UPDATE syncline_chunk SET queued_ms = {{now}} WHERE state = 'ready' AND id IN ({ids})"
             );
-            let mut update = sqlx::query(self.sql(&sql)).persistent(false);
+            let mut update = sqlx::query(self.sql(&sql));
             for due in block {
                 update = update.bind(due.chunk.to_string());
             }
@@ -215,13 +216,14 @@ impl Ledger {
         limit: i64,
         requeue_after: Duration,
     ) -> std::result::Result<Vec<Due>, Cause> {
+        let tables = listed(tables);
         let sql = format!(
             "SELECT id, attempt, tbl, pass, queued_ms FROM syncline_chunk {{by_state}} WHERE run = ? AND state = 'ready' AND tbl IN ({}) \
              AND due_ms <= {{now}} AND (queued_ms IS NULL OR queued_ms <= {{now}} - ?) \
              ORDER BY tbl, pass, ordinal LIMIT ?",
             marks(tables.len())
         );
-        let mut select = sqlx::query(self.sql(&sql)).persistent(false).bind(run.to_string());
+        let mut select = sqlx::query(self.sql(&sql)).bind(run.to_string());
         for table in tables {
             select = select.bind(i64::from(*table));
         }

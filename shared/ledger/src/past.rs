@@ -6,7 +6,7 @@ use model::{Attempt, ChunkId, RunId, Turn};
 
 use crate::Ledger;
 use crate::error::{Cause, Result};
-use crate::fields::{Fields as _, marks, stored};
+use crate::fields::{Fields as _, listed, marks, stored};
 use crate::transact::Counter;
 
 /// Ids looked up at once.
@@ -56,9 +56,10 @@ impl Ledger {
     }
 
     async fn is_behind_once(&self, attempts: &[(ChunkId, Attempt)]) -> std::result::Result<bool, Cause> {
-        let sql = format!("SELECT id, attempt FROM syncline_chunk WHERE id IN ({})", marks(attempts.len()));
-        let mut select = sqlx::query(self.sql(&sql)).persistent(false);
-        for (chunk, _) in attempts {
+        let asked = listed(attempts);
+        let sql = format!("SELECT id, attempt FROM syncline_chunk WHERE id IN ({})", marks(asked.len()));
+        let mut select = sqlx::query(self.sql(&sql));
+        for (chunk, _) in asked {
             select = select.bind(chunk.to_string());
         }
         let mut known = HashMap::with_capacity(attempts.len());

@@ -10,7 +10,7 @@ use sqlx::any::AnyRow;
 use crate::Ledger;
 use crate::error::{Cause, Result};
 use crate::events::Place;
-use crate::fields::{self, Fields as _, marks, stored};
+use crate::fields::{self, Fields as _, listed, marks, stored};
 use crate::transact::Write;
 
 /// A table to add to a run.
@@ -144,11 +144,12 @@ impl Ledger {
             }
         }
         for block in missing.chunks(ROWS_PER_INSERT) {
+            let block = listed(block);
             let sql = format!(
                 "SELECT ordinal, plan_version, plan FROM syncline_table WHERE run = ? AND ordinal IN ({})",
                 marks(block.len())
             );
-            let mut read = sqlx::query(self.sql(&sql)).persistent(false).bind(run.to_string());
+            let mut read = sqlx::query(self.sql(&sql)).bind(run.to_string());
             for ordinal in block {
                 read = read.bind(i64::from(*ordinal));
             }
