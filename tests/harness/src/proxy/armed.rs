@@ -1,6 +1,6 @@
 //! Rules at work: who is struck, how often, and whose connection it is.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV4};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -147,15 +147,27 @@ impl Board {
     }
 }
 
-/// The kernel's number for the socket at the other end of a connection, if that is on this machine.
-pub(super) fn inode_of(peer: SocketAddr) -> Option<u64> {
-    let SocketAddr::V4(peer) = peer else { return None };
-    let wanted = format!("{:08X}:{:04X}", u32::from_le_bytes(peer.ip().octets()), peer.port());
-    let table = std::fs::read_to_string("/proc/net/tcp").ok()?;
-    table.lines().find_map(|line| {
-        let fields: Vec<&str> = line.split_whitespace().collect();
-        (fields.get(1) == Some(&wanted.as_str())).then(|| fields.get(9)?.parse().ok())?
-    })
+/// Reads of the kernel's table at most: it changes while it is read, so that a line may be missed.
+const LOOKS: usize = 5;
+
+/// The kernel's number for the socket at the other end of a connection, if that is on this machine. Both ends are
+/// compared: one port may lead to several servers at once, and older connections from it linger.
+pub(super) fn inode_of(peer: SocketAddr, here: SocketAddr) -> Option<u64> {
+    let (SocketAddr::V4(peer), SocketAddr::V4(here)) = (peer, here) else { return None };
+    let name =
+        |end: SocketAddrV4| format!("{:08X}:{:04X}", u32::from_le_bytes(end.ip().octets()), end.port());
+    let wanted = (name(peer), name(here));
+    let look = || {
+        let table = std::fs::read_to_string("/proc/net/tcp").ok()?;
+        table.lines().find_map(|line| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let is_wanted =
+                fields.get(1) == Some(&wanted.0.as_str()) && fields.get(2) == Some(&wanted.1.as_str());
+            // A socket that nobody holds any more has the number 0.
+            is_wanted.then(|| fields.get(9)?.parse().ok().filter(|inode| *inode != 0))?
+        })
+    };
+    (0..LOOKS).find_map(|_| look())
 }
 
 /// Whether the process has this socket.

@@ -192,7 +192,7 @@ async fn serve(listener: std::net::TcpListener, server: String, board: Arc<Board
 
 async fn connect(client: TcpStream, peer: SocketAddr, server: &str, board: Arc<Board>) {
     board.accept();
-    let inode = armed::inode_of(peer);
+    let inode = client.local_addr().ok().and_then(|here| armed::inode_of(peer, here));
     if board.refuses(inode) {
         let _ = client.set_zero_linger();
         return;
