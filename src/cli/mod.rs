@@ -34,6 +34,8 @@ mod verify;
 mod worker;
 mod workers;
 
+use std::time::Duration;
+
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand};
 use service::problem::code;
@@ -158,6 +160,9 @@ enum Command {
     Config(config::Args),
 }
 
+/// Threads stop at once, unless the system holds one up: in looking up a name, in a file.
+const THREADS_STOP_WITHIN: Duration = Duration::from_millis(300);
+
 /// Parses the command line, does what it says and returns the exit code.
 pub(crate) fn main() -> u8 {
     let Cli { globals, command } = Cli::parse();
@@ -174,8 +179,9 @@ pub(crate) fn main() -> u8 {
     };
     let context = Context::new(screen, globals.ledger);
     let outcome = runtime.block_on(dispatch(&context, command));
-    // What is still under way was given up on purpose: nobody waits for it.
-    runtime.shutdown_background();
+    // What is still under way was given up on purpose: nobody waits for its end, only for its threads to stop. One that
+    // goes on while the process leaves would use libraries that have cleaned up after themselves.
+    runtime.shutdown_timeout(THREADS_STOP_WITHIN);
     match outcome {
         Ok(exit) => context.screen.finish(exit),
         Err(problem) => context.screen.problem(&problem),
