@@ -92,17 +92,19 @@ pub(super) fn check_keyless(
 
 /// Identifiers longer than the target engine takes are refused now, not at CREATE TABLE.
 pub(super) fn check_names(target: &TableSchema, engine: Engine) -> Result<(), PlanError> {
-    let longest = match engine {
-        Engine::Mysql => 64,
-        Engine::Sqlite | Engine::Memory => usize::MAX,
+    let (longest, unit) = match engine {
+        Engine::Mysql => (64, "characters"),
+        Engine::Postgres => (63, "bytes"),
+        Engine::Sqlite | Engine::Memory => (usize::MAX, "characters"),
     };
+    let length = |name: &str| if unit == "bytes" { name.len() } else { name.chars().count() };
     let names = std::iter::once(&target.table.name).chain(target.columns.iter().map(|c| &c.name));
     for name in names {
-        if name.chars().count() > longest || name.contains('\0') || name.is_empty() {
+        if length(name) > longest || name.contains('\0') || name.is_empty() {
             return Err(PlanError::new(
                 ErrorKind::Unsupported,
                 format!(
-                    "the name `{}` is not one that {engine} takes (at most {longest} characters)",
+                    "the name `{}` is not one that {engine} takes (at most {longest} {unit})",
                     name.escape_debug()
                 ),
                 "choose another target name with `to:`, or leave the column out with `exclude:`",

@@ -98,11 +98,24 @@ fn longer(source: Option<u64>, target: Option<u64>, unit: &str) -> Option<String
 
 /// What an engine itself cannot hold, whatever the type says.
 fn engine_loss(source: &Column, engines: (Engine, Engine)) -> Option<String> {
-    let float = matches!(source.logical, LogicalType::Float32 | LogicalType::Float64);
-    match engines {
-        (Engine::Sqlite, Engine::Mysql) if float => Some("infinities do not fit".to_owned()),
-        _ => None,
-    }
+    use LogicalType as T;
+    let loss = match (engines, &source.logical) {
+        ((Engine::Sqlite, Engine::Mysql), T::Float32 | T::Float64) => "infinities do not fit",
+        ((Engine::Postgres, Engine::Mysql), T::Float32 | T::Float64) => "NaN and infinities do not fit",
+        ((Engine::Mysql, Engine::Postgres), T::Date | T::DateTime { .. } | T::Instant { .. }) => {
+            "days that no calendar has do not fit"
+        }
+        ((Engine::Mysql, Engine::Postgres), T::Time { .. }) => "times beyond a day do not fit",
+        ((Engine::Mysql | Engine::Sqlite, Engine::Postgres), T::Text { .. }) => {
+            "texts with a NUL character do not fit"
+        }
+        ((Engine::Postgres, _), T::Date | T::DateTime { .. } | T::Instant { .. }) => {
+            "infinity and years beyond 0 to 9999 do not fit"
+        }
+        ((Engine::Postgres, _), T::Decimal { .. } | T::AnyDecimal) => "NaN and infinities do not fit",
+        _ => return None,
+    };
+    Some(loss.to_owned())
 }
 
 #[cfg(test)]

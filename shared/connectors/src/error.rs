@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use model::{Engine, ErrorKind, Failure};
+use model::{Disposition, Engine, ErrorKind, Failure};
 
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -43,6 +43,18 @@ impl Error {
     pub(crate) const fn not_before(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
         self
+    }
+
+    /// Whether the failure is about the server or the connection, not about the one thing that was tried.
+    pub(crate) fn ends_all(&self) -> bool {
+        use ErrorKind::{Authentication, DiskFull, Permission, ReadOnly, Tls};
+        self.kind.disposition() == Disposition::Retry
+            || matches!(self.kind, DiskFull | ReadOnly | Authentication | Permission | Tls)
+    }
+
+    /// The kind, and the engine's code: for a note that names the rest.
+    pub(crate) fn reason(&self) -> String {
+        self.code.as_ref().map_or_else(|| self.kind.to_string(), |code| format!("{} [{code}]", self.kind))
     }
 
     /// The failure as the ledger keeps it.

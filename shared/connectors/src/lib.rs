@@ -16,7 +16,9 @@ mod gauge;
 pub mod memory;
 mod mysql;
 pub mod pool;
+mod postgres;
 mod read_batches;
+mod server;
 mod sql;
 mod sqlite;
 
@@ -230,6 +232,7 @@ pub fn open(config: &ConnectionConfig) -> Result<Arc<dyn Target>> {
     match config.spec.engine {
         Engine::Sqlite => Ok(Arc::new(sqlite::Sqlite::open(config)?)),
         Engine::Mysql => Ok(Arc::new(mysql::Mysql::open(config)?)),
+        Engine::Postgres => Ok(Arc::new(postgres::Postgres::open(config)?)),
         Engine::Memory => {
             Ok(Arc::new(memory::Memory::named(config.spec.database.as_deref().unwrap_or_default())))
         }

@@ -1,8 +1,7 @@
 //! The conformance suite on every engine. Each test has a database of its own and can run beside all others.
 //!
-//! MySQL and MariaDB are found by `SYNCLINE_TEST_MYSQL_URL` and `SYNCLINE_TEST_MARIADB_URL`
-//! (`mysql://user:password@host:port/`); `make servers` starts both and `tests/servers.sh env` prints the
-//! addresses. A machine that cannot have Oracle's MySQL sets `SYNCLINE_TEST_ALLOW_NO_MYSQL=1`.
+//! Servers are found by `SYNCLINE_TEST_MYSQL_URL`, `SYNCLINE_TEST_MARIADB_URL` (`mysql://user:password@host:port/`) and
+//! `SYNCLINE_TEST_POSTGRES_URL`; `make servers` starts them and `tests/servers.sh env` prints the addresses. A machine that cannot have Oracle's MySQL sets `SYNCLINE_TEST_ALLOW_NO_MYSQL=1`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,13 +12,14 @@ use connectors::{Circuit, ConnectionConfig, Role, Target};
 use model::spec::Tls;
 use model::{ConnectionSpec, Engine};
 use secrecy::SecretString;
-use sqlx::{AssertSqlSafe, Connection as _, Executor as _, MySqlConnection, SqliteConnection};
+use sqlx::{AnyConnection, AssertSqlSafe, Connection as _, Executor as _, SqliteConnection};
 use uuid::Uuid;
 
 connectors::conformance_suite!(memory, crate::in_memory);
 connectors::conformance_suite!(sqlite, crate::in_a_file);
 connectors::conformance_suite!(mysql, crate::on_mysql);
 connectors::conformance_suite!(mariadb, crate::on_mariadb);
+connectors::conformance_suite!(postgres, crate::on_postgres);
 
 /// Longest wait for an answer; a lock is waited for no longer either.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -129,6 +129,10 @@ async fn on_mariadb() -> Option<Box<dyn Lab>> {
     on_a_server("SYNCLINE_TEST_MARIADB_URL", false).await
 }
 
+async fn on_postgres() -> Option<Box<dyn Lab>> {
+    on_a_server("SYNCLINE_TEST_POSTGRES_URL", false).await
+}
+
 async fn on_a_server(variable: &str, excused: bool) -> Option<Box<dyn Lab>> {
     let Ok(url) = std::env::var(variable) else {
         assert!(
@@ -138,23 +142,25 @@ async fn on_a_server(variable: &str, excused: bool) -> Option<Box<dyn Lab>> {
         return None;
     };
     let (spec, password) =
-        address(&url).unwrap_or_else(|| panic!("{variable} is not mysql://user:password@host:port/"));
+        address(&url).unwrap_or_else(|| panic!("{variable} is not engine://user:password@host:port/"));
     let database = fresh_name();
     let lab = OnAServer { spec: ConnectionSpec { database: Some(database.clone()), ..spec }, password, url };
-    lab.on_server(&format!("CREATE DATABASE {database}")).await;
+    lab.execute("", &format!("CREATE DATABASE {database}")).await;
     Some(Box::new(lab))
 }
 
-/// The parts of `mysql://user:password@host:port/`.
+/// The parts of `engine://user:password@host:port/`.
 fn address(url: &str) -> Option<(ConnectionSpec, String)> {
-    let (login, place) = url.strip_prefix("mysql://")?.rsplit_once('@')?;
+    let (scheme, rest) = url.split_once("://")?;
+    let engine = if scheme == "postgres" { Engine::Postgres } else { Engine::Mysql };
+    let (login, place) = rest.rsplit_once('@')?;
     let (user, password) = login.split_once(':')?;
     let (host, port) = place.split('/').next()?.rsplit_once(':')?;
     let spec = ConnectionSpec {
         host: Some(host.to_owned()),
         port: Some(port.parse().ok()?),
         user: Some(user.to_owned()),
-        ..spec(Engine::Mysql)
+        ..spec(engine)
     };
     Some((spec, password.to_owned()))
 }
@@ -164,9 +170,11 @@ impl OnAServer {
         self.spec.database.as_deref().expect("set when the lab was made")
     }
 
-    async fn on_server(&self, sql: &str) {
-        let mut connection =
-            MySqlConnection::connect(&self.url).await.expect("the server answers; see `make servers`");
+    /// Runs SQL in a database, or in none.
+    async fn execute(&self, database: &str, sql: &str) {
+        sqlx::any::install_default_drivers();
+        let connected = AnyConnection::connect(&format!("{}{database}", self.url)).await;
+        let mut connection = connected.expect("the server answers; see `make servers`");
         connection.execute(AssertSqlSafe(sql.to_owned())).await.expect("native SQL runs");
         connection.close().await.expect("closed");
     }
@@ -179,13 +187,7 @@ impl Lab for OnAServer {
     }
 
     async fn native_sql(&self, sql: &str) -> bool {
-        let mut connection = MySqlConnection::connect(&self.url).await.expect("connected");
-        connection
-            .execute(AssertSqlSafe(format!("USE {}", self.database())))
-            .await
-            .expect("the database is there");
-        connection.execute(AssertSqlSafe(sql.to_owned())).await.expect("native SQL runs");
-        connection.close().await.expect("closed");
+        self.execute(self.database(), sql).await;
         true
     }
 
@@ -194,6 +196,8 @@ impl Lab for OnAServer {
     }
 
     async fn finish(&self) {
-        self.on_server(&format!("DROP DATABASE {}", self.database())).await;
+        // PostgreSQL keeps a database that somebody is connected to.
+        let force = if self.spec.engine == Engine::Postgres { " WITH (FORCE)" } else { "" };
+        self.execute("", &format!("DROP DATABASE {}{force}", self.database())).await;
     }
 }

@@ -13,11 +13,12 @@ pub enum Engine {
     Sqlite,
     /// MySQL and MariaDB: one protocol, told apart at connect where they differ.
     Mysql,
+    Postgres,
 }
 
 impl Engine {
     /// Every engine a spec may name.
-    pub const NAMES: [&'static str; 2] = ["sqlite", "mysql"];
+    pub const NAMES: [&'static str; 3] = ["sqlite", "mysql", "postgres"];
 
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -25,6 +26,7 @@ impl Engine {
             Self::Memory => "memory",
             Self::Sqlite => "sqlite",
             Self::Mysql => "mysql",
+            Self::Postgres => "postgres",
         }
     }
 }

@@ -323,6 +323,10 @@ pub async fn keys_under_a_coarse_collation(lab: &dyn Lab) {
             "CREATE TABLE coarse (name VARCHAR(60) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci NOT NULL PRIMARY KEY, \
              n INT NOT NULL) ENGINE=InnoDB"
         }
+        Engine::Postgres => {
+            "CREATE COLLATION coarse (provider = icu, locale = 'und-u-ks-level2', deterministic = false); \
+             CREATE TABLE coarse (name varchar(60) COLLATE coarse NOT NULL PRIMARY KEY, n int NOT NULL)"
+        }
     };
     let bench = if !ddl.is_empty() && lab.native_sql(ddl).await {
         Bench::adopt(lab, "coarse").await

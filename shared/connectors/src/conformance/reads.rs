@@ -88,18 +88,20 @@ pub async fn uncommitted_rows_are_not_seen(lab: &dyn Lab) {
     assert_eq!(bench.all().await.len(), 20);
 }
 
-/// SQLite keeps anything in any column; such a row is set aside with its key and without its value.
+/// SQLite keeps anything in any column, PostgreSQL has numbers and days beyond all others; such a row is set aside with
+/// its key and without its value.
 pub async fn what_cannot_be_decoded_is_set_aside(lab: &dyn Lab) {
-    if lab.open(Role::Target).engine() != Engine::Sqlite {
-        return;
-    }
-    assert!(lab.native_sql("CREATE TABLE loose (id INTEGER NOT NULL PRIMARY KEY, n INTEGER, d DATE)").await);
-    assert!(
-        lab.native_sql(
-            "INSERT INTO loose VALUES (1, 10, '2024-01-01'), (2, 'canary-n', NULL), (3, 30, 'canary-d')"
-        )
-        .await
+    let (number, odd_number, odd_day) = match lab.open(Role::Target).engine() {
+        Engine::Sqlite => ("INTEGER", "canary-n", "canary-d"),
+        Engine::Postgres => ("NUMERIC(9,2)", "NaN", "-infinity"),
+        Engine::Memory | Engine::Mysql => return,
+    };
+    let ddl = format!("CREATE TABLE loose (id INTEGER NOT NULL PRIMARY KEY, n {number}, d DATE)");
+    assert!(lab.native_sql(&ddl).await);
+    let rows = format!(
+        "INSERT INTO loose VALUES (1, 10, '2024-01-01'), (2, '{odd_number}', NULL), (3, 30, '{odd_day}')"
     );
+    assert!(lab.native_sql(&rows).await);
     let bench = Bench::adopt(lab, "loose").await;
     let slice = bench.slice(whole());
     let batches: Vec<RowBatch> = bench.source.read(&slice).try_collect().await.expect("read");

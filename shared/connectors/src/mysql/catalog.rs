@@ -3,23 +3,27 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use model::{Column, ForeignKey, Index, LogicalType, TableRef, TableSchema, Value};
+use model::{Column, ForeignKey, Index, LogicalType, TableRef, TableSchema};
 use sqlx::mysql::MySqlRow;
 
-use super::codec::{cell_number, cell_text};
 use super::mapping::{GEOMETRY, members};
-use super::session::{Lease, Pool, Server};
+use super::session::{Lease, MysqlProtocol, Pool, Server};
 use crate::error::Result;
-use crate::sql::literal;
-
-/// What names of Syncline's own tables begin with.
-pub(super) const OWN_PREFIX: &str = "_syncline_";
+use crate::server;
+use crate::server::own::OWN_PREFIX;
+use crate::sql::Dialect;
 
 /// `'text'`
 pub(super) fn quote(text: &str) -> String {
-    let mut sql = String::new();
-    literal::push(&mut sql, &Value::Text(text.to_owned()));
-    sql
+    Dialect::Mysql.literal(text)
+}
+
+pub(super) fn cell_text(row: &MySqlRow, at: usize) -> Option<&str> {
+    server::cell_text::<MysqlProtocol>(row, at)
+}
+
+pub(super) fn cell_number(row: &MySqlRow, at: usize) -> Option<u64> {
+    server::cell_number::<MysqlProtocol>(row, at)
 }
 
 /// The SQL for a table's schema: as named, else the connection's own.

@@ -5,20 +5,12 @@
 //! with six digits but a DOUBLE with all (and `+ 0e0` would lose the sign of a negative zero).
 
 use model::convert::ConvertError;
-use model::{Column, Date, DateTime, ErrorKind, Key, LogicalType, QuarantinedRow, Row, Time, Value};
+use model::{Column, Date, DateTime, ErrorKind, LogicalType, Time, Value};
 use sqlx::mysql::{MySql, MySqlRow};
 use sqlx::{Row as _, ValueRef as _};
 
-use crate::read_batches::Decoded;
+use crate::server::{SelectList, refusal};
 use crate::sql::Dialect;
-
-/// A select list and how to decode what it gives.
-#[derive(Debug, Clone)]
-pub(super) struct SelectList {
-    pub(super) text: String,
-    /// Cells before the first column.
-    lead: usize,
-}
 
 /// The select list for `columns`.
 pub(super) fn select_list(columns: &[Column]) -> SelectList {
@@ -62,50 +54,29 @@ fn expression(column: &Column) -> String {
 }
 
 /// The bytes of a cell; `None` for NULL.
-fn cell(row: &MySqlRow, at: usize) -> Option<&[u8]> {
+pub(super) fn cell(row: &MySqlRow, at: usize) -> Option<&[u8]> {
     let raw = row.try_get_raw(at).ok()?;
     if raw.is_null() { None } else { <&[u8] as sqlx::Decode<MySql>>::decode(raw).ok() }
 }
 
-/// The text of a catalog cell; `None` for NULL.
-pub(super) fn cell_text(row: &MySqlRow, at: usize) -> Option<&str> {
-    cell(row, at).and_then(|bytes| std::str::from_utf8(bytes).ok())
-}
-
-/// A number in a catalog cell.
-pub(super) fn cell_number(row: &MySqlRow, at: usize) -> Option<u64> {
-    cell_text(row, at)?.parse().ok()
-}
-
-/// The row, or why it cannot be told. `key` are the places of the key columns in `columns`.
-pub(super) fn decode_row(row: &MySqlRow, list: &SelectList, columns: &[Column], key: &[usize]) -> Decoded {
-    let decoded = |at: usize| {
-        // A decoder that panics costs its row, not the process.
-        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| match cell(row, list.lead + at) {
-            Some(bytes) => decode(bytes, &columns[at].logical),
-            None => Ok(Value::Null),
-        }))
-        .unwrap_or_else(|_| Err(refusal(ErrorKind::Internal, "the decoder failed on the value")))
-    };
-    let mut cells: Row = Vec::with_capacity(columns.len());
-    for (at, column) in columns.iter().enumerate() {
-        match decoded(at) {
-            Ok(value) => cells.push(value),
-            Err(why) => {
-                return Decoded::Undecodable(QuarantinedRow {
-                    key: Key(key.iter().map(|i| decoded(*i).unwrap_or(Value::Null)).collect()),
-                    column: Some(column.name.clone()),
-                    kind: why.kind,
-                    reason: why.reason,
-                });
-            }
+/// Whether the order of the column is the order of the values it prints: an ENUM is ordered by number.
+pub(super) fn can_be_cut(column: &Column) -> bool {
+    let by_number = column.native.starts_with("enum(") || column.native.starts_with("set(");
+    !by_number
+        && match column.logical {
+            LogicalType::Float32 | LogicalType::Float64 | LogicalType::Json => false,
+            LogicalType::Bytes { .. } => column.native.contains("binary") || column.native.contains("blob"),
+            LogicalType::Bool
+            | LogicalType::Int { .. }
+            | LogicalType::Decimal { .. }
+            | LogicalType::AnyDecimal
+            | LogicalType::Date
+            | LogicalType::Time { .. }
+            | LogicalType::DateTime { .. }
+            | LogicalType::Instant { .. }
+            | LogicalType::Text { .. }
+            | LogicalType::Uuid => true,
         }
-    }
-    Decoded::Row(cells)
-}
-
-pub(super) fn refusal(kind: ErrorKind, reason: impl Into<String>) -> ConvertError {
-    ConvertError { kind, reason: reason.into() }
 }
 
 /// The value that the server printed as `bytes` for a column of this type.

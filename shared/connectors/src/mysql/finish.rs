@@ -1,18 +1,14 @@
-//! What follows the rows of a table that was made here: secondary indexes and foreign keys.
+//! What follows the rows of a table that was made here: secondary indexes.
 
 use std::sync::Arc;
 
-use model::{Disposition, ForeignKey, Index, LogicalType, TablePlan, TableRef, TableSchema};
+use model::{Index, LogicalType, TablePlan, TableRef, TableSchema};
 
 use super::mapping::GEOMETRY;
 use super::session::{Lease, Pool, error};
-use super::{catalog, codec, ddl};
-use crate::WITHOUT_PARENT;
-use crate::error::{Error, Result};
+use super::{catalog, ddl};
+use crate::error::Result;
 use crate::sql::Dialect;
-
-/// Identifiers have at most this many characters.
-const NAME_CHARS_MAX: usize = 64;
 
 pub(super) async fn build_indexes(pool: &Arc<Pool>, plan: &TablePlan) -> Result<Vec<String>> {
     let table = &plan.target.table;
@@ -74,15 +70,11 @@ fn wanted(index: &Index, actual: &TableSchema) -> Wanted {
 
 /// The source's name, cut to what is allowed, with a number behind it if the table has an index of that name.
 fn free_name(name: &str, actual: &TableSchema) -> String {
-    let is_free = |name: &str| {
+    Dialect::Mysql.free_name(name, |name| {
+        let name = name.to_lowercase();
         // `PRIMARY` is the server's own word.
         name != "primary" && actual.indexes.iter().all(|index| index.name.to_lowercase() != name)
-    };
-    let cut = |chars: usize| name.chars().take(chars).collect::<String>();
-    std::iter::once(cut(NAME_CHARS_MAX))
-        .chain((2..=actual.indexes.len() + 2).map(|n| format!("{}_{n}", cut(NAME_CHARS_MAX - 5))))
-        .find(|candidate| is_free(&candidate.to_lowercase()))
-        .unwrap_or_else(|| cut(NAME_CHARS_MAX))
+    })
 }
 
 /// One column of an index.
@@ -156,126 +148,18 @@ async fn add(
     let all: Vec<&str> = clauses.iter().map(|(_, clause)| clause.as_str()).collect();
     match lease.run_long(operation, alter(&all)).await {
         Ok(_) => return Ok(Vec::new()),
-        Err(failed) if ends_all(&failed) => return Err(failed),
+        Err(failed) if failed.ends_all() => return Err(failed),
         Err(_) => {}
     }
     let mut notes = Vec::new();
     for (name, clause) in clauses {
         match lease.run_long(operation, alter(&[clause])).await {
             Ok(_) => {}
-            Err(failed) if ends_all(&failed) => return Err(failed),
-            Err(failed) => notes.push(format!("index {name} was not built: {}", reason(&failed))),
+            Err(failed) if failed.ends_all() => return Err(failed),
+            Err(failed) => notes.push(format!("index {name} was not built: {}", failed.reason())),
         }
     }
     Ok(notes)
-}
-
-/// Whether the failure is about the server or the connection, not about the one thing that was tried.
-fn ends_all(failed: &Error) -> bool {
-    use model::ErrorKind::{Authentication, DiskFull, Permission, ReadOnly, Tls};
-    failed.kind.disposition() == Disposition::Retry
-        || matches!(failed.kind, DiskFull | ReadOnly | Authentication | Permission | Tls)
-}
-
-fn reason(failed: &Error) -> String {
-    failed.code.as_ref().map_or_else(|| failed.kind.to_string(), |code| format!("{} [{code}]", failed.kind))
-}
-
-pub(super) async fn check_foreign_keys(pool: &Arc<Pool>, plan: &TablePlan) -> Result<Vec<String>> {
-    let table = &plan.target.table;
-    let operation = format!("check foreign keys of {table}");
-    let mut lease = pool.lease(&operation).await?;
-    let Some(actual) = catalog::describe(&mut lease, table).await? else {
-        return Err(error(model::ErrorKind::UnknownTable, &operation).with_object(table.to_string()));
-    };
-    let mut notes = Vec::new();
-    for key in &actual.foreign_keys {
-        notes.extend(orphans(&mut lease, table, key, &operation).await?);
-    }
-    if plan.create_target {
-        for key in &plan.target.foreign_keys {
-            notes.extend(add_missing(&mut lease, plan, key, &actual, &operation).await?);
-        }
-    }
-    lease.release();
-    Ok(notes)
-}
-
-/// Adds a planned foreign key that the target lacks, unless rows break it.
-async fn add_missing(
-    lease: &mut Lease,
-    plan: &TablePlan,
-    key: &ForeignKey,
-    actual: &TableSchema,
-    operation: &str,
-) -> Result<Option<String>> {
-    let not_added = |why: &str| Ok(Some(format!("foreign key {} was not added: {why}", key.name)));
-    let there = |other: &ForeignKey| {
-        other.columns == key.columns
-            && other.parent.name == key.parent.name
-            && other.parent_columns == key.parent_columns
-    };
-    if actual.foreign_keys.iter().any(there) {
-        return Ok(None);
-    }
-    let Some(described) = catalog::describe(lease, &key.parent).await? else {
-        return not_added(&format!("table {} does not exist at the target", key.parent));
-    };
-    if key.parent_columns.iter().any(|name| described.column(name).is_none()) {
-        return not_added(&format!("table {} has other columns at the target", key.parent));
-    }
-    if let Some(broken) = orphans(lease, &plan.target.table, key, operation).await? {
-        return Ok(Some(broken));
-    }
-    let name: String = key.name.chars().take(NAME_CHARS_MAX).collect();
-    let constraint =
-        if name.is_empty() { String::new() } else { format!("CONSTRAINT {} ", Dialect::Mysql.ident(&name)) };
-    let sql = format!(
-        "SET SESSION foreign_key_checks = 1; ALTER TABLE {} ADD {constraint}FOREIGN KEY ({}) REFERENCES {} ({})",
-        Dialect::Mysql.table(&plan.target.table),
-        Dialect::Mysql.idents(&key.columns),
-        Dialect::Mysql.table(&key.parent),
-        Dialect::Mysql.idents(&key.parent_columns),
-    );
-    match lease.run_long(operation, sql).await {
-        Ok(_) => Ok(None),
-        Err(failed) if ends_all(&failed) => Err(failed),
-        Err(failed) => not_added(&reason(&failed)),
-    }
-}
-
-/// A note if rows refer to parents that do not exist.
-async fn orphans(
-    lease: &mut Lease,
-    table: &TableRef,
-    key: &ForeignKey,
-    operation: &str,
-) -> Result<Option<String>> {
-    let ident = |name: &String| Dialect::Mysql.ident(name);
-    let pairs = key.columns.iter().zip(&key.parent_columns);
-    let joined: Vec<String> =
-        pairs.map(|(child, parent)| format!("p.{} = c.{}", ident(parent), ident(child))).collect();
-    let present: Vec<String> =
-        key.columns.iter().map(|child| format!("c.{} IS NOT NULL", ident(child))).collect();
-    let sql = format!(
-        "SELECT COUNT(*) FROM {} c WHERE {} AND NOT EXISTS (SELECT 1 FROM {} p WHERE {})",
-        Dialect::Mysql.table(table),
-        present.join(" AND "),
-        Dialect::Mysql.table(&key.parent),
-        joined.join(" AND "),
-    );
-    let answers = match lease.run_long(operation, sql).await {
-        Ok(answers) => answers,
-        Err(failed) if ends_all(&failed) => return Err(failed),
-        Err(failed) => {
-            return Ok(Some(format!("foreign key {} could not be checked: {}", key.name, reason(&failed))));
-        }
-    };
-    let count =
-        answers.first().and_then(|a| a.rows.first()).and_then(|row| codec::cell_number(row, 0)).unwrap_or(0);
-    let rows = if count == 1 { "row" } else { "rows" };
-    Ok((count > 0)
-        .then(|| format!("foreign key {}: {count} {rows} {WITHOUT_PARENT} {}", key.name, key.parent)))
 }
 
 #[cfg(test)]

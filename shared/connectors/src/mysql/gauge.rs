@@ -6,7 +6,7 @@ use model::ErrorKind;
 use model::limits::Gauge;
 use sqlx::{Column as _, Row as _};
 
-use super::codec;
+use super::catalog::cell_text;
 use super::session::{Pool, error};
 use crate::error::Result;
 
@@ -33,7 +33,7 @@ pub(super) async fn read(pool: &Arc<Pool>, gauge: &Gauge) -> Result<Option<u64>>
         Some(name) => row.columns().iter().position(|column| column.name() == name),
         None => Some(0),
     };
-    let text = at.and_then(|at| codec::cell_text(row, at)).map(str::to_owned);
+    let text = at.and_then(|at| cell_text(row, at)).map(str::to_owned);
     lease.release();
     let Some(text) = text else { return Ok(None) };
     crate::gauge::whole(&text).map(Some).ok_or_else(|| {

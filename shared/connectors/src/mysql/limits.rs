@@ -3,9 +3,9 @@
 use model::convert::ConvertError;
 use model::{Column, ErrorKind, Value};
 
-use super::codec::refusal;
 use super::mapping::members;
 use super::session::Server;
+use crate::server::refusal;
 
 /// TIME's bound in whole seconds: 838:59:59.
 const TIME_SECONDS_MAX: u64 = 838 * 3_600 + 59 * 60 + 59;

@@ -9,15 +9,12 @@ mod codec;
 mod ddl;
 mod finish;
 mod gauge;
-mod history;
 mod limits;
 mod mapping;
-mod read;
 mod server;
 mod session;
 mod write;
 
-use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -31,17 +28,13 @@ use model::{
 
 use crate::config::ConnectionConfig;
 use crate::error::Result;
+use crate::server::{foreign_keys, own, read, write as server_write};
 use crate::{ChunkWrite, Fence, ServerInfo, Slice, Source, Target};
 
 /// A MySQL or MariaDB database.
+#[derive(Debug)]
 pub(crate) struct Mysql {
     pool: Arc<session::Pool>,
-}
-
-impl fmt::Debug for Mysql {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Mysql").field("pool", &self.pool).finish()
-    }
 }
 
 impl Mysql {
@@ -66,11 +59,7 @@ impl Source for Mysql {
     }
 
     async fn describe(&self, table: &TableRef) -> Result<Option<TableSchema>> {
-        let operation = format!("describe table {table}");
-        let mut lease = self.pool.lease(&operation).await?;
-        let schema = catalog::describe(&mut lease, table).await?;
-        lease.release();
-        Ok(schema)
+        read::describe(&self.pool, table).await
     }
 
     async fn next_boundary(
@@ -111,7 +100,7 @@ impl Target for Mysql {
     }
 
     async fn begin(&self, plan: &Arc<TablePlan>, fence: &Fence) -> Result<Box<dyn ChunkWrite>> {
-        Ok(Box::new(write::begin(&self.pool, plan, fence).await?))
+        Ok(Box::new(server_write::begin(&self.pool, plan, fence).await?))
     }
 
     async fn build_indexes(&self, plan: &TablePlan) -> Result<Vec<String>> {
@@ -119,7 +108,7 @@ impl Target for Mysql {
     }
 
     async fn check_foreign_keys(&self, plan: &TablePlan) -> Result<Vec<String>> {
-        finish::check_foreign_keys(&self.pool, plan).await
+        foreign_keys::check_foreign_keys(&self.pool, plan).await
     }
 
     async fn cascading_children(&self, table: &TableRef) -> Result<Vec<TableRef>> {
@@ -127,11 +116,11 @@ impl Target for Mysql {
     }
 
     async fn forget_run(&self, install: InstallId, run: RunId) -> Result<()> {
-        write::forget_run(&self.pool, install, run).await
+        own::forget_run(&self.pool, install, run).await
     }
 
     async fn history(&self, install: InstallId) -> Result<TargetHistory> {
-        history::history(&self.pool, install).await
+        own::history(&self.pool, install).await
     }
 
     async fn attempts(
@@ -141,10 +130,10 @@ impl Target for Mysql {
         after: Option<ChunkId>,
         limit: u32,
     ) -> Result<Vec<(ChunkId, Attempt)>> {
-        history::attempts(&self.pool, (install, run), after, limit).await
+        own::attempts(&self.pool, (install, run), after, limit).await
     }
 
     async fn raise_turns(&self, install: InstallId, turn: Turn) -> Result<u64> {
-        history::raise_turns(&self.pool, install, turn).await
+        own::raise_turns(&self.pool, install, turn).await
     }
 }

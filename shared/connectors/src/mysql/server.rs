@@ -5,7 +5,7 @@ use std::sync::Arc;
 use model::ErrorKind;
 use model::spec::Tls;
 
-use super::codec::cell_text;
+use super::catalog::cell_text;
 use super::session::{Lease, Pool, Server};
 use crate::ServerInfo;
 use crate::config::Role;

@@ -1,28 +1,33 @@
-//! Connections: opening them, the state each must have, and the pool.
-//!
-//! The pool is our own because sqlx's answers a refused connection with a time-out after the whole deadline, hides
-//! why a session could not be set up, logs the driver's text and keeps a connection that was left in the middle of
-//! something. Here a session goes back to the pool only when its user says that it is clean; any other way out
-//! closes it, and the server rolls back what was open.
+//! Connections: opening them, the state each must have, and what the shared parts ask of this protocol.
 
-use std::fmt;
-use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
-
-use futures::TryStreamExt as _;
+use async_trait::async_trait;
+use futures::StreamExt as _;
+use futures::stream::BoxStream;
+use model::convert::ConvertError;
 use model::spec::Tls;
-use model::{Engine, ErrorKind};
+use model::{Column, Engine, ErrorKind, TablePlan, TableRef, TableSchema, Value};
 use secrecy::ExposeSecret as _;
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlRow, MySqlSslMode};
 use sqlx::{ConnectOptions as _, Connection as _, Either};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{classify, codec};
-use crate::circuit::Admitted;
+use super::{catalog, classify, codec, write};
+use crate::Fence;
 use crate::config::{ConnectionConfig, Role};
 use crate::error::{Error, Result};
-use crate::sql::safe;
+use crate::server::{self, Protocol, SelectList, pool};
+use crate::sql::{Dialect, safe};
+
+pub(super) type Pool = pool::Pool<MysqlProtocol>;
+pub(super) type Lease = pool::Lease<MysqlProtocol>;
+
+/// MySQL's part of the work that all servers have in common.
+pub(crate) struct MysqlProtocol {
+    options: MySqlConnectOptions,
+}
+
+pub(super) fn error(kind: ErrorKind, operation: &str) -> Error {
+    server::error::<MysqlProtocol>(kind, operation)
+}
 
 /// Zero dates, days past the end of a month and zero keys are values; everything else is checked strictly.
 const SQL_MODE: [&str; 4] =
@@ -37,16 +42,10 @@ const METADATA_LOCK_WAIT_SECONDS: u64 = 30;
 const SEND_WAIT_SECONDS: u64 = 600;
 /// A session between two batches of a slow source is not idle for longer.
 const IDLE_SECONDS_MIN: u64 = 6;
-/// Time for ending a statement that passed its deadline.
-const END_WITHIN: Duration = Duration::from_secs(2);
-/// A session idle for longer is asked whether it still lives before it is used.
-const PING_AFTER: Duration = Duration::from_secs(1);
-/// A session idle for longer is closed: the server's own idle limit may have come.
-const IDLE_MAX: Duration = Duration::from_secs(30);
 
 /// What a session learned about its server when it was set up.
 #[derive(Debug, Clone)]
-pub(super) struct Server {
+pub(crate) struct Server {
     pub(super) mariadb: bool,
     /// Product and version.
     pub(super) version: String,
@@ -57,273 +56,107 @@ pub(super) struct Server {
     pub(super) folds_names: bool,
 }
 
-impl Server {
-    /// Bytes a statement should have.
-    pub(super) fn statement_bytes(&self) -> usize {
-        STATEMENT_BYTES.min(self.packet_max / 2)
-    }
-}
+#[async_trait]
+impl Protocol for MysqlProtocol {
+    const ENGINE: Engine = Engine::Mysql;
+    const DIALECT: Dialect = Dialect::Mysql;
+    /// One row if the statement before it had a warning.
+    const WARNINGS: &'static str = "; SHOW WARNINGS LIMIT 1";
 
-/// Sessions of one connection spec.
-pub(super) struct Pool {
-    options: MySqlConnectOptions,
-    pub(super) config: ConnectionConfig,
-    free: Arc<Semaphore>,
-    idle: Mutex<Vec<Idle>>,
-    /// The server as the first session found it.
-    server: OnceLock<Server>,
-}
+    type Connection = MySqlConnection;
+    type Row = MySqlRow;
+    type Server = Server;
 
-struct Idle {
-    session: Session,
-    since: Instant,
-}
-
-struct Session {
-    connection: MySqlConnection,
-    server: Server,
-    /// The server's name for this connection.
-    id: u64,
-}
-
-/// The driver's options print the password.
-impl fmt::Debug for Pool {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pool").field("address", &self.config.spec.address()).finish_non_exhaustive()
-    }
-}
-
-impl Pool {
-    pub(super) fn new(config: &ConnectionConfig) -> Result<Arc<Self>> {
-        Ok(Arc::new(Self {
-            options: options(config)?,
-            config: config.clone(),
-            free: Arc::new(Semaphore::new(config.connections_max.max(1) as usize)),
-            idle: Mutex::default(),
-            server: OnceLock::new(),
-        }))
-    }
-
-    /// The server, if any session has met it yet.
-    pub(super) fn known_server(&self) -> Option<&Server> {
-        self.server.get()
-    }
-
-    pub(super) fn deadline(&self) -> Duration {
-        self.config.deadline
-    }
-
-    /// A session of one's own: an idle one that answers, or a new one. While the endpoint's circuit is open there is none.
-    pub(super) async fn lease(self: &Arc<Self>, operation: &str) -> Result<Lease> {
-        let waiting = tokio::time::timeout(self.deadline(), self.free.clone().acquire_owned());
-        let Ok(Ok(permit)) = waiting.await else {
-            return Err(error(ErrorKind::Timeout, operation));
-        };
-        if self.config.circuit.admit(Instant::now(), operation)? == Admitted::ToProbe {
-            // What was idle while the endpoint was away proves nothing.
-            self.forget_idle();
-        }
-        while let Some(Idle { mut session, since }) = self.pop_idle() {
-            let age = since.elapsed();
-            if age > IDLE_MAX {
-                continue;
-            }
-            let lives = age < PING_AFTER
-                || matches!(tokio::time::timeout(PING_AFTER, session.connection.ping()).await, Ok(Ok(())));
-            if lives {
-                return Ok(Lease { session: Some(session), pool: self.clone(), permit: Some(permit) });
-            }
-        }
-        let session = self.connect(operation).await?;
-        Ok(Lease { session: Some(session), pool: self.clone(), permit: Some(permit) })
-    }
-
-    fn pop_idle(&self) -> Option<Idle> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
-    }
-
-    /// Closes what is idle: the next session looks the endpoint up anew.
-    fn forget_idle(&self) {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
-    }
-
-    /// Tells the circuit of a statement that failed; a server that has become read-only is left, to find the new primary.
-    pub(super) fn note_failure(&self, failed: &Error) {
-        self.config.circuit.note_failure(failed.kind, Instant::now());
-        if failed.kind == ErrorKind::ReadOnly {
-            self.config.circuit.refused_write(Instant::now());
-            self.forget_idle();
-        }
-    }
-
-    async fn connect(&self, operation: &str) -> Result<Session> {
-        let connected = self.connect_once(operation).await;
-        self.config.circuit.note(connected.as_ref().err().map(|failed| failed.kind), Instant::now());
-        connected
-    }
-
-    async fn connect_once(&self, operation: &str) -> Result<Session> {
-        let connecting = tokio::time::timeout(self.deadline(), self.log_in()).await;
-        let mut connection = match connecting {
-            Ok(Ok(connection)) => connection,
-            Ok(Err(failed)) => return Err(classify::connecting(&failed, operation)),
-            Err(_) => return Err(error(ErrorKind::Unreachable, operation)),
-        };
-        let (server, id) = set_up(&mut connection, &self.config, operation).await?;
-        let _ = self.server.set(server.clone());
-        Ok(Session { connection, server, id })
+    fn new(config: &ConnectionConfig) -> Result<Self> {
+        Ok(Self { options: options(config)? })
     }
 
     /// `caching_sha2_password` wants a secure channel the first time it sees an account and remembers it from then
     /// on. Where plain text is allowed because nobody can listen, the account is introduced once over TLS.
-    async fn log_in(&self) -> sqlx::Result<MySqlConnection> {
+    async fn log_in(&self, config: &ConnectionConfig) -> sqlx::Result<MySqlConnection> {
         let plain = self.options.connect().await;
-        if !matches!(plain, Err(sqlx::Error::Configuration(_))) || !is_local(&self.config) {
+        if !matches!(plain, Err(sqlx::Error::Configuration(_))) || !is_local(config) {
             return plain;
         }
         self.options.clone().ssl_mode(MySqlSslMode::Required).connect().await?.close().await?;
         self.options.connect().await
     }
 
-    /// Ends session `id` at the server, so that a statement nobody waits for lets go of its locks. If that fails,
-    /// the server's own limits end it.
-    pub(super) async fn end(&self, id: u64, operation: &str) {
-        let ending = async {
-            let mut session = self.connect(operation).await?;
-            answers(&mut session.connection, format!("KILL {id}"), END_WITHIN, operation).await
-        };
-        if !matches!(tokio::time::timeout(END_WITHIN, ending).await, Ok(Ok(_))) {
-            tracing::warn!(operation, "a statement past its deadline could not be ended at the server");
-        }
+    async fn set_up(
+        connection: &mut MySqlConnection,
+        config: &ConnectionConfig,
+        operation: &str,
+    ) -> Result<(Server, u64)> {
+        set_up(connection, config, operation).await
     }
 
-    /// Whether the server still works on the statement of session `id`; asked from another session, outside the
-    /// pool's limit.
-    async fn is_running(&self, id: u64, operation: &str) -> Result<bool> {
-        let mut session = self.connect(operation).await?;
-        let sql =
-            format!("SELECT 1 FROM information_schema.PROCESSLIST WHERE ID = {id} AND COMMAND <> 'Sleep'");
-        let answers = answers(&mut session.connection, sql, self.deadline(), operation).await?;
-        Ok(answers.first().is_some_and(|a| !a.rows.is_empty()))
-    }
-}
-
-/// A session in use. Dropped without [`Lease::release`] it is closed.
-pub(super) struct Lease {
-    session: Option<Session>,
-    pool: Arc<Pool>,
-    permit: Option<OwnedSemaphorePermit>,
-}
-
-/// What one statement came to.
-#[derive(Debug, Default)]
-pub(super) struct Answer {
-    pub(super) rows: Vec<MySqlRow>,
-    /// Rows written; for an UPDATE, rows found.
-    pub(super) affected: u64,
-}
-
-const TAKEN: &str = "a session leaves its lease only when the lease ends";
-
-impl Lease {
-    pub(super) fn server(&self) -> &Server {
-        &self.session.as_ref().expect(TAKEN).server
+    fn run(
+        connection: &mut MySqlConnection,
+        sql: String,
+    ) -> BoxStream<'_, sqlx::Result<Either<u64, MySqlRow>>> {
+        let parts = sqlx::raw_sql(safe(sql)).fetch_many(connection);
+        parts.map(|part| Ok(part?.map_left(|done| done.rows_affected()))).boxed()
     }
 
-    /// Gives the session back for the next user. To be called only when no transaction is open, nothing is left to
-    /// read and the session's state is as it was.
-    pub(super) fn release(mut self) {
-        if let Some(session) = self.session.take() {
-            let idle = Idle { session, since: Instant::now() };
-            self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner).push(idle);
-        }
-        drop(self.permit.take());
+    fn cell(row: &MySqlRow, at: usize) -> Option<&[u8]> {
+        codec::cell(row, at)
     }
 
-    /// The server's name for this session.
-    pub(super) fn id(&self) -> u64 {
-        self.session.as_ref().expect(TAKEN).id
+    fn error(failed: &sqlx::Error, operation: &str) -> Error {
+        classify::error(failed, operation)
     }
 
-    /// Runs the statements of `sql` and collects what each came to.
-    pub(super) async fn run(&mut self, operation: &str, sql: String) -> Result<Vec<Answer>> {
-        let deadline = self.pool.deadline();
-        let done = answers(self, sql, deadline, operation).await;
-        if let Err(failed) = &done {
-            self.pool.note_failure(failed);
-        }
-        if done.as_ref().is_err_and(|e| e.kind == ErrorKind::Timeout) {
-            self.pool.end(self.id(), operation).await;
-        }
-        done
+    fn connecting(failed: &sqlx::Error, operation: &str) -> Error {
+        classify::connecting(failed, operation)
     }
 
-    /// Rows of a single statement.
-    pub(super) async fn rows(&mut self, operation: &str, sql: String) -> Result<Vec<MySqlRow>> {
-        Ok(self.run(operation, sql).await?.into_iter().next().unwrap_or_default().rows)
+    fn end_sql(id: u64) -> String {
+        format!("KILL {id}")
     }
 
-    /// Runs something that may rightly take longer than the deadline (building an index, counting): at each
-    /// deadline the server is asked whether it is still at it.
-    pub(super) async fn run_long(&mut self, operation: &str, sql: String) -> Result<Vec<Answer>> {
-        let (pool, id) = (self.pool.clone(), self.id());
-        let mut work = std::pin::pin!(collect(self, sql));
-        loop {
-            match tokio::time::timeout(pool.deadline(), &mut work).await {
-                Ok(done) => {
-                    let done = done.map_err(|e| classify::error(&e, operation));
-                    return done.inspect_err(|failed| pool.note_failure(failed));
-                }
-                Err(_) if pool.is_running(id, operation).await? => {}
-                Err(_) => return Err(error(ErrorKind::Timeout, operation)),
-            }
-        }
+    fn is_running_sql(id: u64) -> String {
+        format!("SELECT 1 FROM information_schema.PROCESSLIST WHERE ID = {id} AND COMMAND <> 'Sleep'")
     }
-}
 
-impl Deref for Lease {
-    type Target = MySqlConnection;
-
-    fn deref(&self) -> &MySqlConnection {
-        &self.session.as_ref().expect(TAKEN).connection
+    fn statement_bytes(server: &Server) -> usize {
+        STATEMENT_BYTES.min(server.packet_max / 2)
     }
-}
 
-impl DerefMut for Lease {
-    fn deref_mut(&mut self) -> &mut MySqlConnection {
-        &mut self.session.as_mut().expect(TAKEN).connection
+    fn statement_bytes_max(server: &Server) -> usize {
+        server.packet_max
     }
-}
 
-pub(super) fn error(kind: ErrorKind, operation: &str) -> Error {
-    Error::new(kind, Engine::Mysql, operation)
-}
-
-async fn answers(
-    connection: &mut MySqlConnection,
-    sql: String,
-    deadline: Duration,
-    operation: &str,
-) -> Result<Vec<Answer>> {
-    match tokio::time::timeout(deadline, collect(connection, sql)).await {
-        Ok(done) => done.map_err(|e| classify::error(&e, operation)),
-        Err(_) => Err(error(ErrorKind::Timeout, operation)),
+    fn select_list(columns: &[Column]) -> SelectList {
+        codec::select_list(columns)
     }
-}
 
-async fn collect(connection: &mut MySqlConnection, sql: String) -> sqlx::Result<Vec<Answer>> {
-    let mut parts = sqlx::raw_sql(safe(sql)).fetch_many(connection);
-    let (mut answers, mut current) = (Vec::new(), Answer::default());
-    while let Some(part) = parts.try_next().await? {
-        match part {
-            Either::Right(row) => current.rows.push(row),
-            Either::Left(done) => {
-                current.affected = done.rows_affected();
-                answers.push(std::mem::take(&mut current));
-            }
-        }
+    fn decode(bytes: &[u8], column: &Column) -> std::result::Result<Value, ConvertError> {
+        codec::decode(bytes, &column.logical)
     }
-    Ok(answers)
+
+    fn can_be_cut(column: &Column) -> bool {
+        codec::can_be_cut(column)
+    }
+
+    async fn describe(session: &mut Lease, table: &TableRef) -> Result<Option<TableSchema>> {
+        catalog::describe(session, table).await
+    }
+
+    fn turn_name(table: &TableRef, server: &Server) -> String {
+        let schema = table.schema.as_deref().or(server.database.as_deref()).unwrap_or_default();
+        let name = format!("{schema}.{}", table.name);
+        if server.folds_names { name.to_lowercase() } else { name }
+    }
+
+    fn begin_sql(plan: &TablePlan, fence: &Fence, name: &str) -> String {
+        write::begin_sql(plan, fence, name)
+    }
+
+    fn warning(row: &MySqlRow, operation: &str) -> Error {
+        let code =
+            server::cell_number::<Self>(row, 1).and_then(|n| u16::try_from(n).ok()).unwrap_or_default();
+        classify::of_code(code, server::cell_text::<Self>(row, 2).unwrap_or_default(), operation)
+    }
 }
 
 fn options(config: &ConnectionConfig) -> Result<MySqlConnectOptions> {
@@ -402,24 +235,24 @@ async fn set_up(
          @@character_set_client, @@character_set_connection, @@character_set_results, DATABASE()",
         SQL_MODE.join(",")
     );
-    let mut set = answers(connection, sql, config.deadline, operation).await?;
+    let mut set = pool::answers::<MysqlProtocol>(connection, sql, config.deadline, operation).await?;
     let row = set.pop().and_then(|a| a.rows.into_iter().next());
     let row = row.ok_or_else(|| error(ErrorKind::Internal, operation).with_object("session state"))?;
-    let text = |i| codec::cell_text(&row, i).unwrap_or_default();
+    let text = |i| server::cell_text::<MysqlProtocol>(&row, i).unwrap_or_default();
     assert_state(text(4), text(5), [text(6), text(7), text(8)], operation)?;
     let mariadb = text(0).contains("MariaDB");
     let number = text(0).split('-').next().unwrap_or_default();
     let server = Server {
         mariadb,
         version: format!("{} {number}", if mariadb { "MariaDB" } else { "MySQL" }),
-        database: codec::cell_text(&row, 9).map(ToOwned::to_owned),
+        database: server::cell_text::<MysqlProtocol>(&row, 9).map(ToOwned::to_owned),
         packet_max: text(1).parse().unwrap_or(1 << 20),
         folds_names: text(2) != "0",
     };
     if !mariadb {
         // MySQL caches row estimates for a day.
         let fresh = "SET SESSION information_schema_stats_expiry = 0".to_owned();
-        answers(connection, fresh, config.deadline, operation).await?;
+        pool::answers::<MysqlProtocol>(connection, fresh, config.deadline, operation).await?;
     }
     Ok((server, text(3).parse().unwrap_or_default()))
 }

@@ -1,10 +1,11 @@
 //! SQL text: the only place where statements are put together.
 //!
 //! Identifiers go through [`Dialect::ident`] alone. Values are bound where the driver's fast path can bind
-//! (SQLite); for MySQL's text protocol they are rendered by [`literal`], from typed values, never from text that
-//! somebody wrote as SQL.
+//! (SQLite); for the text protocols they are rendered by [`literal`] (MySQL) and [`postgres_text`], from typed values,
+//! never from text that somebody wrote as SQL.
 
 pub(crate) mod literal;
+pub(crate) mod postgres_text;
 pub(crate) mod select;
 pub(crate) mod write;
 
@@ -16,17 +17,17 @@ use sqlx::AssertSqlSafe;
 pub(crate) enum Dialect {
     Sqlite,
     Mysql,
+    Postgres,
 }
 
 impl Dialect {
     /// Quotes one identifier. Names come from a catalog or were checked by `plan`; a NUL, which no engine takes,
     /// is dropped so that the statement fails on an unknown name instead of being cut.
     pub(crate) fn ident(self, name: &str) -> String {
-        // In double quotes, SQLite takes a name that it does not know for a text: a dropped column would read as
-        // its own name in every row.
         // SQLite takes an unknown name in double quotes for a string: backticks have no such second meaning.
         let quote = match self {
             Self::Sqlite | Self::Mysql => '`',
+            Self::Postgres => '"',
         };
         let mut quoted = String::with_capacity(name.len() + 2);
         quoted.push(quote);
@@ -45,6 +46,49 @@ impl Dialect {
         match &table.schema {
             Some(schema) => format!("{}.{}", self.ident(schema), self.ident(&table.name)),
             None => self.ident(&table.name),
+        }
+    }
+
+    /// `'text'`, for names and numbers of our own.
+    pub(crate) fn literal(self, text: &str) -> String {
+        let (mut sql, text) = (String::new(), Value::Text(text.to_owned()));
+        match self {
+            Self::Mysql => literal::push(&mut sql, &text),
+            Self::Sqlite | Self::Postgres => postgres_text::push_literal(&mut sql, &text),
+        }
+        sql
+    }
+
+    /// The beginning of a name that leaves room for `spare` more within the engine's limit.
+    pub(crate) fn cut_name(self, name: &str, spare: usize) -> String {
+        let (mut cut, max) = (String::new(), self.name_max() - spare);
+        for c in name.chars() {
+            let grown = match self {
+                Self::Sqlite | Self::Mysql => cut.chars().count() + 1,
+                Self::Postgres => cut.len() + c.len_utf8(),
+            };
+            if grown > max {
+                break;
+            }
+            cut.push(c);
+        }
+        cut
+    }
+
+    /// The name, cut to what the engine allows, with a number behind it if it is taken.
+    pub(crate) fn free_name(self, name: &str, is_free: impl Fn(&str) -> bool) -> String {
+        std::iter::once(self.cut_name(name, 0))
+            .chain((2..10_000).map(|n| format!("{}_{n}", self.cut_name(name, 5))))
+            .find(|candidate| is_free(candidate))
+            .unwrap_or_else(|| self.cut_name(name, 0))
+    }
+
+    /// How long a name may be: in characters, for PostgreSQL in bytes.
+    const fn name_max(self) -> usize {
+        match self {
+            Self::Mysql => 64,
+            Self::Postgres => 63,
+            Self::Sqlite => usize::MAX,
         }
     }
 
@@ -80,6 +124,7 @@ impl Statement {
                 self.args.push(value.clone());
             }
             Dialect::Mysql => literal::push(&mut self.text, value),
+            Dialect::Postgres => postgres_text::push_literal(&mut self.text, value),
         }
         self
     }

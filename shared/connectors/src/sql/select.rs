@@ -26,8 +26,15 @@ impl From<'_> {
         sql
     }
 
+    /// PostgreSQL would take a bare name for what is selected under it: the text of an enum, not the enum.
     fn order(&self) -> String {
-        format!(" ORDER BY {}", self.dialect.idents(self.key))
+        let column = |name: &String| match self.dialect {
+            Dialect::Postgres => {
+                format!("{}.{}", self.dialect.table(self.table), self.dialect.ident(name))
+            }
+            Dialect::Sqlite | Dialect::Mysql => self.dialect.ident(name),
+        };
+        format!(" ORDER BY {}", self.key.iter().map(column).collect::<Vec<_>>().join(", "))
     }
 
     /// The rows of a key range in key order.
@@ -71,14 +78,14 @@ fn push_range(sql: &mut Statement, key: &[String], range: &KeyRange) {
 }
 
 /// One end of a range. MySQL reads the whole table for row constructors but exactly the range for the expanded
-/// form; SQLite has native row values.
+/// form; SQLite and PostgreSQL have native row values.
 fn push_bound(sql: &mut Statement, key: &[String], bound: &Key, op: &str, last_op: &str) {
     let dialect = sql.dialect;
     if key.len() == 1 {
         sql.push(&format!("{} {last_op} ", dialect.ident(&key[0]))).push_value(&bound.0[0]);
         return;
     }
-    if dialect == Dialect::Sqlite {
+    if dialect != Dialect::Mysql {
         sql.push(&format!("({}) {last_op} ", dialect.idents(key))).push_tuple(&bound.0);
         return;
     }
@@ -98,7 +105,7 @@ fn push_bound(sql: &mut Statement, key: &[String], bound: &Key, op: &str, last_o
 }
 
 /// `k IN (..)`; for composite keys `(a, b) IN (..)`, or for MySQL, which reads the whole table for that,
-/// `((a = .. AND b = ..) OR ..)`.
+/// `((a = .. AND b = ..) OR ..)`. PostgreSQL would take literals in VALUES for text, SQLite needs VALUES.
 pub(crate) fn push_keys(sql: &mut Statement, key: &[String], keys: &[Key]) {
     let dialect = sql.dialect;
     if key.len() == 1 {
@@ -109,7 +116,8 @@ pub(crate) fn push_keys(sql: &mut Statement, key: &[String], keys: &[Key]) {
         push_alternatives(sql, key, keys);
         return;
     }
-    sql.push(&format!("({}) IN (VALUES ", dialect.idents(key)));
+    let values = if dialect == Dialect::Sqlite { "VALUES " } else { "" };
+    sql.push(&format!("({}) IN ({values}", dialect.idents(key)));
     for (i, key) in keys.iter().enumerate() {
         if i > 0 {
             sql.push(", ");

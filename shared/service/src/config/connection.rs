@@ -12,8 +12,15 @@ use crate::problem::code;
 use crate::secret;
 
 /// Engines of the design that this version does not have yet.
-const LATER: [&str; 5] = ["sqlserver", "mssql", "mongodb", "postgres", "postgresql"];
-const URL_HELP: &str = "write mysql://user@host:3306/database or sqlite:path, or a mapping with `engine`";
+const LATER: [&str; 3] = ["sqlserver", "mssql", "mongodb"];
+const URL_HELP: &str = "write mysql://user@host:3306/database, postgres://user@host:5432/database or sqlite:path, or a mapping \
+     with `engine`";
+/// What a URL may begin with, and the engine it names.
+const SCHEMES: [(&str, &str); 3] =
+    [("mysql://", "mysql"), ("postgres://", "postgres"), ("postgresql://", "postgres")];
+/// What people call an engine that is known here by another name.
+const OTHER_NAMES: [(&str, &str); 2] =
+    [("mariadb", "MariaDB is `mysql` too"), ("postgresql", "PostgreSQL is `postgres`")];
 
 /// `role` is `source` or `target`, for messages.
 pub(super) fn connection(
@@ -39,7 +46,7 @@ pub(super) fn connection(
     refuse_incomplete(parts, engine, role, findings);
     check_password(parts.password.as_ref(), role, findings);
     let tls = match engine {
-        Engine::Mysql => tls(parts, host.as_deref(), role, findings),
+        Engine::Mysql | Engine::Postgres => tls(parts, host.as_deref(), role, findings),
         Engine::Sqlite | Engine::Memory => Tls::Off,
     };
     let password = parts.password.as_ref().map(|password| password.value.clone());
@@ -49,19 +56,16 @@ pub(super) fn connection(
 fn engine(given: &At<String>, findings: &mut Findings<'_>) -> Option<Engine> {
     if LATER.contains(&given.value.as_str()) {
         let message = format!("engine `{}` is not available in this version", given.value);
-        findings.refuse(code::NOT_AVAILABLE, message, given.place, "this version knows `sqlite` and `mysql`");
+        let help = "this version knows `sqlite`, `mysql` and `postgres`";
+        findings.refuse(code::NOT_AVAILABLE, message, given.place, help);
         return None;
     }
-    if given.value == "mariadb" {
-        findings.refuse(
-            code::UNKNOWN_ENGINE,
-            "unknown engine `mariadb`",
-            given.place,
-            "MariaDB is `mysql` too",
-        );
+    if let Some((name, help)) = OTHER_NAMES.iter().find(|(name, _)| given.value == *name) {
+        findings.refuse(code::UNKNOWN_ENGINE, format!("unknown engine `{name}`"), given.place, help);
         return None;
     }
-    findings.choose(code::UNKNOWN_ENGINE, given, &[("sqlite", Engine::Sqlite), ("mysql", Engine::Mysql)])
+    let known = [("sqlite", Engine::Sqlite), ("mysql", Engine::Mysql), ("postgres", Engine::Postgres)];
+    findings.choose(code::UNKNOWN_ENGINE, given, &known)
 }
 
 fn refuse_misfits(parts: &RawConnection, engine: Engine, findings: &mut Findings<'_>) {
@@ -76,7 +80,7 @@ fn refuse_misfits(parts: &RawConnection, engine: Engine, findings: &mut Findings
             ("tls_ca", &parts.tls_ca),
             ("insecure_tls", &parts.insecure_tls),
         ],
-        Engine::Mysql => &[("path", &parts.path)],
+        Engine::Mysql | Engine::Postgres => &[("path", &parts.path)],
     };
     for (key, value) in misfits {
         if let Some(value) = value {
@@ -88,7 +92,7 @@ fn refuse_misfits(parts: &RawConnection, engine: Engine, findings: &mut Findings
 fn refuse_incomplete(parts: &RawConnection, engine: Engine, role: &str, findings: &mut Findings<'_>) {
     let (key, value, example) = match engine {
         Engine::Sqlite | Engine::Memory => ("path", &parts.path, "path: ./shop.db"),
-        Engine::Mysql => ("database", &parts.database, "database: shop"),
+        Engine::Mysql | Engine::Postgres => ("database", &parts.database, "database: shop"),
     };
     if value.as_ref().is_none_or(|value| value.value.is_empty()) {
         let place = value.as_ref().map_or(parts.engine.place, |value| value.place);
@@ -174,7 +178,7 @@ fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost") || host.starts_with('/') || is_local_address()
 }
 
-/// The parts of `mysql://user:password@host:port/database` or `sqlite:path`.
+/// The parts of `mysql://user:password@host:port/database`, the same for PostgreSQL, or `sqlite:path`.
 fn parse_url(url: &str, place: Place, findings: &mut Findings<'_>) -> Option<RawConnection> {
     let part = |text: &str| (!text.is_empty()).then(|| At::new(text.to_owned(), place));
     let blank = |engine: &str| RawConnection {
@@ -195,7 +199,8 @@ fn parse_url(url: &str, place: Place, findings: &mut Findings<'_>) -> Option<Raw
             ..blank("sqlite")
         });
     }
-    let Some(rest) = url.strip_prefix("mysql://") else {
+    let scheme = SCHEMES.iter().find_map(|(lead, engine)| Some((url.strip_prefix(lead)?, *engine)));
+    let Some((rest, engine)) = scheme else {
         let scheme = url.split(':').next().unwrap_or_default();
         let is_later = url.contains(':') && LATER.contains(&scheme);
         let page = if is_later { code::NOT_AVAILABLE } else { code::BAD_URL };
@@ -221,7 +226,7 @@ fn parse_url(url: &str, place: Place, findings: &mut Findings<'_>) -> Option<Raw
         user: part(&user),
         password: part(&password),
         database: part(&database),
-        ..blank("mysql")
+        ..blank(engine)
     })
 }
 

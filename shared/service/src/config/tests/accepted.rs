@@ -84,6 +84,9 @@ fn urls_say_the_same_as_mappings() {
     let secret = source("\"mysql://app:${file:/run/pw}@[::1]/shop\"");
     assert_eq!((secret.host.as_deref(), secret.tls), (Some("::1"), Tls::Off));
     assert_eq!(secret.password.as_deref(), Some("${file:/run/pw}"));
+    let postgres = source("postgres://app@db/shop");
+    assert_eq!(postgres.address(), "postgres db/shop");
+    assert_eq!(source("postgresql://app@db/shop"), postgres);
     let named = source("\"mysql://${env:DB_HOST}:${env:DB_PORT}/shop\"");
     assert_eq!(named.address(), "mysql db7:3310/shop");
     assert_eq!(source("mysql://a%40b:p%3Aw@localhost/s").password.as_deref(), Some("p:w"));

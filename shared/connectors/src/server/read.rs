@@ -1,77 +1,82 @@
 //! Reading rows, boundaries and counts.
 
+use std::future::ready;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::channel::mpsc;
 use futures::stream::{self, BoxStream};
-use futures::{SinkExt as _, StreamExt as _};
-use model::{Engine, ErrorKind, Key, LogicalType, RowBatch, TableRef, TableSchema, Value};
+use futures::{SinkExt as _, StreamExt as _, TryStreamExt as _};
+use model::{ErrorKind, Key, RowBatch, TableRef, TableSchema, Value};
 
-use super::session::{Pool, error};
-use super::{classify, codec};
+use super::pool::Pool;
+use super::{Protocol, cell_number, decode_row, error};
 use crate::error::{Error, Result};
 use crate::read_batches::{Decoded, batches};
+use crate::sql::Statement;
 use crate::sql::select::From;
-use crate::sql::{Dialect, Statement, safe};
 use crate::{Selection, Slice};
 
 /// Keys in one statement: more would pass the memory the optimizer has for ranges, and it would read the table.
-pub(super) const KEYS_MAX: usize = 500;
+pub(crate) const KEYS_MAX: usize = 500;
 /// Rows handed over at once between the connection and the batches.
 const HAND_OVER_ROWS: usize = 64;
 
+pub(crate) async fn describe<P: Protocol>(
+    pool: &Arc<Pool<P>>,
+    table: &TableRef,
+) -> Result<Option<TableSchema>> {
+    let mut lease = pool.lease(&format!("describe table {table}")).await?;
+    let schema = P::describe(&mut lease, table).await?;
+    lease.release();
+    Ok(schema)
+}
+
 /// Rows of a table, by its smallest index.
-pub(super) async fn count(pool: &Arc<Pool>, table: &TableRef) -> Result<u64> {
+pub(crate) async fn count<P: Protocol>(pool: &Arc<Pool<P>>, table: &TableRef) -> Result<u64> {
     let operation = format!("count table {table}");
     let mut lease = pool.lease(&operation).await?;
     let answers =
-        lease.run_long(&operation, format!("SELECT COUNT(*) FROM {}", Dialect::Mysql.table(table))).await?;
-    let rows = answers.first().and_then(|a| a.rows.first()).and_then(|row| codec::cell_number(row, 0));
+        lease.run_long(&operation, format!("SELECT COUNT(*) FROM {}", P::DIALECT.table(table))).await?;
+    let rows = answers.first().and_then(|a| a.rows.first()).and_then(|row| cell_number::<P>(row, 0));
     lease.release();
-    rows.ok_or_else(|| error(ErrorKind::Internal, &operation))
+    rows.ok_or_else(|| error::<P>(ErrorKind::Internal, &operation))
 }
 
-pub(super) async fn next_boundary(
-    pool: &Arc<Pool>,
+pub(crate) async fn next_boundary<P: Protocol>(
+    pool: &Arc<Pool<P>>,
     table: &TableSchema,
     key: &[String],
     from: Option<&Key>,
     rows: u64,
 ) -> Result<Option<Key>> {
-    let Some(index) = index_for(table, key).filter(|_| key.iter().all(|name| can_be_cut(table, name))) else {
+    let can_be_cut = |name: &String| table.column(name).is_some_and(P::can_be_cut);
+    let Some(index) = index_for(table, key).filter(|_| key.iter().all(can_be_cut)) else {
         return Ok(None);
     };
     let operation = format!("find the next boundary of {}", table.table);
     let columns: Vec<_> = key.iter().filter_map(|name| table.column(name).cloned()).collect();
-    let list = codec::select_list(&columns);
-    let statement = From {
-        dialect: Dialect::Mysql,
-        table: &table.table,
-        list: list.text.clone(),
-        key,
-        index: Some(&index),
-    }
-    .boundary(from, rows);
+    let list = P::select_list(&columns);
+    let statement =
+        From { dialect: P::DIALECT, table: &table.table, list: list.text.clone(), key, index: Some(&index) }
+            .boundary(from, rows);
     let mut lease = pool.lease(&operation).await?;
     let found = lease.rows(&operation, statement.text).await?;
     lease.release();
     let Some(row) = found.first() else { return Ok(None) };
-    match codec::decode_row(row, &list, &columns, &[]) {
+    match decode_row::<P>(row, &list, &columns, &[]) {
         Decoded::Row(values) => match values.iter().position(Value::is_null) {
             // A unique index may hold NULLs.
-            Some(at) => Err(error(ErrorKind::NotNull, &operation).with_object(key[at].clone())),
+            Some(at) => Err(error::<P>(ErrorKind::NotNull, &operation).with_object(key[at].clone())),
             None => Ok(Some(Key(values))),
         },
-        Decoded::Undecodable(why) => {
-            Err(error(why.kind, &operation)
-                .with_object(why.column.unwrap_or_else(|| "a key column".to_owned())))
-        }
+        Decoded::Undecodable(why) => Err(error::<P>(why.kind, &operation)
+            .with_object(why.column.unwrap_or_else(|| "a key column".to_owned()))),
     }
 }
 
 /// The index that orders a table by exactly these columns.
-pub(super) fn index_for(table: &TableSchema, key: &[String]) -> Option<String> {
+pub(crate) fn index_for(table: &TableSchema, key: &[String]) -> Option<String> {
     let same = |columns: &[String]| {
         columns.len() == key.len() && columns.iter().zip(key).all(|(a, b)| a.eq_ignore_ascii_case(b))
     };
@@ -88,31 +93,10 @@ pub(super) fn index_for(table: &TableSchema, key: &[String]) -> Option<String> {
     }
 }
 
-/// Whether the order of the column is the order of the values it prints: an ENUM is ordered by number.
-fn can_be_cut(table: &TableSchema, name: &str) -> bool {
-    table.column(name).is_some_and(|column| {
-        let by_number = column.native.starts_with("enum(") || column.native.starts_with("set(");
-        !by_number
-            && match column.logical {
-                LogicalType::Float32 | LogicalType::Float64 | LogicalType::Json => false,
-                LogicalType::Bytes { .. } => {
-                    column.native.contains("binary") || column.native.contains("blob")
-                }
-                LogicalType::Bool
-                | LogicalType::Int { .. }
-                | LogicalType::Decimal { .. }
-                | LogicalType::AnyDecimal
-                | LogicalType::Date
-                | LogicalType::Time { .. }
-                | LogicalType::DateTime { .. }
-                | LogicalType::Instant { .. }
-                | LogicalType::Text { .. }
-                | LogicalType::Uuid => true,
-            }
-    })
-}
-
-pub(super) fn read<'a>(pool: &'a Arc<Pool>, slice: &'a Slice) -> BoxStream<'a, Result<RowBatch>> {
+pub(crate) fn read<'a, P: Protocol>(
+    pool: &'a Arc<Pool<P>>,
+    slice: &'a Slice,
+) -> BoxStream<'a, Result<RowBatch>> {
     let operation = format!("read table {}", slice.table.table);
     let (mut out, rows) = mpsc::channel(0);
     let (reading, ending) = (operation.clone(), operation.clone());
@@ -126,12 +110,12 @@ pub(super) fn read<'a>(pool: &'a Arc<Pool>, slice: &'a Slice) -> BoxStream<'a, R
         }
     };
     // The reader borrows its connection, so it runs as a part of the stream it feeds.
-    let reader = stream::once(reader).filter_map(|()| std::future::ready(None));
+    let reader = stream::once(reader).filter_map(|()| ready(None));
     let decoded = stream::select(rows, reader).flat_map(|part: Result<Vec<Decoded>>| match part {
         Ok(rows) => stream::iter(rows.into_iter().map(Ok).collect::<Vec<_>>()),
         Err(failed) => stream::iter(vec![Err(failed)]),
     });
-    let read = batches(Engine::Mysql, operation, slice.columns.clone(), pool.deadline(), decoded.boxed());
+    let read = batches(P::ENGINE, operation, slice.columns.clone(), pool.deadline(), decoded.boxed());
     read.then(move |batch| {
         let (session, operation) = (Arc::clone(&session), ending.clone());
         async move {
@@ -145,7 +129,7 @@ pub(super) fn read<'a>(pool: &'a Arc<Pool>, slice: &'a Slice) -> BoxStream<'a, R
 }
 
 /// A server that waits for a reader which is gone does not always learn of it: it is told.
-async fn read_failed(pool: &Pool, failed: &Error, session: &AtomicU64, operation: &str) {
+async fn read_failed<P: Protocol>(pool: &Pool<P>, failed: &Error, session: &AtomicU64, operation: &str) {
     let id = session.swap(0, Ordering::SeqCst);
     // What failed to connect told the circuit itself, unless this deadline was quicker.
     if id != 0 || failed.kind == ErrorKind::Timeout {
@@ -156,27 +140,28 @@ async fn read_failed(pool: &Pool, failed: &Error, session: &AtomicU64, operation
     }
 }
 
-async fn hand_over(
-    pool: &Arc<Pool>,
+async fn hand_over<P: Protocol>(
+    pool: &Arc<Pool<P>>,
     slice: &Slice,
     operation: &str,
     out: &mut mpsc::Sender<Result<Vec<Decoded>>>,
     session: &AtomicU64,
 ) -> Result<()> {
-    let list = codec::select_list(&slice.columns);
+    let list = P::select_list(&slice.columns);
     let key = places(slice);
     let mut lease = pool.lease(operation).await?;
     session.store(lease.id(), Ordering::SeqCst);
-    let bytes_max = lease.server().statement_bytes();
-    for statement in statements(slice, list.text.clone(), bytes_max) {
-        let mut rows = sqlx::raw_sql(safe(statement.text)).fetch(&mut *lease).ready_chunks(HAND_OVER_ROWS);
+    let bytes_max = P::statement_bytes(lease.server());
+    for statement in statements::<P>(slice, &list.text, bytes_max) {
+        let rows = P::run(&mut lease, statement.text).try_filter_map(|part| ready(Ok(part.right())));
+        let mut rows = rows.ready_chunks(HAND_OVER_ROWS);
         while let Some(ready) = rows.next().await {
             let mut decoded = Vec::with_capacity(ready.len());
             let mut failed = None;
             for row in ready {
                 match row {
-                    Ok(row) => decoded.push(codec::decode_row(&row, &list, &slice.columns, &key)),
-                    Err(e) => failed = Some(classify::error(&e, operation)),
+                    Ok(row) => decoded.push(decode_row::<P>(&row, &list, &slice.columns, &key)),
+                    Err(e) => failed = Some(P::error(&e, operation)),
                 }
             }
             if out.send(Ok(decoded)).await.is_err() {
@@ -194,7 +179,7 @@ async fn hand_over(
 }
 
 /// Key lists that a statement of `bytes_max` holds.
-pub(super) fn key_lists(keys: &[Key], bytes_max: usize) -> Vec<&[Key]> {
+pub(crate) fn key_lists(keys: &[Key], bytes_max: usize) -> Vec<&[Key]> {
     let mut lists = Vec::new();
     let (mut start, mut bytes) = (0, 0);
     for (at, key) in keys.iter().enumerate() {
@@ -212,12 +197,12 @@ pub(super) fn key_lists(keys: &[Key], bytes_max: usize) -> Vec<&[Key]> {
     lists
 }
 
-fn statements(slice: &Slice, list: String, bytes_max: usize) -> Vec<Statement> {
+fn statements<P: Protocol>(slice: &Slice, list: &str, bytes_max: usize) -> Vec<Statement> {
     let index = index_for(&slice.table, &slice.key);
     let from = From {
-        dialect: Dialect::Mysql,
+        dialect: P::DIALECT,
         table: &slice.table.table,
-        list,
+        list: list.to_owned(),
         key: &slice.key,
         index: index.as_deref(),
     };
@@ -233,7 +218,7 @@ fn places(slice: &Slice) -> Vec<usize> {
 }
 
 /// Rows as a batch, for short lists of rows that were collected whole.
-pub(super) fn batch(columns: &Arc<[model::Column]>, rows: impl IntoIterator<Item = Decoded>) -> RowBatch {
+pub(crate) fn batch(columns: &Arc<[model::Column]>, rows: impl IntoIterator<Item = Decoded>) -> RowBatch {
     let mut batch = RowBatch::new(columns.clone());
     for row in rows {
         match row {
@@ -246,7 +231,7 @@ pub(super) fn batch(columns: &Arc<[model::Column]>, rows: impl IntoIterator<Item
 
 #[cfg(test)]
 mod tests {
-    use model::{Column, Index, Value};
+    use model::{Column, Index, LogicalType, Value};
 
     use super::*;
 

@@ -1,0 +1,166 @@
+//! The driver's errors in our words: kind, code and names. The driver's text, which holds values, ends here.
+
+use model::{Engine, ErrorKind};
+use sqlx::postgres::PgDatabaseError;
+
+use crate::error::Error;
+
+/// An error of a session in use.
+pub(super) fn error(error: &sqlx::Error, operation: &str) -> Error {
+    if let Some(server) = server_error(error) {
+        return of_server(server, operation);
+    }
+    #[allow(
+        clippy::wildcard_enum_match_arm,
+        reason = "the driver's list grows; what is new is our own bug first"
+    )]
+    let kind = match error {
+        // The driver takes a broken stream for a protocol error.
+        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {
+            ErrorKind::ConnectionLost
+        }
+        sqlx::Error::Tls(_) => ErrorKind::Tls,
+        _ => ErrorKind::Internal,
+    };
+    Error::new(kind, Engine::Postgres, operation)
+}
+
+/// An error before the session existed.
+pub(super) fn connecting(failed: &sqlx::Error, operation: &str) -> Error {
+    #[allow(clippy::wildcard_enum_match_arm, reason = "all else is as in a session in use")]
+    let (kind, object) = match failed {
+        // A handshake that fails inside rustls comes as invalid data.
+        sqlx::Error::Io(io) if io.kind() == std::io::ErrorKind::InvalidData => {
+            (ErrorKind::Tls, Some("the server's certificate"))
+        }
+        sqlx::Error::Io(_) => (ErrorKind::Unreachable, None),
+        sqlx::Error::Tls(_) => (ErrorKind::Tls, Some("TLS as the server offers it")),
+        sqlx::Error::Protocol(_) => (ErrorKind::Authentication, Some("the account's way to log in")),
+        other => return error(other, operation),
+    };
+    let error = Error::new(kind, Engine::Postgres, operation);
+    match object {
+        Some(object) => error.with_object(object),
+        None => error,
+    }
+}
+
+fn server_error(error: &sqlx::Error) -> Option<&PgDatabaseError> {
+    error.as_database_error()?.try_downcast_ref()
+}
+
+fn of_server(server: &PgDatabaseError, operation: &str) -> Error {
+    let code = server.code();
+    let error = Error::new(kind(code, server.message()), Engine::Postgres, operation).with_code(code);
+    // The server sends names in fields of their own; its sentences hold values.
+    let named = [server.constraint(), server.column(), server.table()].into_iter().flatten().next();
+    match named.map(ToOwned::to_owned).or_else(|| object(code, server.message())) {
+        Some(name) => error.with_object(name),
+        None => error,
+    }
+}
+
+/// SQLSTATE, by appendix A of the server's manual.
+fn kind(code: &str, message: &str) -> ErrorKind {
+    match code {
+        "57014" if message.contains("statement timeout") => ErrorKind::StatementTimeout,
+        // Somebody ended the statement alone.
+        "57014" => ErrorKind::Timeout,
+        "25P03" | "57P01" | "57P02" | "57P03" | "57P05" => ErrorKind::ConnectionLost,
+        "40001" | "40P01" => ErrorKind::Deadlock,
+        "55P03" | "55006" => ErrorKind::LockWait,
+        "53300" | "53400" => ErrorKind::TooManyConnections,
+        "53100" => ErrorKind::DiskFull,
+        "58030" if message.contains("No space left") => ErrorKind::DiskFull,
+        "23505" => ErrorKind::DuplicateKey,
+        "23503" | "23001" => ErrorKind::ForeignKey,
+        // P0001: a trigger refuses the row. 44000: a view's own check.
+        "23514" | "23P01" | "23000" | "44000" | "P0001" => ErrorKind::Check,
+        "23502" => ErrorKind::NotNull,
+        "22001" | "22026" => ErrorKind::TooLong,
+        "22003" | "22008" | "22015" | "22009" => ErrorKind::OutOfRange,
+        "22021" | "22P05" => ErrorKind::Encoding,
+        "25006" => ErrorKind::ReadOnly,
+        "42501" => ErrorKind::Permission,
+        "3D000" => ErrorKind::UnknownDatabase,
+        "42P01" | "3F000" => ErrorKind::UnknownTable,
+        "42703" => ErrorKind::UnknownColumn,
+        // A column became another type, or can no longer be written.
+        "42804" | "428C9" => ErrorKind::Drift,
+        "42704" | "42883" | "42602" | "42622" | "42P16" | "42830" | "42809" | "55000" => {
+            ErrorKind::Unsupported
+        }
+        _ => match code.get(..2) {
+            Some("08") => ErrorKind::ConnectionLost,
+            Some("28") => ErrorKind::Authentication,
+            Some("22") => ErrorKind::Conversion,
+            Some("53" | "54") => ErrorKind::TooLarge,
+            Some("0A") => ErrorKind::Unsupported,
+            _ => ErrorKind::Internal,
+        },
+    }
+}
+
+/// The name in the server's sentence, where it has a fixed form and what stands there is a name.
+fn object(code: &str, message: &str) -> Option<String> {
+    let lead = match code {
+        "42P01" => "relation \"",
+        "42703" => "column \"",
+        "3D000" => "database \"",
+        "42501" => "for table ",
+        _ => return None,
+    };
+    let rest = &message[message.find(lead)? + lead.len()..];
+    let name = rest.split('"').next()?.trim();
+    (!name.is_empty() && name.chars().count() <= NAME_CHARS_MAX).then(|| name.to_owned())
+}
+
+/// Schema, table and column, each of 63 bytes.
+const NAME_CHARS_MAX: usize = 200;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One line per code of the table in docs/, with the server's own words.
+    const CODES: &[(&str, &str, ErrorKind, Option<&str>)] = &[
+        ("57014", "canceling statement due to statement timeout", ErrorKind::StatementTimeout, None),
+        ("57014", "canceling statement due to user request", ErrorKind::Timeout, None),
+        ("57P01", "terminating connection due to administrator command", ErrorKind::ConnectionLost, None),
+        ("08006", "connection failure", ErrorKind::ConnectionLost, None),
+        ("40P01", "deadlock detected", ErrorKind::Deadlock, None),
+        ("55P03", "canceling statement due to lock timeout", ErrorKind::LockWait, None),
+        ("53300", "sorry, too many clients already", ErrorKind::TooManyConnections, None),
+        ("53100", "could not extend file: No space left on device", ErrorKind::DiskFull, None),
+        ("54000", "index row size 3000 exceeds maximum 2704", ErrorKind::TooLarge, None),
+        ("22P02", "invalid input syntax for type integer: \"secret\"", ErrorKind::Conversion, None),
+        ("22007", "invalid input syntax for type date: \"secret\"", ErrorKind::Conversion, None),
+        ("22008", "date/time field value out of range: \"secret\"", ErrorKind::OutOfRange, None),
+        ("22021", "invalid byte sequence for encoding \"UTF8\": 0x00", ErrorKind::Encoding, None),
+        ("22P05", "unsupported Unicode escape sequence", ErrorKind::Encoding, None),
+        ("25006", "cannot execute INSERT in a read-only transaction", ErrorKind::ReadOnly, None),
+        ("28P01", "password authentication failed for user \"u\"", ErrorKind::Authentication, None),
+        ("42501", "permission denied for table orders", ErrorKind::Permission, Some("orders")),
+        ("3D000", "database \"d\" does not exist", ErrorKind::UnknownDatabase, Some("d")),
+        ("42P01", "relation \"t\" does not exist", ErrorKind::UnknownTable, Some("t")),
+        ("42703", "column \"c\" does not exist", ErrorKind::UnknownColumn, Some("c")),
+        ("42704", "data type json has no default operator class", ErrorKind::Unsupported, None),
+        ("42601", "syntax error at or near \"secret\"", ErrorKind::Internal, None),
+    ];
+
+    #[test]
+    fn codes_become_kinds_and_names_but_never_values() {
+        for (code, message, wanted, name) in CODES {
+            assert_eq!(kind(code, message), *wanted, "{code} {message}");
+            assert_eq!(object(code, message).as_deref(), *name, "{code} {message}");
+        }
+    }
+
+    #[test]
+    fn what_ends_without_a_code_is_told_apart_by_when_it_ended() {
+        let io = |kind| sqlx::Error::Io(std::io::Error::from(kind));
+        assert_eq!(error(&io(std::io::ErrorKind::UnexpectedEof), "x").kind, ErrorKind::ConnectionLost);
+        assert_eq!(connecting(&io(std::io::ErrorKind::ConnectionRefused), "x").kind, ErrorKind::Unreachable);
+        assert_eq!(connecting(&io(std::io::ErrorKind::InvalidData), "x").kind, ErrorKind::Tls);
+    }
+}

@@ -1,0 +1,174 @@
+//! What servers that speak SQL as text have in common: sessions, reading, the transactions of chunks, turns and fences,
+//! foreign keys. An engine brings its [`Protocol`] and keeps what only it has in its own folder.
+
+pub(crate) mod foreign_keys;
+pub(crate) mod own;
+pub(crate) mod pool;
+pub(crate) mod read;
+pub(crate) mod write;
+
+use async_trait::async_trait;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use model::convert::ConvertError;
+use model::{Column, Engine, ErrorKind, Key, QuarantinedRow, Row, TablePlan, TableRef, TableSchema, Value};
+use sqlx::{Connection, Either};
+
+use crate::Fence;
+use crate::config::ConnectionConfig;
+use crate::error::{Error, Result};
+use crate::read_batches::Decoded;
+use crate::sql::Dialect;
+
+/// A select list and how to decode what it gives.
+#[derive(Debug, Clone)]
+pub(crate) struct SelectList {
+    pub(crate) text: String,
+    /// Cells before the first column.
+    pub(crate) lead: usize,
+}
+
+/// One engine's part of the work.
+#[async_trait]
+pub(crate) trait Protocol: Send + Sync + Sized + 'static {
+    const ENGINE: Engine;
+    const DIALECT: Dialect;
+
+    type Connection: Connection + Send;
+    type Row: Send + Sync;
+    /// What a session learned about its server when it was set up.
+    type Server: Clone + Send + Sync;
+
+    /// # Errors
+    /// The configuration cannot be used.
+    fn new(config: &ConnectionConfig) -> Result<Self>;
+
+    async fn log_in(&self, config: &ConnectionConfig) -> sqlx::Result<Self::Connection>;
+
+    /// Sets the state that everything else relies on, and asserts that it came to be. Returns the server, and its name
+    /// for the session, which is never 0.
+    async fn set_up(
+        connection: &mut Self::Connection,
+        config: &ConnectionConfig,
+        operation: &str,
+    ) -> Result<(Self::Server, u64)>;
+
+    /// Runs the statements of `sql`: rows, and after the rows of each statement how many it wrote (for an UPDATE, how
+    /// many it found).
+    fn run(
+        connection: &mut Self::Connection,
+        sql: String,
+    ) -> BoxStream<'_, sqlx::Result<Either<u64, Self::Row>>>;
+
+    /// The bytes of a cell; `None` for NULL.
+    fn cell(row: &Self::Row, at: usize) -> Option<&[u8]>;
+
+    /// An error of a session in use.
+    fn error(failed: &sqlx::Error, operation: &str) -> Error;
+
+    /// An error before the session existed.
+    fn connecting(failed: &sqlx::Error, operation: &str) -> Error;
+
+    /// Ends session `id`.
+    fn end_sql(id: u64) -> String;
+
+    /// Selects a row while session `id` works on a statement.
+    fn is_running_sql(id: u64) -> String;
+
+    /// Bytes a statement should have.
+    fn statement_bytes(server: &Self::Server) -> usize;
+
+    /// Bytes after which the server takes no statement.
+    fn statement_bytes_max(server: &Self::Server) -> usize;
+
+    fn select_list(columns: &[Column]) -> SelectList;
+
+    /// The value that the server printed as `bytes` for a column of this type.
+    ///
+    /// # Errors
+    /// Why the row is set aside.
+    fn decode(bytes: &[u8], column: &Column) -> std::result::Result<Value, ConvertError>;
+
+    /// Whether the order of the column is the order of the values it prints, and each value finds itself.
+    fn can_be_cut(column: &Column) -> bool;
+
+    async fn describe(session: &mut pool::Lease<Self>, table: &TableRef) -> Result<Option<TableSchema>>;
+
+    /// The name under which the turn of a table is kept.
+    fn turn_name(table: &TableRef, server: &Self::Server) -> String;
+
+    /// Opens the transaction of a chunk: keeps the turn called `name` (a literal) as it is, raises the fence, and
+    /// selects install and turn first, attempt and receipt last.
+    fn begin_sql(plan: &TablePlan, fence: &Fence, name: &str) -> String;
+
+    /// What is sent behind a statement that writes, to be told in a row if the server bent a value.
+    const WARNINGS: &'static str;
+
+    /// The warning in a row that [`Self::WARNINGS`] brought.
+    fn warning(_row: &Self::Row, operation: &str) -> Error {
+        error::<Self>(ErrorKind::Conversion, operation)
+    }
+
+    /// Whether rows are inserted by [`Self::load`] and not by INSERT.
+    const LOADS: bool = false;
+
+    /// Inserts rows by a way of the engine's own, all or none; the caller has set a savepoint.
+    fn load<'a>(
+        _connection: &'a mut Self::Connection,
+        _plan: &'a TablePlan,
+        _rows: &'a [Row],
+    ) -> BoxFuture<'a, sqlx::Result<()>> {
+        std::future::ready(Err(sqlx::Error::Protocol("INSERT is the way".to_owned()))).boxed()
+    }
+}
+
+pub(crate) fn error<P: Protocol>(kind: ErrorKind, operation: &str) -> Error {
+    Error::new(kind, P::ENGINE, operation)
+}
+
+pub(crate) fn refusal(kind: ErrorKind, reason: impl Into<String>) -> ConvertError {
+    ConvertError { kind, reason: reason.into() }
+}
+
+/// The text of a catalog cell; `None` for NULL.
+pub(crate) fn cell_text<P: Protocol>(row: &P::Row, at: usize) -> Option<&str> {
+    P::cell(row, at).and_then(|bytes| std::str::from_utf8(bytes).ok())
+}
+
+/// A number in a catalog cell.
+pub(crate) fn cell_number<P: Protocol>(row: &P::Row, at: usize) -> Option<u64> {
+    cell_text::<P>(row, at)?.parse().ok()
+}
+
+/// The row, or why it cannot be told. `key` are the places of the key columns in `columns`.
+pub(crate) fn decode_row<P: Protocol>(
+    row: &P::Row,
+    list: &SelectList,
+    columns: &[Column],
+    key: &[usize],
+) -> Decoded {
+    let decoded = |at: usize| {
+        // A decoder that panics costs its row, not the process.
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| match P::cell(row, list.lead + at) {
+            Some(bytes) => P::decode(bytes, &columns[at]),
+            None => Ok(Value::Null),
+        }))
+        .unwrap_or_else(|_| Err(refusal(ErrorKind::Internal, "the decoder failed on the value")))
+    };
+    let mut cells: Row = Vec::with_capacity(columns.len());
+    for (at, column) in columns.iter().enumerate() {
+        match decoded(at) {
+            Ok(value) => cells.push(value),
+            Err(why) => {
+                return Decoded::Undecodable(QuarantinedRow {
+                    key: Key(key.iter().map(|i| decoded(*i).unwrap_or(Value::Null)).collect()),
+                    column: Some(column.name.clone()),
+                    kind: why.kind,
+                    reason: why.reason,
+                });
+            }
+        }
+    }
+    Decoded::Row(cells)
+}

@@ -1,0 +1,260 @@
+//! The transaction of a chunk.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use async_trait::async_trait;
+use model::{Column, Disposition, ErrorKind, Key, Receipt, Row, RowBatch, TablePlan};
+
+use super::own::check_turn;
+use super::pool::{Answer, Lease, Pool};
+use super::{Protocol, cell_number, cell_text, decode_row, error, read};
+use crate::error::Result;
+use crate::sql::select::From;
+use crate::sql::write as sql_write;
+use crate::{ChunkWrite, Fence};
+
+/// Bytes of a packet around its statement.
+const PACKET_MARGIN: usize = 1_024;
+/// To come back to when a call fails. It is released before the next one: PostgreSQL would keep them all.
+const SAVEPOINT: &str = "SAVEPOINT syncline";
+const NEXT_SAVEPOINT: &str = "RELEASE SAVEPOINT syncline; SAVEPOINT syncline";
+const BACK: &str = "ROLLBACK TO SAVEPOINT syncline";
+
+/// A write transaction. Dropped, it closes its connection and the server rolls back.
+pub(crate) struct ServerWrite<P: Protocol> {
+    lease: Lease<P>,
+    plan: Arc<TablePlan>,
+    fence: Fence,
+    receipt: Option<Receipt>,
+    columns: Arc<[Column]>,
+    operation: String,
+    savepoint: &'static str,
+}
+
+pub(crate) async fn begin<P: Protocol>(
+    pool: &Arc<Pool<P>>,
+    plan: &Arc<TablePlan>,
+    fence: &Fence,
+) -> Result<ServerWrite<P>> {
+    let operation = format!("write table {}", plan.target.table);
+    pool.config.circuit.may_write(Instant::now(), &operation)?;
+    let mut lease = pool.lease(&operation).await?;
+    let name = P::DIALECT.literal(&P::turn_name(&plan.target.table, lease.server()));
+    let answers = lease.run(&operation, P::begin_sql(plan, fence, &name)).await?;
+    check_turn::<P>(&answers, plan, (fence.install, fence.turn), ErrorKind::Fenced, &operation)?;
+    let row = answers.last().and_then(|a| a.rows.first());
+    let row =
+        row.ok_or_else(|| error::<P>(ErrorKind::Internal, &operation).with_object("_syncline_fence"))?;
+    if cell_number::<P>(row, 0) != Some(u64::from(fence.attempt.0)) {
+        let newer = format!("{}, which a newer attempt holds", fence.chunk);
+        return Err(error::<P>(ErrorKind::Fenced, &operation).with_object(newer));
+    }
+    let receipt = cell_text::<P>(row, 1).map(serde_json::from_str).transpose();
+    let receipt = receipt.map_err(|_| {
+        error::<P>(ErrorKind::Internal, &operation).with_object("the receipt in _syncline_fence")
+    })?;
+    let columns = plan.columns.iter().map(|pair| pair.target.clone()).collect();
+    Ok(ServerWrite {
+        lease,
+        plan: plan.clone(),
+        fence: fence.clone(),
+        receipt,
+        columns,
+        operation,
+        savepoint: SAVEPOINT,
+    })
+}
+
+impl<P: Protocol> ServerWrite<P> {
+    /// Refuses what the server would refuse by closing the connection.
+    fn fits(&self, sql: &str) -> Result<()> {
+        if sql.len() + PACKET_MARGIN > P::statement_bytes_max(self.lease.server()) {
+            return Err(error::<P>(ErrorKind::TooLarge, &self.operation).with_object("max_allowed_packet"));
+        }
+        Ok(())
+    }
+
+    fn next_savepoint(&mut self) -> &'static str {
+        std::mem::replace(&mut self.savepoint, NEXT_SAVEPOINT)
+    }
+
+    /// Runs statements that all hold or none: a failure takes back the earlier ones.
+    async fn all_or_none(&mut self, statements: &[String]) -> Result<Vec<Answer<P::Row>>> {
+        if let Some(first) = statements.first() {
+            // Refused before anything is sent: there is nothing to take back.
+            self.fits(first)?;
+        }
+        let mut answers = Vec::new();
+        for (i, sql) in statements.iter().enumerate() {
+            let sql = if i == 0 { format!("{}; {sql}", self.next_savepoint()) } else { sql.clone() };
+            let done = match self.fits(&sql) {
+                Ok(()) => self.lease.run(&self.operation, sql).await.and_then(|a| self.without_warnings(a)),
+                Err(too_large) => Err(too_large),
+            };
+            answers.extend(self.or_back(done).await?);
+        }
+        Ok(answers)
+    }
+
+    /// Takes a call back that failed, unless the whole transaction is lost.
+    async fn or_back<T>(&mut self, done: Result<T>) -> Result<T> {
+        match &done {
+            Err(failed) if failed.kind.disposition() != Disposition::Retry => {
+                self.lease.run(&self.operation, BACK.to_owned()).await?;
+            }
+            Ok(_) | Err(_) => {}
+        }
+        done
+    }
+
+    /// In strict mode a warning is a value that was bent after all.
+    fn without_warnings(&self, answers: Vec<Answer<P::Row>>) -> Result<Vec<Answer<P::Row>>> {
+        let Some(warning) = answers.iter().find_map(|a| a.rows.first()) else {
+            return Ok(answers);
+        };
+        let mut found = P::warning(warning, &self.operation);
+        if found.kind.disposition() != Disposition::QuarantineRow {
+            found.kind = ErrorKind::Conversion;
+        }
+        Err(found)
+    }
+
+    /// Multi-row INSERTs, cut by bytes.
+    fn inserts(&self, rows: &[Row]) -> Vec<String> {
+        let places = sql_write::written(&self.plan);
+        let limit = P::statement_bytes(self.lease.server());
+        let mut statements = Vec::new();
+        let mut rest = rows;
+        while let Some((first, mut tail)) = rest.split_first() {
+            let mut sql = sql_write::insert(P::DIALECT, &self.plan, std::slice::from_ref(first));
+            while let Some((row, after)) = tail.split_first() {
+                let mark = sql.text.len();
+                sql.push(", ").push_tuple(places.iter().map(|p| &row[*p]));
+                if sql.text.len() > limit {
+                    sql.text.truncate(mark);
+                    break;
+                }
+                tail = after;
+            }
+            statements.push(sql.text + P::WARNINGS);
+            rest = tail;
+        }
+        statements
+    }
+
+    /// UPDATEs of one row each, many to a round trip.
+    fn updates(&self, rows: &[Row]) -> Vec<String> {
+        let limit = P::statement_bytes(self.lease.server());
+        let mut statements: Vec<String> = Vec::new();
+        for row in rows {
+            let Some(update) = sql_write::update(P::DIALECT, &self.plan, row) else {
+                return Vec::new();
+            };
+            let sql = update.text + P::WARNINGS;
+            match statements.last_mut() {
+                Some(last) if last.len() + sql.len() + 2 <= limit => {
+                    last.push_str("; ");
+                    last.push_str(&sql);
+                }
+                _ => statements.push(sql),
+            }
+        }
+        statements
+    }
+}
+
+#[async_trait]
+impl<P: Protocol> ChunkWrite for ServerWrite<P> {
+    fn receipt(&self) -> Option<&Receipt> {
+        self.receipt.as_ref()
+    }
+
+    async fn existing(&mut self, keys: &[Key]) -> Result<RowBatch> {
+        let list = P::select_list(&self.columns);
+        let key = self.plan.target_key();
+        // A table made for this plan has the key as its primary key, whatever the plan's picture of it says.
+        let index = if self.plan.create_target {
+            Some("PRIMARY".to_owned())
+        } else {
+            read::index_for(&self.plan.target, &key)
+        };
+        let from = From {
+            dialect: P::DIALECT,
+            table: &self.plan.target.table,
+            list: list.text.clone(),
+            key: &key,
+            index: index.as_deref(),
+        };
+        let mut decoded = Vec::new();
+        for keys in read::key_lists(keys, P::statement_bytes(self.lease.server())) {
+            let mut sql = from.keys(keys).text;
+            sql.push_str(" FOR UPDATE");
+            self.fits(&sql)?;
+            let rows = self.lease.rows(&self.operation, sql).await?;
+            decoded.extend(rows.iter().map(|row| decode_row::<P>(row, &list, &self.columns, &self.plan.key)));
+        }
+        Ok(read::batch(&self.columns, decoded))
+    }
+
+    async fn insert(&mut self, rows: &[Row]) -> Result<()> {
+        if !P::LOADS {
+            let statements = self.inserts(rows);
+            return self.all_or_none(&statements).await.map(|_| ());
+        }
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let savepoint = self.next_savepoint().to_owned();
+        self.lease.run(&self.operation, savepoint).await?;
+        let done = self.lease.load(&self.operation, &self.plan, rows).await;
+        self.or_back(done).await
+    }
+
+    async fn update(&mut self, rows: &[Row]) -> Result<()> {
+        let statements = self.updates(rows);
+        if statements.is_empty() {
+            return Ok(());
+        }
+        let answers = self.all_or_none(&statements).await?;
+        let found: u64 = answers.iter().map(|a| a.affected).sum();
+        if found == rows.len() as u64 {
+            return Ok(());
+        }
+        // The rows were locked when they were looked at, so this is our own mistake; it must not pass unseen.
+        let missing = error::<P>(ErrorKind::Internal, &self.operation);
+        self.or_back(Err(missing.with_object("rows to be updated that do not exist"))).await
+    }
+
+    async fn delete(&mut self, keys: &[Key]) -> Result<u64> {
+        let statements: Vec<String> = read::key_lists(keys, P::statement_bytes(self.lease.server()))
+            .into_iter()
+            .map(|keys| sql_write::delete(P::DIALECT, &self.plan, keys).text)
+            .collect();
+        let answers = self.all_or_none(&statements).await?;
+        Ok(answers.iter().map(|a| a.affected).sum())
+    }
+
+    async fn commit(mut self: Box<Self>, receipt: &Receipt) -> Result<()> {
+        let operation = format!("commit table {}", self.plan.target.table);
+        let Fence { install, run, chunk, .. } = &self.fence;
+        let json = serde_json::to_string(receipt).map_err(|_| error::<P>(ErrorKind::Internal, &operation))?;
+        let sql = format!(
+            "UPDATE _syncline_fence SET receipt = {}, updated_at = CURRENT_TIMESTAMP(6) \
+             WHERE install = '{install}' AND run = '{run}' AND chunk = '{chunk}'",
+            P::DIALECT.literal(&json)
+        );
+        self.fits(&sql)?;
+        let kept = self.lease.run(&operation, sql).await?;
+        if kept.first().is_none_or(|answer| answer.affected != 1) {
+            return Err(error::<P>(ErrorKind::Fenced, &operation)
+                .with_object(format!("{chunk}, whose fence is gone")));
+        }
+        self.lease.run(&operation, "COMMIT".to_owned()).await?;
+        // A session without foreign key checks is not lent to anybody.
+        if !self.plan.in_cycle {
+            self.lease.release();
+        }
+        Ok(())
+    }
+}
