@@ -19,6 +19,21 @@ const TABLES: [&str; 11] = [
     "Track",
 ];
 
+/// The same, as PostgreSQL's script calls them.
+const TABLES_IN_LOWER_CASE: [&str; 11] = [
+    "album",
+    "artist",
+    "customer",
+    "employee",
+    "genre",
+    "invoice",
+    "invoice_line",
+    "media_type",
+    "playlist",
+    "playlist_track",
+    "track",
+];
+
 const SPEC: &str = "tables:\n  - from: \"*\"";
 
 fn script(name: &str) -> String {
@@ -27,13 +42,28 @@ fn script(name: &str) -> String {
     // The script makes and selects a database of its own; every test has another.
     text.lines()
         .filter(|line| {
-            !["DROP DATABASE", "CREATE DATABASE", "USE "].iter().any(|start| line.starts_with(start))
+            !["DROP DATABASE", "CREATE DATABASE", "USE ", "\\c "].iter().any(|start| line.starts_with(start))
         })
         .collect::<Vec<_>>()
         .join("\n")
 }
 
+/// Foreign keys of the database.
+async fn foreign_keys(database: &Database) -> i64 {
+    let sql = match database.server {
+        Server::Sqlite => {
+            "SELECT count(DISTINCT m.name || f.id) FROM sqlite_master m, pragma_foreign_key_list(m.name) f WHERE m.type = 'table'"
+        }
+        Server::Mysql | Server::Mariadb => {
+            "SELECT count(*) FROM information_schema.referential_constraints WHERE constraint_schema = DATABASE()"
+        }
+        Server::Postgres => "SELECT count(*) FROM pg_constraint WHERE contype = 'f'",
+    };
+    database.number(sql).await
+}
+
 async fn copies_whole(source: Server, file: &str, target: Server) {
+    let tables = if source == Server::Postgres { TABLES_IN_LOWER_CASE } else { TABLES };
     if source.is_absent() || target.is_absent() {
         return;
     }
@@ -43,7 +73,8 @@ async fn copies_whole(source: Server, file: &str, target: Server) {
     let spec = syncline.spec(&from, &to, SPEC);
 
     let _ = syncline.run(&["run", &spec]).expect(0);
-    oracle::assert_equal(&from, &to, &TABLES);
+    oracle::assert_equal(&from, &to, &tables);
+    assert_eq!(foreign_keys(&to).await, 11);
 
     let again = syncline.run(&["run", &spec, "--json"]).expect(0).json();
     let counts = &again["record"]["counts"];
@@ -71,6 +102,41 @@ async fn mysql_to_sqlite() {
 #[tokio::test]
 async fn mariadb_to_sqlite() {
     copies_whole(Server::Mariadb, "Chinook_MySql.sql", Server::Sqlite).await;
+}
+
+#[tokio::test]
+async fn sqlite_to_postgres() {
+    copies_whole(Server::Sqlite, "Chinook_Sqlite.sql", Server::Postgres).await;
+}
+
+#[tokio::test]
+async fn mysql_to_postgres() {
+    copies_whole(Server::Mysql, "Chinook_MySql.sql", Server::Postgres).await;
+}
+
+#[tokio::test]
+async fn mariadb_to_postgres() {
+    copies_whole(Server::Mariadb, "Chinook_MySql.sql", Server::Postgres).await;
+}
+
+#[tokio::test]
+async fn postgres_to_sqlite() {
+    copies_whole(Server::Postgres, "Chinook_PostgreSql.sql", Server::Sqlite).await;
+}
+
+#[tokio::test]
+async fn postgres_to_mysql() {
+    copies_whole(Server::Postgres, "Chinook_PostgreSql.sql", Server::Mysql).await;
+}
+
+#[tokio::test]
+async fn postgres_to_mariadb() {
+    copies_whole(Server::Postgres, "Chinook_PostgreSql.sql", Server::Mariadb).await;
+}
+
+#[tokio::test]
+async fn postgres_to_postgres() {
+    copies_whole(Server::Postgres, "Chinook_PostgreSql.sql", Server::Postgres).await;
 }
 
 #[tokio::test]

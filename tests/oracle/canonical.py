@@ -31,8 +31,22 @@ SQLITE_KINDS = {
 }  # fmt: skip
 
 
+POSTGRES_KINDS = {
+    "smallint": "number", "integer": "number", "bigint": "number", "numeric": "number", "oid": "number", "money": "number",
+    "boolean": "number", "real": "double", "double precision": "double",
+    "date": "date", "time without time zone": "time",
+    "timestamp without time zone": "datetime", "timestamp with time zone": "datetime",
+    "character": "char", "json": "json", "jsonb": "json", "uuid": "uuid", "bytea": "bytes",
+}  # fmt: skip
+# Everything else in PostgreSQL is text.
+
+
 def mysql_kind(declared):
     return MYSQL_KINDS.get(_base(declared), "bytes")
+
+
+def postgres_kind(declared):
+    return POSTGRES_KINDS.get(re.sub(r"\([\d,]+\)", "", declared), "text")
 
 
 def sqlite_kind(declared):
@@ -126,7 +140,7 @@ def _date(value):
 
 
 def _datetime(value):
-    text = re.sub(r"(Z|\+00:00)$", "", _text(value))
+    text = re.sub(r"(Z|\+00(:00)?)$", "", _text(value))
     if re.fullmatch(r"\d{4}-\d\d-\d\dT.*", text):
         text = text.replace("T", " ", 1)
     if re.fullmatch(r"\d{4}-\d\d-\d\d", text):

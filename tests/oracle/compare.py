@@ -3,8 +3,8 @@
 
     compare.py --source URL --target URL --table SRC[=TGT] [--table ..] [--ignore-column NAME ..]
 
-URL is mysql://user:password@host:port/[database] (MySQL or MariaDB) or sqlite:PATH. Without a database in the URL a
-table is written database.table. Both tables are read to the end, value by value in canonical form (canonical.py),
+URL is mysql://user:password@host:port/[database] (MySQL or MariaDB), postgres://user:password@host:port/database or
+sqlite:PATH. Without a database in the URL a table is written database.table. Both tables are read to the end, value by value in canonical form (canonical.py),
 and compared as multisets: neither keys nor order matter. Columns are matched by name, whatever their case.
 
 Prints one JSON object per table. Exit code: 0 all equal, 1 something differs, 2 could not be compared.
@@ -116,6 +116,8 @@ def open_database(url):
     scheme, _, rest = url.partition(":")
     if scheme == "mysql":
         return MySql(url)
+    if scheme in ("postgres", "postgresql"):
+        return Postgres(url)
     if scheme == "sqlite":
         return Sqlite(rest.removeprefix("//").partition("?")[0])
     raise ValueError(f"unknown kind of database: {scheme}")
@@ -169,6 +171,56 @@ def _mysql_value(column):
 
 def _backticks(name):
     return "`" + name.replace("`", "``") + "`"
+
+
+class Postgres:
+    def __init__(self, url):
+        import psycopg  # Here, so that comparing SQLite files needs nothing installed.
+
+        self.connection = psycopg.connect(url, autocommit=True)
+        # Instants must come in one zone, intervals and money in one form; the second reading must see what the first saw.
+        for statement in ("SET client_encoding = 'UTF8'", "SET TIME ZONE 'UTC'", "SET lc_monetary = 'C'",
+                          "SET extra_float_digits = 1", "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"):  # fmt: skip
+            self.connection.execute(statement)
+
+    def columns(self, table):
+        described = self.connection.execute(
+            "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute "
+            "WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
+            (_quotes(table),),
+        ).fetchall()
+        return {name.lower(): Column(name, kind, canonical.postgres_kind(kind)) for name, kind in described}
+
+    def rows(self, table, columns):
+        values = ", ".join(map(_postgres_value, columns))
+        self.connection.execute(f"DECLARE oracle CURSOR FOR SELECT {values} FROM {_quotes(table)}")
+        while True:
+            # The bytes that the server sent, which nothing has decoded.
+            found = self.connection.execute("FETCH 5000 FROM oracle").pgresult
+            for row in range(found.ntuples):
+                cells = [found.get_value(row, place) for place in range(found.nfields)]
+                yield [_postgres_bytes(cell, column) for cell, column in zip(cells, columns)]
+            if found.ntuples == 0:
+                break
+        self.connection.execute("CLOSE oracle")
+
+
+def _postgres_value(column):
+    name = _quotes(column.name)
+    if column.declared == "boolean":
+        return f"{name}::int"
+    if column.declared == "money":
+        return f"{name}::numeric"
+    if column.declared == "real":
+        return f"{name}::float8"  # As other servers show a FLOAT: widened.
+    return name if column.kind in ("number", "double", "json") else f"{name}::text"
+
+
+def _postgres_bytes(cell, column):
+    """Binary values come as hexadecimal digits."""
+    if cell is None or column.kind != "bytes":
+        return cell
+    return bytes.fromhex(cell.decode().removeprefix("\\x"))
 
 
 class Sqlite:

@@ -128,8 +128,52 @@ SQLITE_ROW = (
 )  # fmt: skip
 
 
+POSTGRES_TABLE = """CREATE TABLE t (
+    id numeric(20,0), de numeric, fl real, "do" double precision, bo boolean, mo money, da date, dt timestamp,
+    ts timestamptz, ti time(2), ch char(5), vc varchar(20), js jsonb, bl bytea, u uuid, ar integer[])"""
+POSTGRES_ROW = """INSERT INTO t VALUES (18446744073709551615, 1e-30, 0.1, 0.1, true, '-12.30', '2026-01-02',
+    '9999-12-31 23:59:59.1', '2026-03-29 03:30:00.5+02', '23:59:59', 'a', 'b 😀 ',
+    '{"b": 1.50, "a": null}', '\\x00ff', '6F9619FF-8B86-D011-B42D-00C04FC964FF', '{1,NULL}')"""
+POSTGRES_COPY_TABLE = """CREATE TABLE t (id DECIMAL_TEXT(20,0), de DECIMAL_TEXT(65,30), fl DOUBLE, do DOUBLE, bo BOOLEAN,
+    mo DECIMAL_TEXT(19,2), da DATE, dt DATETIME(6), ts TIMESTAMP(3), ti TIME(2), ch VARCHAR(5), vc VARCHAR(20),
+    js JSON_TEXT, bl BLOB, u UUID_TEXT, ar TEXT)"""
+POSTGRES_COPY_ROW = (
+    "18446744073709551615", "0." + "0" * 29 + "1", 0.10000000149011612, 0.1, 1, "-12.3", "2026-01-02",
+    "9999-12-31 23:59:59.1", "2026-03-29 01:30:00.500", "23:59:59.00", "a", "b 😀 ",
+    '{"a":null,"b":1.5}', b"\x00\xff", "6f9619ff-8b86-d011-b42d-00c04fc964ff", "{1,NULL}",
+)  # fmt: skip
+
+
 class Servers(unittest.TestCase):
-    """Against real servers: each of the two that the environment names."""
+    """Against real servers: those that the environment names."""
+
+    def test_every_type_of_postgres_equals_its_copy_in_sqlite_and_a_changed_one_is_named(self):
+        base = os.environ.get("SYNCLINE_TEST_POSTGRES_URL")
+        if not base:
+            self.skipTest("no server named in the environment")
+        import psycopg
+
+        with psycopg.connect(base, autocommit=True) as admin, tempfile.TemporaryDirectory() as folder:
+            admin.execute("DROP DATABASE IF EXISTS oracle_selftest WITH (FORCE)")
+            admin.execute("CREATE DATABASE oracle_selftest")
+            url = f"{base.rstrip('/')}/oracle_selftest"
+            with psycopg.connect(url, autocommit=True) as server:
+                server.execute(POSTGRES_TABLE)
+                server.execute(POSTGRES_ROW)
+            copy = sqlite3.connect(f"{folder}/copy.db")
+            copy.execute(POSTGRES_COPY_TABLE)
+            for changed in (None, "fl", "de", "ts", "js", "bl", "vc", "ar"):
+                copy.execute("DELETE FROM t")
+                copy.execute(f"INSERT INTO t VALUES ({', '.join('?' * len(POSTGRES_COPY_ROW))})", POSTGRES_COPY_ROW)
+                if changed:
+                    copy.execute(f"UPDATE t SET {changed} = NULL")
+                copy.commit()
+                code, reports, errors = run(f"sqlite:{folder}/copy.db", url, "t")
+                self.assertEqual((code, errors), (1 if changed else 0, ""), reports)
+                if changed:
+                    self.assertIsNone(reports[0]["missing"][0][changed])
+            copy.close()
+            admin.execute("DROP DATABASE oracle_selftest WITH (FORCE)")
 
     def test_every_type_equals_its_copy_in_sqlite_and_a_changed_one_is_named(self):
         urls = [os.environ[name] for name in ("SYNCLINE_TEST_MYSQL_URL", "SYNCLINE_TEST_MARIADB_URL") if os.environ.get(name)]
