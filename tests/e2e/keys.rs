@@ -33,6 +33,22 @@ const KINDS: [(&str, &str, &str, &str); 9] = [
     ("money", "k DECIMAL(20,4), v INT, PRIMARY KEY (k)", "(i - 1500) * 1234567.8901", ""),
 ];
 
+/// The same kinds, and the ones that only PostgreSQL has: key column and its value for `i` of 1 to 3,000.
+const POSTGRES_KINDS: [(&str, &str, &str); 12] = [
+    ("gaps", "bigint", "i::bigint * i * 1000003"),
+    ("negative", "bigint", "(i - 1500) * 6148914691236517"),
+    ("beyond", "numeric(20,0)", "18446744073709551615 - (i - 1) * 3"),
+    ("worded", "varchar(40)", "(ARRAY['a', 'A', 'ä', '_'])[1 + i % 4] || i"),
+    ("german", "text COLLATE \"de-x-icu\"", "(ARRAY['a', 'A', 'ä', '_'])[1 + i % 4] || i"),
+    ("padded", "char(8)", "(ARRAY['a', 'B', ''])[1 + i % 3] || i"),
+    ("ids", "uuid", "md5(i::text)::uuid"),
+    ("raw", "bytea", "decode(md5(i::text), 'hex')"),
+    ("days", "date", "date '1960-01-01' + i * 7"),
+    ("moments", "timestamptz", "timestamptz '1999-12-31 23:59:59.999999+05' + i * interval '61.000001 s'"),
+    ("money", "numeric", "(i - 1500) * 1234567.8901"),
+    ("nets", "inet", "'10.0.0.0'::inet + i::bigint * 257"),
+];
+
 const SERIES: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000)";
 
 async fn every_kind_of_key(source: Server, target: Server) {
@@ -74,6 +90,37 @@ async fn every_kind_of_key_mysql_to_sqlite() {
     every_kind_of_key(Server::Mysql, Server::Sqlite).await;
 }
 
+#[tokio::test]
+async fn every_kind_of_key_of_postgres() {
+    let from = Database::fresh(Server::Postgres).await;
+    for (name, native, key) in POSTGRES_KINDS {
+        from.exec(&format!("CREATE TABLE {name} (k {native} PRIMARY KEY, v int)")).await;
+        from.exec(&format!("INSERT INTO {name} SELECT {key}, i FROM generate_series(1, 3000) n(i)")).await;
+        from.exec(&format!("ANALYZE {name}")).await;
+    }
+    // The order of an enum is that of its words, not of their letters.
+    let words: Vec<String> = (1..=300).map(|i| format!("'{}'", (i * 7919) % 1_000)).collect();
+    from.exec(&format!("CREATE TYPE rank AS ENUM ({})", words.join(", "))).await;
+    from.exec("CREATE TABLE ranks (k rank, n int, v int, PRIMARY KEY (k, n))").await;
+    from.exec(
+        "INSERT INTO ranks SELECT r, n, n FROM unnest(enum_range(NULL::rank)) r, generate_series(1, 10) n",
+    )
+    .await;
+    for target in [Server::Postgres, Server::Mariadb, Server::Sqlite] {
+        let to = Database::fresh(target).await;
+        let syncline = syncline();
+        let spec =
+            syncline.spec(&from, &to, "defaults: { chunk: { rows_max: 137 } }\ntables:\n  - from: \"*\"");
+        let record = syncline.run(&["run", &spec, "--json"]).expect(0).json();
+        for table in record["record"]["tables"].as_array().unwrap() {
+            assert_eq!(table["counts"]["read"], 3_000, "each row in exactly one chunk: {table:#}");
+            assert!(table["chunks"]["done"].as_u64().unwrap() >= 20, "{table:#}");
+        }
+        let tables: Vec<&str> = POSTGRES_KINDS.iter().map(|k| k.0).chain(["ranks"]).collect();
+        oracle::assert_equal(&from, &to, &tables);
+    }
+}
+
 /// A chunk is read by a range of the key's index: rows touched at the source are the chunk's, never the table's.
 async fn chunk_reads_touch_only_their_rows(server: Server) {
     if server.is_absent() {
@@ -81,11 +128,13 @@ async fn chunk_reads_touch_only_their_rows(server: Server) {
     }
     const ROWS: u64 = 20_000;
     let (from, to) = (Database::fresh(server).await, Database::fresh(Server::Sqlite).await);
-    from.exec(data::ORDERS_MYSQL).await;
+    let is_postgres = server == Server::Postgres;
+    let table = data::ORDERS_MYSQL.replace("DATETIME", if is_postgres { "TIMESTAMP" } else { "DATETIME" });
+    from.exec(&table).await;
     for batch in data::orders(ROWS, 11) {
         from.exec(&batch).await;
     }
-    from.exec("ANALYZE TABLE orders").await;
+    from.exec(if is_postgres { "VACUUM ANALYZE orders" } else { "ANALYZE TABLE orders" }).await;
     let syncline = syncline();
     let spec = syncline.spec(&from, &to, "defaults: { chunk: { rows_max: 200 } }\ntables:\n  - from: orders");
     let read = match server {
@@ -93,7 +142,11 @@ async fn chunk_reads_touch_only_their_rows(server: Server) {
             "SELECT COUNT_READ FROM performance_schema.table_io_waits_summary_by_table
              WHERE OBJECT_SCHEMA = DATABASE() AND OBJECT_NAME = 'orders'"
         }
-        Server::Mariadb | Server::Sqlite | Server::Postgres => {
+        Server::Postgres => {
+            "SELECT seq_tup_read + COALESCE((SELECT sum(idx_tup_read)::bigint FROM pg_stat_user_indexes \
+             WHERE relname = 'orders'), 0) FROM pg_stat_user_tables WHERE relname = 'orders'"
+        }
+        Server::Mariadb | Server::Sqlite => {
             from.exec("SET GLOBAL userstat = 1").await;
             from.exec("DO (SELECT count(*) FROM orders)").await;
             "SELECT ROWS_READ FROM information_schema.TABLE_STATISTICS
@@ -116,6 +169,11 @@ async fn chunk_reads_touch_only_their_rows(server: Server) {
 #[tokio::test]
 async fn chunk_reads_touch_only_their_rows_mariadb() {
     chunk_reads_touch_only_their_rows(Server::Mariadb).await;
+}
+
+#[tokio::test]
+async fn chunk_reads_touch_only_their_rows_postgres() {
+    chunk_reads_touch_only_their_rows(Server::Postgres).await;
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ mod chinook;
 mod crash;
 mod keys;
 mod modes;
+mod postgres;
 mod quarantine;
 mod scaled;
 mod traps;

@@ -55,7 +55,16 @@ async fn an_emptied_source_never_empties_the_target() {
 
 #[tokio::test]
 async fn parents_come_before_children_and_cycles_are_checked_at_the_end() {
-    let (from, to) = (Database::fresh(Server::Mariadb).await, Database::fresh(Server::Mariadb).await);
+    cycles(Server::Mariadb, "SET foreign_key_checks = 0").await;
+}
+
+#[tokio::test]
+async fn parents_come_before_children_and_cycles_are_checked_at_the_end_in_postgres() {
+    cycles(Server::Postgres, "SET session_replication_role = replica").await;
+}
+
+async fn cycles(server: Server, unchecked: &str) {
+    let (from, to) = (Database::fresh(server).await, Database::fresh(server).await);
     let tables = "
         CREATE TABLE z_parent (id INT PRIMARY KEY, boss INT, FOREIGN KEY (boss) REFERENCES z_parent (id));
         CREATE TABLE child (id INT PRIMARY KEY, parent INT NOT NULL, FOREIGN KEY (parent) REFERENCES z_parent (id));
@@ -64,10 +73,10 @@ async fn parents_come_before_children_and_cycles_are_checked_at_the_end() {
         ALTER TABLE a ADD FOREIGN KEY (b) REFERENCES b (id);";
     from.exec(tables).await;
     to.exec(tables).await;
-    from.exec(
-        "SET foreign_key_checks = 0; INSERT INTO z_parent VALUES (1, 3), (2, 1), (3, NULL);
-         INSERT INTO child VALUES (1, 1), (2, 3); INSERT INTO a VALUES (1, 1); INSERT INTO b VALUES (1, 1);",
-    )
+    from.exec(&format!(
+        "{unchecked}; INSERT INTO z_parent VALUES (1, 3), (2, 1), (3, NULL);
+         INSERT INTO child VALUES (1, 1), (2, 3); INSERT INTO a VALUES (1, 1); INSERT INTO b VALUES (1, 1);"
+    ))
     .await;
     let syncline = syncline();
     let spec = syncline.spec(&from, &to, "tables:\n  - from: \"*\"");
@@ -75,7 +84,7 @@ async fn parents_come_before_children_and_cycles_are_checked_at_the_end() {
     oracle::assert_equal(&from, &to, &["z_parent", "child", "a", "b"]);
 
     // An orphan that only a cycle lets through is found at the end and said.
-    from.exec("SET foreign_key_checks = 0; UPDATE z_parent SET boss = 99 WHERE id = 2").await;
+    from.exec(&format!("{unchecked}; UPDATE z_parent SET boss = 99 WHERE id = 2")).await;
     let done = syncline.run(&["run", &spec]).expect(3);
     assert!(done.stdout.contains("z_parent") && done.stdout.contains("foreign key"), "{}", done.stdout);
 }

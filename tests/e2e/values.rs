@@ -221,8 +221,10 @@ async fn dirty_sqlite_values_are_exact_or_quarantined() {
         let syncline = syncline();
         let spec = syncline.spec(&from, &to, "tables:\n  - from: v");
         let record = syncline.run(&["run", &spec, "--json"]).expect(3).json();
-        assert_eq!(record["record"]["counts"]["quarantined"], 6, "{target:?}: {record:#}");
-        from.exec("DELETE FROM v WHERE id <= 6").await;
+        // PostgreSQL keeps no NUL in a text.
+        let (refused, rest) = if target == Server::Postgres { (7, "OR id = 8") } else { (6, "") };
+        assert_eq!(record["record"]["counts"]["quarantined"], refused, "{target:?}: {record:#}");
+        from.exec(&format!("DELETE FROM v WHERE id <= 6 {rest}")).await;
         oracle::assert_equal(&from, &to, &["v"]);
     }
 }

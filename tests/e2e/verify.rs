@@ -7,7 +7,7 @@ use crate::syncline;
 
 #[tokio::test]
 async fn one_changed_one_missing_and_one_extra_row_are_counted_and_named() {
-    for target in [Server::Sqlite, Server::Mariadb, Server::Mysql] {
+    for target in [Server::Sqlite, Server::Mariadb, Server::Mysql, Server::Postgres] {
         if target.is_absent() {
             continue;
         }

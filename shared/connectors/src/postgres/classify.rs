@@ -103,15 +103,15 @@ fn kind(code: &str, message: &str) -> ErrorKind {
 
 /// The name in the server's sentence, where it has a fixed form and what stands there is a name.
 fn object(code: &str, message: &str) -> Option<String> {
-    let lead = match code {
-        "42P01" => "relation \"",
-        "42703" => "column \"",
-        "3D000" => "database \"",
-        "42501" => "for table ",
+    let leads: &[&str] = match code {
+        "42P01" => &["relation "],
+        "42703" => &["column "],
+        "3D000" => &["database "],
+        "42501" => &["for table ", "for schema ", "for sequence ", "for database ", "to set parameter "],
         _ => return None,
     };
-    let rest = &message[message.find(lead)? + lead.len()..];
-    let name = rest.split('"').next()?.trim();
+    let after = |lead: &&str| message.find(lead).map(|at| &message[at + lead.len()..]);
+    let name = leads.iter().find_map(after)?.trim_start_matches('"').split('"').next()?.trim();
     (!name.is_empty() && name.chars().count() <= NAME_CHARS_MAX).then(|| name.to_owned())
 }
 
@@ -141,6 +141,18 @@ mod tests {
         ("25006", "cannot execute INSERT in a read-only transaction", ErrorKind::ReadOnly, None),
         ("28P01", "password authentication failed for user \"u\"", ErrorKind::Authentication, None),
         ("42501", "permission denied for table orders", ErrorKind::Permission, Some("orders")),
+        (
+            "42501",
+            "query would be affected by row-level security policy for table \"t\"",
+            ErrorKind::Permission,
+            Some("t"),
+        ),
+        (
+            "42501",
+            "permission denied to set parameter \"session_replication_role\"",
+            ErrorKind::Permission,
+            Some("session_replication_role"),
+        ),
         ("3D000", "database \"d\" does not exist", ErrorKind::UnknownDatabase, Some("d")),
         ("42P01", "relation \"t\" does not exist", ErrorKind::UnknownTable, Some("t")),
         ("42703", "column \"c\" does not exist", ErrorKind::UnknownColumn, Some("c")),
