@@ -100,6 +100,33 @@ async fn indexes_of_one_name_are_built_for_each_table() {
     assert_eq!(to.text(built).await.as_deref(), Some("a a_idx, b b_idx"));
 }
 
+/// Whoever restarts the server, or ends its sessions, costs time and no rows.
+#[tokio::test]
+async fn sessions_that_the_server_ends_are_made_anew() {
+    let (from, to) = (Database::fresh(Server::Postgres).await, Database::fresh(Server::Postgres).await);
+    from.exec("CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t SELECT i, repeat('x', 200) FROM generate_series(1, 60000) n(i)")
+        .await;
+    let syncline = syncline();
+    let spec = syncline.spec(&from, &to, "defaults: { chunk: { rows_max: 1000 } }\ntables:\n  - from: t");
+    let mut run =
+        syncline.command(&["run", &spec, "--json"]).stdout(std::process::Stdio::null()).spawn().unwrap();
+    let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+         WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    let mut ended = 0;
+    let status = loop {
+        if let Some(status) = run.try_wait().unwrap() {
+            break status;
+        }
+        for side in [&from, &to] {
+            ended += side.number(end).await;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    };
+    assert_eq!(status.code(), Some(0));
+    assert!(ended >= 4, "{ended} sessions were ended");
+    oracle::assert_equal(&from, &to, &["t"]);
+}
+
 /// Certificates are verified, for both servers in one process; one of another authority is refused before a password
 /// is sent.
 #[tokio::test]
