@@ -231,8 +231,8 @@ pub trait ChunkWrite: Send {
 pub fn open(config: &ConnectionConfig) -> Result<Arc<dyn Target>> {
     match config.spec.engine {
         Engine::Sqlite => Ok(Arc::new(sqlite::Sqlite::open(config)?)),
-        Engine::Mysql => Ok(Arc::new(mysql::Mysql::open(config)?)),
-        Engine::Postgres => Ok(Arc::new(postgres::Postgres::open(config)?)),
+        Engine::Mysql => Ok(Arc::new(server::Database::<mysql::Mysql>::open(config)?)),
+        Engine::Postgres => Ok(Arc::new(server::Database::<postgres::Postgres>::open(config)?)),
         Engine::Memory => {
             Ok(Arc::new(memory::Memory::named(config.spec.database.as_deref().unwrap_or_default())))
         }

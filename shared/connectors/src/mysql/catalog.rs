@@ -6,10 +6,12 @@ use std::sync::Arc;
 use model::{Column, ForeignKey, Index, LogicalType, TableRef, TableSchema};
 use sqlx::mysql::MySqlRow;
 
+use super::Mysql;
 use super::mapping::{GEOMETRY, members};
-use super::session::{Lease, MysqlProtocol, Pool, Server};
+use super::session::{Lease, Pool, Server};
 use crate::error::Result;
 use crate::server;
+use crate::server::foreign_keys::from_rows;
 use crate::server::own::OWN_PREFIX;
 use crate::sql::Dialect;
 
@@ -19,11 +21,11 @@ pub(super) fn quote(text: &str) -> String {
 }
 
 pub(super) fn cell_text(row: &MySqlRow, at: usize) -> Option<&str> {
-    server::cell_text::<MysqlProtocol>(row, at)
+    server::cell_text::<Mysql>(row, at)
 }
 
 pub(super) fn cell_number(row: &MySqlRow, at: usize) -> Option<u64> {
-    server::cell_number::<MysqlProtocol>(row, at)
+    server::cell_number::<Mysql>(row, at)
 }
 
 /// The SQL for a table's schema: as named, else the connection's own.
@@ -267,21 +269,7 @@ async fn foreign_keys(
         is_table(table, server)
     );
     let rows = lease.rows(operation, sql).await?;
-    let mut keys: Vec<ForeignKey> = Vec::new();
-    for row in &rows {
-        let text = |at| cell_text(row, at).unwrap_or_default().to_owned();
-        let name = text(0);
-        if keys.last().is_none_or(|key| key.name != name) {
-            let schema = if text(2) == "1" { table.schema.clone() } else { Some(text(3)) };
-            let parent = TableRef { schema, name: text(4) };
-            keys.push(ForeignKey { name, columns: Vec::new(), parent, parent_columns: Vec::new() });
-        }
-        if let Some(key) = keys.last_mut() {
-            key.columns.push(text(1));
-            key.parent_columns.push(text(5));
-        }
-    }
-    Ok(keys)
+    Ok(from_rows::<Mysql>(&rows, table))
 }
 
 /// Tables of the database of `table` whose foreign keys to it act when a row is deleted. What refers to it from

@@ -5,53 +5,10 @@ use sqlx::mysql::MySqlDatabaseError;
 
 use crate::error::Error;
 
-/// An error of a session in use.
-pub(super) fn error(error: &sqlx::Error, operation: &str) -> Error {
-    if let Some(server) = server_error(error) {
-        return of_code(server.number(), server.message(), operation);
-    }
-    #[allow(
-        clippy::wildcard_enum_match_arm,
-        reason = "the driver's list grows; what is new is our own bug first"
-    )]
-    let kind = match error {
-        // The driver takes a broken stream for a protocol error.
-        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {
-            ErrorKind::ConnectionLost
-        }
-        sqlx::Error::Tls(_) => ErrorKind::Tls,
-        sqlx::Error::PoolTimedOut => ErrorKind::Timeout,
-        sqlx::Error::PoolClosed => ErrorKind::ConnectionLost,
-        _ => ErrorKind::Internal,
-    };
-    Error::new(kind, Engine::Mysql, operation)
-}
-
-/// An error before the session existed.
-pub(super) fn connecting(failed: &sqlx::Error, operation: &str) -> Error {
-    #[allow(clippy::wildcard_enum_match_arm, reason = "all else is as in a session in use")]
-    let (kind, object) = match failed {
-        // A handshake that fails inside rustls comes as invalid data.
-        sqlx::Error::Io(io) if io.kind() == std::io::ErrorKind::InvalidData => {
-            (ErrorKind::Tls, Some("the server's certificate"))
-        }
-        sqlx::Error::Io(_) => (ErrorKind::Unreachable, None),
-        sqlx::Error::Tls(_) => (ErrorKind::Tls, Some("TLS as the server offers it")),
-        sqlx::Error::Configuration(_) => {
-            (ErrorKind::Tls, Some("the account, whose caching_sha2_password needs `tls: verify`"))
-        }
-        sqlx::Error::Protocol(_) => (ErrorKind::Authentication, Some("the account's way to log in")),
-        other => return error(other, operation),
-    };
-    let error = Error::new(kind, Engine::Mysql, operation);
-    match object {
-        Some(object) => error.with_object(object),
-        None => error,
-    }
-}
-
-fn server_error(error: &sqlx::Error) -> Option<&MySqlDatabaseError> {
-    error.as_database_error()?.try_downcast_ref()
+/// See [`Protocol::server_error`](crate::server::Protocol::server_error).
+pub(super) fn server_error(failed: &sqlx::Error, operation: &str) -> Option<Error> {
+    let said: &MySqlDatabaseError = failed.as_database_error()?.try_downcast_ref()?;
+    Some(of_code(said.number(), said.message(), operation))
 }
 
 /// An error or warning of the server.
@@ -284,13 +241,5 @@ mod tests {
             assert_eq!((error.kind, error.object.as_deref()), (*kind, *object), "{code} {message}");
             assert!(!error.to_string().contains("secret"), "{code}");
         }
-    }
-
-    #[test]
-    fn what_ends_without_a_code_is_told_apart_by_when_it_ended() {
-        let io = |kind| sqlx::Error::Io(std::io::Error::from(kind));
-        assert_eq!(error(&io(std::io::ErrorKind::UnexpectedEof), "x").kind, ErrorKind::ConnectionLost);
-        assert_eq!(connecting(&io(std::io::ErrorKind::ConnectionRefused), "x").kind, ErrorKind::Unreachable);
-        assert_eq!(connecting(&io(std::io::ErrorKind::InvalidData), "x").kind, ErrorKind::Tls);
     }
 }

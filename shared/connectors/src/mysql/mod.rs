@@ -8,7 +8,6 @@ mod classify;
 mod codec;
 mod ddl;
 mod finish;
-mod gauge;
 mod limits;
 mod mapping;
 mod server;
@@ -18,122 +17,169 @@ mod write;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use model::convert::ConvertError;
 use model::limits::Gauge;
-use model::{
-    Attempt, ChunkId, Column, Engine, InstallId, Key, RowBatch, RunId, TablePlan, TableRef, TableSchema,
-    TargetHistory, Turn, Value,
-};
+use model::{Column, Engine, InstallId, TablePlan, TableRef, TableSchema, Turn, Value};
+use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlRow, MySqlSslMode};
+use sqlx::{ConnectOptions as _, Connection as _, Either};
 
+use self::session::{Lease, Pool, Server};
 use crate::config::ConnectionConfig;
-use crate::error::Result;
-use crate::server::{foreign_keys, own, read, write as server_write};
-use crate::{ChunkWrite, Fence, ServerInfo, Slice, Source, Target};
+use crate::error::{Error, Result};
+use crate::server::{Protocol, SelectList, cell_number, cell_text};
+use crate::sql::{Dialect, safe};
+use crate::{Fence, ServerInfo};
 
-/// A MySQL or MariaDB database.
-#[derive(Debug)]
+/// A MySQL or MariaDB server: its part of what all servers of text SQL do.
 pub(crate) struct Mysql {
-    pool: Arc<session::Pool>,
-}
-
-impl Mysql {
-    /// Connects when first used.
-    pub(crate) fn open(config: &ConnectionConfig) -> Result<Self> {
-        Ok(Self { pool: session::Pool::new(config)? })
-    }
+    options: MySqlConnectOptions,
 }
 
 #[async_trait]
-impl Source for Mysql {
-    fn engine(&self) -> Engine {
-        Engine::Mysql
+impl Protocol for Mysql {
+    const ENGINE: Engine = Engine::Mysql;
+    const DIALECT: Dialect = Dialect::Mysql;
+    /// One row if the statement before it had a warning.
+    const WARNINGS: &'static str = "; SHOW WARNINGS LIMIT 1";
+
+    const ACCOUNT_NEEDS: &'static str = "the account, whose caching_sha2_password needs `tls: verify`";
+
+    type Connection = MySqlConnection;
+    type Row = MySqlRow;
+    type Server = Server;
+
+    fn new(config: &ConnectionConfig) -> Result<Self> {
+        Ok(Self { options: session::options(config)? })
     }
 
-    async fn server(&self) -> Result<ServerInfo> {
-        server::server(&self.pool).await
+    /// `caching_sha2_password` wants a secure channel the first time it sees an account and remembers it from then
+    /// on. Where plain text is allowed because nobody can listen, the account is introduced once over TLS.
+    async fn log_in(&self, config: &ConnectionConfig) -> sqlx::Result<MySqlConnection> {
+        let plain = self.options.connect().await;
+        if !matches!(plain, Err(sqlx::Error::Configuration(_))) || !session::is_local(config) {
+            return plain;
+        }
+        self.options.clone().ssl_mode(MySqlSslMode::Required).connect().await?.close().await?;
+        self.options.connect().await
     }
 
-    async fn tables(&self) -> Result<Vec<TableRef>> {
-        catalog::tables(&self.pool).await
+    async fn set_up(
+        connection: &mut MySqlConnection,
+        config: &ConnectionConfig,
+        operation: &str,
+    ) -> Result<(Server, u64)> {
+        session::set_up(connection, config, operation).await
     }
 
-    async fn describe(&self, table: &TableRef) -> Result<Option<TableSchema>> {
-        read::describe(&self.pool, table).await
+    fn run(
+        connection: &mut MySqlConnection,
+        sql: String,
+    ) -> BoxStream<'_, sqlx::Result<Either<u64, MySqlRow>>> {
+        let parts = sqlx::raw_sql(safe(sql)).fetch_many(connection);
+        parts.map(|part| Ok(part?.map_left(|done| done.rows_affected()))).boxed()
     }
 
-    async fn next_boundary(
-        &self,
-        table: &TableSchema,
-        key: &[String],
-        from: Option<&Key>,
-        rows: u64,
-    ) -> Result<Option<Key>> {
-        read::next_boundary(&self.pool, table, key, from, rows).await
+    fn cell(row: &MySqlRow, at: usize) -> Option<&[u8]> {
+        codec::cell(row, at)
     }
 
-    async fn count(&self, table: &TableRef) -> Result<u64> {
-        read::count(&self.pool, table).await
+    fn server_error(failed: &sqlx::Error, operation: &str) -> Option<Error> {
+        classify::server_error(failed, operation)
     }
 
-    async fn gauge(&self, gauge: &Gauge) -> Result<Option<u64>> {
-        gauge::read(&self.pool, gauge).await
+    fn end_sql(id: u64) -> String {
+        format!("KILL {id}")
     }
 
-    fn read<'a>(&'a self, slice: &'a Slice) -> BoxStream<'a, Result<RowBatch>> {
-        read::read(&self.pool, slice)
+    fn is_running_sql(id: u64) -> String {
+        format!("SELECT 1 FROM information_schema.PROCESSLIST WHERE ID = {id} AND COMMAND <> 'Sleep'")
     }
-}
 
-#[async_trait]
-impl Target for Mysql {
-    fn column_for(&self, source: &Column) -> Column {
+    fn statement_bytes(server: &Server) -> usize {
+        session::STATEMENT_BYTES.min(server.packet_max / 2)
+    }
+
+    fn statement_bytes_max(server: &Server) -> usize {
+        server.packet_max
+    }
+
+    fn select_list(columns: &[Column]) -> SelectList {
+        codec::select_list(columns)
+    }
+
+    fn decode(bytes: &[u8], column: &Column) -> std::result::Result<Value, ConvertError> {
+        codec::decode(bytes, &column.logical)
+    }
+
+    fn can_be_cut(column: &Column) -> bool {
+        codec::can_be_cut(column)
+    }
+
+    fn gauge_sql(gauge: &Gauge, server: &Server) -> (String, Option<&'static str>) {
+        match gauge {
+            Gauge::Running => ("SHOW GLOBAL STATUS LIKE 'Threads_running'".to_owned(), Some("Value")),
+            // A replica whose replication has stopped does not know how far it is behind.
+            Gauge::Lag if server.mariadb => ("SHOW REPLICA STATUS".to_owned(), Some("Seconds_Behind_Master")),
+            Gauge::Lag => ("SHOW REPLICA STATUS".to_owned(), Some("Seconds_Behind_Source")),
+            // Never more than one statement, and none that writes: what is asked here is asked every second.
+            Gauge::Query(query) => (format!("START TRANSACTION READ ONLY; {query}; COMMIT"), None),
+        }
+    }
+
+    fn admits(
+        value: &Value,
+        column: &Column,
+        server: Option<&Server>,
+    ) -> std::result::Result<(), ConvertError> {
+        limits::admits(value, column, server)
+    }
+
+    async fn server(pool: &Arc<Pool>) -> Result<ServerInfo> {
+        server::server(pool).await
+    }
+
+    async fn tables(pool: &Arc<Pool>) -> Result<Vec<TableRef>> {
+        catalog::tables(pool).await
+    }
+
+    async fn cascading_children(pool: &Arc<Pool>, table: &TableRef) -> Result<Vec<TableRef>> {
+        catalog::cascading_children(pool, table).await
+    }
+
+    fn column_for(source: &Column) -> Column {
         mapping::column_for(source)
     }
 
-    fn admits(&self, value: &Value, column: &Column) -> std::result::Result<(), ConvertError> {
-        limits::admits(value, column, self.pool.known_server())
+    async fn prepare(pool: &Arc<Pool>, plan: &TablePlan, install: InstallId, turn: Turn) -> Result<()> {
+        write::prepare(pool, plan, install, turn).await
     }
 
-    async fn prepare(&self, plan: &TablePlan, install: InstallId, turn: Turn) -> Result<()> {
-        write::prepare(&self.pool, plan, install, turn).await
+    async fn build_indexes(pool: &Arc<Pool>, plan: &TablePlan) -> Result<Vec<String>> {
+        finish::build_indexes(pool, plan).await
     }
 
-    async fn begin(&self, plan: &Arc<TablePlan>, fence: &Fence) -> Result<Box<dyn ChunkWrite>> {
-        Ok(Box::new(server_write::begin(&self.pool, plan, fence).await?))
+    fn raise_turn_sql(name: &str, install: InstallId, turn: Turn) -> String {
+        write::raise_turn_sql(name, install, turn)
     }
 
-    async fn build_indexes(&self, plan: &TablePlan) -> Result<Vec<String>> {
-        finish::build_indexes(&self.pool, plan).await
+    async fn describe(session: &mut Lease, table: &TableRef) -> Result<Option<TableSchema>> {
+        catalog::describe(session, table).await
     }
 
-    async fn check_foreign_keys(&self, plan: &TablePlan) -> Result<Vec<String>> {
-        foreign_keys::check_foreign_keys(&self.pool, plan).await
+    fn turn_name(table: &TableRef, server: &Server) -> String {
+        let schema = table.schema.as_deref().or(server.database.as_deref()).unwrap_or_default();
+        let name = format!("{schema}.{}", table.name);
+        if server.folds_names { name.to_lowercase() } else { name }
     }
 
-    async fn cascading_children(&self, table: &TableRef) -> Result<Vec<TableRef>> {
-        catalog::cascading_children(&self.pool, table).await
+    fn begin_sql(plan: &TablePlan, fence: &Fence, name: &str) -> String {
+        write::begin_sql(plan, fence, name)
     }
 
-    async fn forget_run(&self, install: InstallId, run: RunId) -> Result<()> {
-        own::forget_run(&self.pool, install, run).await
-    }
-
-    async fn history(&self, install: InstallId) -> Result<TargetHistory> {
-        own::history(&self.pool, install).await
-    }
-
-    async fn attempts(
-        &self,
-        install: InstallId,
-        run: RunId,
-        after: Option<ChunkId>,
-        limit: u32,
-    ) -> Result<Vec<(ChunkId, Attempt)>> {
-        own::attempts(&self.pool, (install, run), after, limit).await
-    }
-
-    async fn raise_turns(&self, install: InstallId, turn: Turn) -> Result<u64> {
-        own::raise_turns(&self.pool, install, turn).await
+    fn warning(row: &MySqlRow, operation: &str) -> Error {
+        let code = cell_number::<Self>(row, 1).and_then(|n| u16::try_from(n).ok()).unwrap_or_default();
+        classify::of_code(code, cell_text::<Self>(row, 2).unwrap_or_default(), operation)
     }
 }

@@ -1,39 +1,28 @@
-//! Connections: opening them, the state each must have, and what the shared parts ask of this protocol.
+//! Connections: how they are opened, and the state each must have.
 
-use async_trait::async_trait;
-use futures::StreamExt as _;
-use futures::stream::BoxStream;
-use model::convert::ConvertError;
+use model::ErrorKind;
 use model::spec::Tls;
-use model::{Column, Engine, ErrorKind, TablePlan, TableRef, TableSchema, Value};
 use secrecy::ExposeSecret as _;
-use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlRow, MySqlSslMode};
-use sqlx::{ConnectOptions as _, Connection as _, Either};
+use sqlx::ConnectOptions as _;
+use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlSslMode};
 
-use super::{catalog, classify, codec, write};
-use crate::Fence;
+use super::Mysql;
 use crate::config::{ConnectionConfig, Role};
 use crate::error::{Error, Result};
-use crate::server::{self, Protocol, SelectList, pool};
-use crate::sql::{Dialect, safe};
+use crate::server::{self, pool};
 
-pub(super) type Pool = pool::Pool<MysqlProtocol>;
-pub(super) type Lease = pool::Lease<MysqlProtocol>;
-
-/// MySQL's part of the work that all servers have in common.
-pub(crate) struct MysqlProtocol {
-    options: MySqlConnectOptions,
-}
+pub(super) type Pool = pool::Pool<Mysql>;
+pub(super) type Lease = pool::Lease<Mysql>;
 
 pub(super) fn error(kind: ErrorKind, operation: &str) -> Error {
-    server::error::<MysqlProtocol>(kind, operation)
+    server::error::<Mysql>(kind, operation)
 }
 
 /// Zero dates, days past the end of a month and zero keys are values; everything else is checked strictly.
 const SQL_MODE: [&str; 4] =
     ["STRICT_ALL_TABLES", "NO_ENGINE_SUBSTITUTION", "NO_AUTO_VALUE_ON_ZERO", "ALLOW_INVALID_DATES"];
 /// Bytes of one statement: about 1,000 rows of common width, which measured best.
-const STATEMENT_BYTES: usize = 1 << 20;
+pub(super) const STATEMENT_BYTES: usize = 1 << 20;
 /// Longest wait for a row lock; well under any lease.
 const LOCK_WAIT_SECONDS: u64 = 10;
 /// Longest wait for a table's definition, held by somebody's ALTER TABLE.
@@ -56,110 +45,7 @@ pub(crate) struct Server {
     pub(super) folds_names: bool,
 }
 
-#[async_trait]
-impl Protocol for MysqlProtocol {
-    const ENGINE: Engine = Engine::Mysql;
-    const DIALECT: Dialect = Dialect::Mysql;
-    /// One row if the statement before it had a warning.
-    const WARNINGS: &'static str = "; SHOW WARNINGS LIMIT 1";
-
-    type Connection = MySqlConnection;
-    type Row = MySqlRow;
-    type Server = Server;
-
-    fn new(config: &ConnectionConfig) -> Result<Self> {
-        Ok(Self { options: options(config)? })
-    }
-
-    /// `caching_sha2_password` wants a secure channel the first time it sees an account and remembers it from then
-    /// on. Where plain text is allowed because nobody can listen, the account is introduced once over TLS.
-    async fn log_in(&self, config: &ConnectionConfig) -> sqlx::Result<MySqlConnection> {
-        let plain = self.options.connect().await;
-        if !matches!(plain, Err(sqlx::Error::Configuration(_))) || !is_local(config) {
-            return plain;
-        }
-        self.options.clone().ssl_mode(MySqlSslMode::Required).connect().await?.close().await?;
-        self.options.connect().await
-    }
-
-    async fn set_up(
-        connection: &mut MySqlConnection,
-        config: &ConnectionConfig,
-        operation: &str,
-    ) -> Result<(Server, u64)> {
-        set_up(connection, config, operation).await
-    }
-
-    fn run(
-        connection: &mut MySqlConnection,
-        sql: String,
-    ) -> BoxStream<'_, sqlx::Result<Either<u64, MySqlRow>>> {
-        let parts = sqlx::raw_sql(safe(sql)).fetch_many(connection);
-        parts.map(|part| Ok(part?.map_left(|done| done.rows_affected()))).boxed()
-    }
-
-    fn cell(row: &MySqlRow, at: usize) -> Option<&[u8]> {
-        codec::cell(row, at)
-    }
-
-    fn error(failed: &sqlx::Error, operation: &str) -> Error {
-        classify::error(failed, operation)
-    }
-
-    fn connecting(failed: &sqlx::Error, operation: &str) -> Error {
-        classify::connecting(failed, operation)
-    }
-
-    fn end_sql(id: u64) -> String {
-        format!("KILL {id}")
-    }
-
-    fn is_running_sql(id: u64) -> String {
-        format!("SELECT 1 FROM information_schema.PROCESSLIST WHERE ID = {id} AND COMMAND <> 'Sleep'")
-    }
-
-    fn statement_bytes(server: &Server) -> usize {
-        STATEMENT_BYTES.min(server.packet_max / 2)
-    }
-
-    fn statement_bytes_max(server: &Server) -> usize {
-        server.packet_max
-    }
-
-    fn select_list(columns: &[Column]) -> SelectList {
-        codec::select_list(columns)
-    }
-
-    fn decode(bytes: &[u8], column: &Column) -> std::result::Result<Value, ConvertError> {
-        codec::decode(bytes, &column.logical)
-    }
-
-    fn can_be_cut(column: &Column) -> bool {
-        codec::can_be_cut(column)
-    }
-
-    async fn describe(session: &mut Lease, table: &TableRef) -> Result<Option<TableSchema>> {
-        catalog::describe(session, table).await
-    }
-
-    fn turn_name(table: &TableRef, server: &Server) -> String {
-        let schema = table.schema.as_deref().or(server.database.as_deref()).unwrap_or_default();
-        let name = format!("{schema}.{}", table.name);
-        if server.folds_names { name.to_lowercase() } else { name }
-    }
-
-    fn begin_sql(plan: &TablePlan, fence: &Fence, name: &str) -> String {
-        write::begin_sql(plan, fence, name)
-    }
-
-    fn warning(row: &MySqlRow, operation: &str) -> Error {
-        let code =
-            server::cell_number::<Self>(row, 1).and_then(|n| u16::try_from(n).ok()).unwrap_or_default();
-        classify::of_code(code, server::cell_text::<Self>(row, 2).unwrap_or_default(), operation)
-    }
-}
-
-fn options(config: &ConnectionConfig) -> Result<MySqlConnectOptions> {
+pub(super) fn options(config: &ConnectionConfig) -> Result<MySqlConnectOptions> {
     let spec = &config.spec;
     let host = spec.host.as_deref().unwrap_or("127.0.0.1");
     let mut options = MySqlConnectOptions::new()
@@ -198,7 +84,7 @@ fn options(config: &ConnectionConfig) -> Result<MySqlConnectOptions> {
 }
 
 /// Whether nobody else can listen to what is sent.
-fn is_local(config: &ConnectionConfig) -> bool {
+pub(super) fn is_local(config: &ConnectionConfig) -> bool {
     let host = config.spec.host.as_deref().unwrap_or("127.0.0.1");
     config.spec.tls == Tls::Off
         && (host.starts_with('/')
@@ -207,7 +93,7 @@ fn is_local(config: &ConnectionConfig) -> bool {
 }
 
 /// Sets the state that everything else relies on, and asserts that it came to be.
-async fn set_up(
+pub(super) async fn set_up(
     connection: &mut MySqlConnection,
     config: &ConnectionConfig,
     operation: &str,
@@ -235,24 +121,24 @@ async fn set_up(
          @@character_set_client, @@character_set_connection, @@character_set_results, DATABASE()",
         SQL_MODE.join(",")
     );
-    let mut set = pool::answers::<MysqlProtocol>(connection, sql, config.deadline, operation).await?;
+    let mut set = pool::answers::<Mysql>(connection, sql, config.deadline, operation).await?;
     let row = set.pop().and_then(|a| a.rows.into_iter().next());
     let row = row.ok_or_else(|| error(ErrorKind::Internal, operation).with_object("session state"))?;
-    let text = |i| server::cell_text::<MysqlProtocol>(&row, i).unwrap_or_default();
+    let text = |i| server::cell_text::<Mysql>(&row, i).unwrap_or_default();
     assert_state(text(4), text(5), [text(6), text(7), text(8)], operation)?;
     let mariadb = text(0).contains("MariaDB");
     let number = text(0).split('-').next().unwrap_or_default();
     let server = Server {
         mariadb,
         version: format!("{} {number}", if mariadb { "MariaDB" } else { "MySQL" }),
-        database: server::cell_text::<MysqlProtocol>(&row, 9).map(ToOwned::to_owned),
+        database: server::cell_text::<Mysql>(&row, 9).map(ToOwned::to_owned),
         packet_max: text(1).parse().unwrap_or(1 << 20),
         folds_names: text(2) != "0",
     };
     if !mariadb {
         // MySQL caches row estimates for a day.
         let fresh = "SET SESSION information_schema_stats_expiry = 0".to_owned();
-        pool::answers::<MysqlProtocol>(connection, fresh, config.deadline, operation).await?;
+        pool::answers::<Mysql>(connection, fresh, config.deadline, operation).await?;
     }
     Ok((server, text(3).parse().unwrap_or_default()))
 }

@@ -6,12 +6,11 @@ use std::time::Instant;
 
 use model::{ErrorKind, InstallId, TablePlan, TableRef, Turn};
 
-use super::session::{Lease, MysqlProtocol, Pool, error};
+use super::session::{Lease, Pool, error};
 use super::{catalog, ddl, server};
 use crate::Fence;
 use crate::error::Result;
-use crate::server::Protocol;
-use crate::server::own::check_turn;
+use crate::server::own::raise_turn;
 
 const OWN_TABLES: [(&str, &str); 2] = [
     (
@@ -73,28 +72,6 @@ async fn engine_of(lease: &mut Lease, table: &TableRef, operation: &str) -> Resu
     Ok(rows.first().map(|row| catalog::cell_text(row, 0).unwrap_or_default().to_owned()))
 }
 
-/// Waits for writers that hold the turn shared, so that none of an older run is left when this returns.
-async fn raise_turn(
-    lease: &mut Lease,
-    plan: &TablePlan,
-    install: InstallId,
-    turn: Turn,
-    operation: &str,
-) -> Result<()> {
-    let name = catalog::quote(&MysqlProtocol::turn_name(&plan.target.table, lease.server()));
-    let sql = format!(
-        "START TRANSACTION READ WRITE; \
-         INSERT INTO _syncline_turn (table_name, install, turn) VALUES ({name}, '{install}', {turn}) \
-         ON DUPLICATE KEY UPDATE turn = IF(install = '{install}', GREATEST(turn, {turn}), turn); \
-         SELECT install, turn FROM _syncline_turn WHERE table_name = {name} FOR UPDATE",
-        turn = turn.0
-    );
-    let answers = lease.run(operation, sql).await?;
-    check_turn::<MysqlProtocol>(&answers, plan, (install, turn), ErrorKind::Overtaken, operation)?;
-    lease.run(operation, "COMMIT".to_owned()).await?;
-    Ok(())
-}
-
 async fn make_table(lease: &mut Lease, plan: &TablePlan, operation: &str) -> Result<()> {
     let table = &plan.target.table;
     match engine_of(lease, table, operation).await? {
@@ -122,7 +99,18 @@ async fn collations(lease: &mut Lease, operation: &str) -> Result<HashSet<String
     Ok(rows.iter().filter_map(|row| catalog::cell_text(row, 0).map(ToOwned::to_owned)).collect())
 }
 
-/// See [`Protocol::begin_sql`].
+/// See [`Protocol::raise_turn_sql`](crate::server::Protocol::raise_turn_sql).
+pub(super) fn raise_turn_sql(name: &str, install: InstallId, turn: Turn) -> String {
+    format!(
+        "START TRANSACTION READ WRITE; \
+         INSERT INTO _syncline_turn (table_name, install, turn) VALUES ({name}, '{install}', {turn}) \
+         ON DUPLICATE KEY UPDATE turn = IF(install = '{install}', GREATEST(turn, {turn}), turn); \
+         SELECT install, turn FROM _syncline_turn WHERE table_name = {name} FOR UPDATE",
+        turn = turn.0
+    )
+}
+
+/// See [`Protocol::begin_sql`](crate::server::Protocol::begin_sql).
 pub(super) fn begin_sql(plan: &TablePlan, fence: &Fence, name: &str) -> String {
     let Fence { install, run, chunk, attempt, .. } = fence;
     format!(

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use model::{Column, ForeignKey, Index, LogicalType, TableRef, TableSchema};
 use sqlx::postgres::PgRow;
 
-use super::session::{Lease, Pool, PostgresProtocol};
+use super::Postgres;
+use super::session::{Lease, Pool};
 use crate::error::Result;
 use crate::server;
+use crate::server::foreign_keys::from_rows;
 use crate::server::own::OWN_PREFIX;
 use crate::sql::Dialect;
 
@@ -17,11 +19,11 @@ pub(super) fn quote(text: &str) -> String {
 }
 
 pub(super) fn cell_text(row: &PgRow, at: usize) -> Option<&str> {
-    server::cell_text::<PostgresProtocol>(row, at)
+    server::cell_text::<Postgres>(row, at)
 }
 
 pub(super) fn cell_number(row: &PgRow, at: usize) -> Option<u64> {
-    server::cell_number::<PostgresProtocol>(row, at)
+    server::cell_number::<Postgres>(row, at)
 }
 
 fn is_set(row: &PgRow, at: usize) -> bool {
@@ -179,7 +181,7 @@ async fn foreign_keys(
     operation: &str,
 ) -> Result<Vec<ForeignKey>> {
     let sql = format!(
-        "SELECT f.conname, a.attname, p.relnamespace = t.relnamespace, n.nspname, p.relname, b.attname \
+        "SELECT f.conname, a.attname, (p.relnamespace = t.relnamespace)::int, n.nspname, p.relname, b.attname \
          FROM pg_constraint f JOIN pg_class t ON t.oid = f.conrelid JOIN pg_class p ON p.oid = f.confrelid \
          JOIN pg_namespace n ON n.oid = p.relnamespace \
          CROSS JOIN LATERAL unnest(f.conkey, f.confkey) WITH ORDINALITY AS k(child, parent, place) \
@@ -188,21 +190,7 @@ async fn foreign_keys(
          WHERE f.conrelid = {id} AND f.contype = 'f' ORDER BY f.conname, k.place"
     );
     let rows = lease.rows(operation, sql).await?;
-    let mut keys: Vec<ForeignKey> = Vec::new();
-    for row in &rows {
-        let text = |at| cell_text(row, at).unwrap_or_default().to_owned();
-        let name = text(0);
-        if keys.last().is_none_or(|key| key.name != name) {
-            let schema = if is_set(row, 2) { table.schema.clone() } else { Some(text(3)) };
-            let parent = TableRef { schema, name: text(4) };
-            keys.push(ForeignKey { name, columns: Vec::new(), parent, parent_columns: Vec::new() });
-        }
-        if let Some(key) = keys.last_mut() {
-            key.columns.push(text(1));
-            key.parent_columns.push(text(5));
-        }
-    }
-    Ok(keys)
+    Ok(from_rows::<Postgres>(&rows, table))
 }
 
 /// Tables whose foreign keys to `table` act when a row is deleted, in whichever schema they are.

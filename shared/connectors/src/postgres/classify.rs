@@ -5,59 +5,17 @@ use sqlx::postgres::PgDatabaseError;
 
 use crate::error::Error;
 
-/// An error of a session in use.
-pub(super) fn error(error: &sqlx::Error, operation: &str) -> Error {
-    if let Some(server) = server_error(error) {
-        return of_server(server, operation);
-    }
-    #[allow(
-        clippy::wildcard_enum_match_arm,
-        reason = "the driver's list grows; what is new is our own bug first"
-    )]
-    let kind = match error {
-        // The driver takes a broken stream for a protocol error.
-        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {
-            ErrorKind::ConnectionLost
-        }
-        sqlx::Error::Tls(_) => ErrorKind::Tls,
-        _ => ErrorKind::Internal,
-    };
-    Error::new(kind, Engine::Postgres, operation)
-}
-
-/// An error before the session existed.
-pub(super) fn connecting(failed: &sqlx::Error, operation: &str) -> Error {
-    #[allow(clippy::wildcard_enum_match_arm, reason = "all else is as in a session in use")]
-    let (kind, object) = match failed {
-        // A handshake that fails inside rustls comes as invalid data.
-        sqlx::Error::Io(io) if io.kind() == std::io::ErrorKind::InvalidData => {
-            (ErrorKind::Tls, Some("the server's certificate"))
-        }
-        sqlx::Error::Io(_) => (ErrorKind::Unreachable, None),
-        sqlx::Error::Tls(_) => (ErrorKind::Tls, Some("TLS as the server offers it")),
-        sqlx::Error::Protocol(_) => (ErrorKind::Authentication, Some("the account's way to log in")),
-        other => return error(other, operation),
-    };
-    let error = Error::new(kind, Engine::Postgres, operation);
-    match object {
-        Some(object) => error.with_object(object),
-        None => error,
-    }
-}
-
-fn server_error(error: &sqlx::Error) -> Option<&PgDatabaseError> {
-    error.as_database_error()?.try_downcast_ref()
-}
-
-fn of_server(server: &PgDatabaseError, operation: &str) -> Error {
-    let code = server.code();
-    let error = Error::new(kind(code, server.message()), Engine::Postgres, operation).with_code(code);
+/// See [`Protocol::server_error`](crate::server::Protocol::server_error).
+pub(super) fn server_error(failed: &sqlx::Error, operation: &str) -> Option<Error> {
+    let said: &PgDatabaseError = failed.as_database_error()?.try_downcast_ref()?;
+    let code = said.code();
+    let error = Error::new(kind(code, said.message()), Engine::Postgres, operation).with_code(code);
     // The server sends names in fields of their own; its sentences hold values.
-    let named = [server.constraint(), server.column(), server.table()].into_iter().flatten().next();
-    match named.map(ToOwned::to_owned).or_else(|| object(code, server.message())) {
+    let named = [said.constraint(), said.column(), said.table()].into_iter().flatten().next();
+    Some(match named.map(ToOwned::to_owned).or_else(|| object(code, said.message())) {
         Some(name) => error.with_object(name),
         None => error,
-    }
+    })
 }
 
 /// SQLSTATE, by appendix A of the server's manual.
@@ -166,13 +124,5 @@ mod tests {
             assert_eq!(kind(code, message), *wanted, "{code} {message}");
             assert_eq!(object(code, message).as_deref(), *name, "{code} {message}");
         }
-    }
-
-    #[test]
-    fn what_ends_without_a_code_is_told_apart_by_when_it_ended() {
-        let io = |kind| sqlx::Error::Io(std::io::Error::from(kind));
-        assert_eq!(error(&io(std::io::ErrorKind::UnexpectedEof), "x").kind, ErrorKind::ConnectionLost);
-        assert_eq!(connecting(&io(std::io::ErrorKind::ConnectionRefused), "x").kind, ErrorKind::Unreachable);
-        assert_eq!(connecting(&io(std::io::ErrorKind::InvalidData), "x").kind, ErrorKind::Tls);
     }
 }

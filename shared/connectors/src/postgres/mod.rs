@@ -8,7 +8,6 @@ mod classify;
 mod codec;
 mod ddl;
 mod finish;
-mod gauge;
 mod limits;
 mod mapping;
 mod server;
@@ -18,122 +17,169 @@ mod write;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures::future::BoxFuture;
 use futures::stream::BoxStream;
+use futures::{FutureExt as _, StreamExt as _};
 use model::convert::ConvertError;
 use model::limits::Gauge;
-use model::{
-    Attempt, ChunkId, Column, Engine, InstallId, Key, RowBatch, RunId, TablePlan, TableRef, TableSchema,
-    TargetHistory, Turn, Value,
-};
+use model::{Column, Engine, InstallId, Row, TablePlan, TableRef, TableSchema, Turn, Value};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
+use sqlx::{ConnectOptions as _, Either};
 
+use self::session::{Lease, Pool, Server};
 use crate::config::ConnectionConfig;
-use crate::error::Result;
-use crate::server::{foreign_keys, own, read, write as server_write};
-use crate::{ChunkWrite, Fence, ServerInfo, Slice, Source, Target};
+use crate::error::{Error, Result};
+use crate::server::{Protocol, SelectList};
+use crate::sql::{Dialect, safe};
+use crate::{Fence, ServerInfo};
 
-/// A PostgreSQL database, in the schema that its search path names first.
-#[derive(Debug)]
+/// A PostgreSQL server: its part of what all servers of text SQL do.
 pub(crate) struct Postgres {
-    pool: Arc<session::Pool>,
-}
-
-impl Postgres {
-    /// Connects when first used.
-    pub(crate) fn open(config: &ConnectionConfig) -> Result<Self> {
-        Ok(Self { pool: session::Pool::new(config)? })
-    }
+    options: PgConnectOptions,
 }
 
 #[async_trait]
-impl Source for Postgres {
-    fn engine(&self) -> Engine {
-        Engine::Postgres
+impl Protocol for Postgres {
+    const ENGINE: Engine = Engine::Postgres;
+    const DIALECT: Dialect = Dialect::Postgres;
+    /// A value that does not fit is an error here, always.
+    const WARNINGS: &'static str = "";
+    const LOADS: bool = true;
+
+    const ACCOUNT_NEEDS: &'static str = "what the driver expects of the account";
+
+    type Connection = PgConnection;
+    type Row = PgRow;
+    type Server = Server;
+
+    fn new(config: &ConnectionConfig) -> Result<Self> {
+        Ok(Self { options: session::options(config)? })
     }
 
-    async fn server(&self) -> Result<ServerInfo> {
-        server::server(&self.pool).await
+    async fn log_in(&self, _config: &ConnectionConfig) -> sqlx::Result<PgConnection> {
+        self.options.connect().await
     }
 
-    async fn tables(&self) -> Result<Vec<TableRef>> {
-        catalog::tables(&self.pool).await
+    async fn set_up(
+        connection: &mut PgConnection,
+        config: &ConnectionConfig,
+        operation: &str,
+    ) -> Result<(Server, u64)> {
+        session::set_up(connection, config, operation).await
     }
 
-    async fn describe(&self, table: &TableRef) -> Result<Option<TableSchema>> {
-        read::describe(&self.pool, table).await
+    fn run(connection: &mut PgConnection, sql: String) -> BoxStream<'_, sqlx::Result<Either<u64, PgRow>>> {
+        let parts = sqlx::raw_sql(safe(sql)).fetch_many(connection);
+        parts.map(|part| Ok(part?.map_left(|done| done.rows_affected()))).boxed()
     }
 
-    async fn next_boundary(
-        &self,
-        table: &TableSchema,
-        key: &[String],
-        from: Option<&Key>,
-        rows: u64,
-    ) -> Result<Option<Key>> {
-        read::next_boundary(&self.pool, table, key, from, rows).await
+    fn cell(row: &PgRow, at: usize) -> Option<&[u8]> {
+        codec::cell(row, at)
     }
 
-    async fn count(&self, table: &TableRef) -> Result<u64> {
-        read::count(&self.pool, table).await
+    fn server_error(failed: &sqlx::Error, operation: &str) -> Option<Error> {
+        classify::server_error(failed, operation)
     }
 
-    async fn gauge(&self, gauge: &Gauge) -> Result<Option<u64>> {
-        gauge::read(&self.pool, gauge).await
+    fn end_sql(id: u64) -> String {
+        format!("SELECT pg_terminate_backend({id})")
     }
 
-    fn read<'a>(&'a self, slice: &'a Slice) -> BoxStream<'a, Result<RowBatch>> {
-        read::read(&self.pool, slice)
-    }
-}
-
-#[async_trait]
-impl Target for Postgres {
-    fn column_for(&self, source: &Column) -> Column {
-        mapping::column_for(source)
+    fn is_running_sql(id: u64) -> String {
+        format!("SELECT 1 FROM pg_stat_activity WHERE pid = {id} AND state <> 'idle'")
     }
 
-    fn admits(&self, value: &Value, column: &Column) -> std::result::Result<(), ConvertError> {
+    fn statement_bytes(_server: &Server) -> usize {
+        session::STATEMENT_BYTES
+    }
+
+    fn statement_bytes_max(_server: &Server) -> usize {
+        session::STATEMENT_BYTES_MAX
+    }
+
+    fn select_list(columns: &[Column]) -> SelectList {
+        codec::select_list(columns)
+    }
+
+    fn decode(bytes: &[u8], column: &Column) -> std::result::Result<Value, ConvertError> {
+        codec::decode(bytes, &column.logical)
+    }
+
+    fn can_be_cut(column: &Column) -> bool {
+        codec::can_be_cut(column)
+    }
+
+    fn gauge_sql(gauge: &Gauge, _server: &Server) -> (String, Option<&'static str>) {
+        let sql = match gauge {
+            Gauge::Running => {
+                "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND backend_type = 'client backend'"
+                    .to_owned()
+            }
+            // Where all that was received is replayed, nothing is behind, however long ago the last transaction was.
+            Gauge::Lag => "SELECT CASE WHEN NOT pg_is_in_recovery() THEN NULL \
+                 WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN 0 \
+                 ELSE EXTRACT(EPOCH FROM clock_timestamp() - pg_last_xact_replay_timestamp()) END"
+                .to_owned(),
+            // Never more than one statement, and none that writes: what is asked here is asked every second.
+            Gauge::Query(query) => format!("BEGIN READ ONLY; {query}; COMMIT"),
+        };
+        (sql, None)
+    }
+
+    fn admits(
+        value: &Value,
+        column: &Column,
+        _server: Option<&Server>,
+    ) -> std::result::Result<(), ConvertError> {
         limits::admits(value, column)
     }
 
-    async fn prepare(&self, plan: &TablePlan, install: InstallId, turn: Turn) -> Result<()> {
-        write::prepare(&self.pool, plan, install, turn).await
+    async fn server(pool: &Arc<Pool>) -> Result<ServerInfo> {
+        server::server(pool).await
     }
 
-    async fn begin(&self, plan: &Arc<TablePlan>, fence: &Fence) -> Result<Box<dyn ChunkWrite>> {
-        Ok(Box::new(server_write::begin(&self.pool, plan, fence).await?))
+    async fn tables(pool: &Arc<Pool>) -> Result<Vec<TableRef>> {
+        catalog::tables(pool).await
     }
 
-    async fn build_indexes(&self, plan: &TablePlan) -> Result<Vec<String>> {
-        finish::build_indexes(&self.pool, plan).await
+    async fn cascading_children(pool: &Arc<Pool>, table: &TableRef) -> Result<Vec<TableRef>> {
+        catalog::cascading_children(pool, table).await
     }
 
-    async fn check_foreign_keys(&self, plan: &TablePlan) -> Result<Vec<String>> {
-        foreign_keys::check_foreign_keys(&self.pool, plan).await
+    fn column_for(source: &Column) -> Column {
+        mapping::column_for(source)
     }
 
-    async fn cascading_children(&self, table: &TableRef) -> Result<Vec<TableRef>> {
-        catalog::cascading_children(&self.pool, table).await
+    async fn prepare(pool: &Arc<Pool>, plan: &TablePlan, install: InstallId, turn: Turn) -> Result<()> {
+        write::prepare(pool, plan, install, turn).await
     }
 
-    async fn forget_run(&self, install: InstallId, run: RunId) -> Result<()> {
-        own::forget_run(&self.pool, install, run).await
+    async fn build_indexes(pool: &Arc<Pool>, plan: &TablePlan) -> Result<Vec<String>> {
+        finish::build_indexes(pool, plan).await
     }
 
-    async fn history(&self, install: InstallId) -> Result<TargetHistory> {
-        own::history(&self.pool, install).await
+    fn raise_turn_sql(name: &str, install: InstallId, turn: Turn) -> String {
+        write::raise_turn_sql(name, install, turn)
     }
 
-    async fn attempts(
-        &self,
-        install: InstallId,
-        run: RunId,
-        after: Option<ChunkId>,
-        limit: u32,
-    ) -> Result<Vec<(ChunkId, Attempt)>> {
-        own::attempts(&self.pool, (install, run), after, limit).await
+    async fn describe(session: &mut Lease, table: &TableRef) -> Result<Option<TableSchema>> {
+        catalog::describe(session, table).await
     }
 
-    async fn raise_turns(&self, install: InstallId, turn: Turn) -> Result<u64> {
-        own::raise_turns(&self.pool, install, turn).await
+    fn turn_name(table: &TableRef, server: &Server) -> String {
+        let schema = table.schema.as_deref().or(server.schema.as_deref()).unwrap_or_default();
+        format!("{schema}.{}", table.name)
+    }
+
+    fn begin_sql(plan: &TablePlan, fence: &Fence, name: &str) -> String {
+        write::begin_sql(plan, fence, name)
+    }
+
+    fn load<'a>(
+        connection: &'a mut PgConnection,
+        plan: &'a TablePlan,
+        rows: &'a [Row],
+    ) -> BoxFuture<'a, sqlx::Result<()>> {
+        write::copy_in(connection, plan, rows).boxed()
     }
 }

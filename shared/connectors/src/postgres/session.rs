@@ -1,39 +1,27 @@
-//! Connections: opening them, the state each must have, and what the shared parts ask of this protocol.
+//! Connections: how they are opened, and the state each must have.
 
-use async_trait::async_trait;
-use futures::future::BoxFuture;
-use futures::stream::BoxStream;
-use futures::{FutureExt as _, StreamExt as _};
-use model::convert::ConvertError;
+use model::ErrorKind;
 use model::spec::Tls;
-use model::{Column, Engine, ErrorKind, Row, TablePlan, TableRef, TableSchema, Value};
 use secrecy::ExposeSecret as _;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow, PgSslMode};
-use sqlx::{ConnectOptions as _, Either};
+use sqlx::ConnectOptions as _;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 
-use super::{catalog, classify, codec, write};
-use crate::Fence;
+use super::{Postgres, catalog};
 use crate::config::{ConnectionConfig, Role};
 use crate::error::{Error, Result};
-use crate::server::{self, Protocol, SelectList, pool};
-use crate::sql::{Dialect, safe};
+use crate::server::{self, pool};
 
-pub(super) type Pool = pool::Pool<PostgresProtocol>;
-pub(super) type Lease = pool::Lease<PostgresProtocol>;
+pub(super) type Pool = pool::Pool<Postgres>;
+pub(super) type Lease = pool::Lease<Postgres>;
 
 /// Bytes of one statement: as for MySQL, about 1,000 rows of common width.
-const STATEMENT_BYTES: usize = 1 << 20;
+pub(super) const STATEMENT_BYTES: usize = 1 << 20;
 /// The server takes a message of just under 1 GiB.
-const STATEMENT_BYTES_MAX: usize = 1_000_000_000;
+pub(super) const STATEMENT_BYTES_MAX: usize = 1_000_000_000;
 /// Longest wait for a lock; well under any lease.
 const LOCK_WAIT_SECONDS: u64 = 10;
 /// A session between two batches of a slow source is not idle for longer.
 const IDLE_SECONDS_MIN: u64 = 6;
-
-/// PostgreSQL's part of the work that all servers have in common.
-pub(crate) struct PostgresProtocol {
-    options: PgConnectOptions,
-}
 
 /// What a session learned about its server when it was set up.
 #[derive(Debug, Clone)]
@@ -45,105 +33,10 @@ pub(crate) struct Server {
 }
 
 pub(super) fn error(kind: ErrorKind, operation: &str) -> Error {
-    server::error::<PostgresProtocol>(kind, operation)
+    server::error::<Postgres>(kind, operation)
 }
 
-#[async_trait]
-impl Protocol for PostgresProtocol {
-    const ENGINE: Engine = Engine::Postgres;
-    const DIALECT: Dialect = Dialect::Postgres;
-    /// A value that does not fit is an error here, always.
-    const WARNINGS: &'static str = "";
-    const LOADS: bool = true;
-
-    type Connection = PgConnection;
-    type Row = PgRow;
-    type Server = Server;
-
-    fn new(config: &ConnectionConfig) -> Result<Self> {
-        Ok(Self { options: options(config)? })
-    }
-
-    async fn log_in(&self, _config: &ConnectionConfig) -> sqlx::Result<PgConnection> {
-        self.options.connect().await
-    }
-
-    async fn set_up(
-        connection: &mut PgConnection,
-        config: &ConnectionConfig,
-        operation: &str,
-    ) -> Result<(Server, u64)> {
-        set_up(connection, config, operation).await
-    }
-
-    fn run(connection: &mut PgConnection, sql: String) -> BoxStream<'_, sqlx::Result<Either<u64, PgRow>>> {
-        let parts = sqlx::raw_sql(safe(sql)).fetch_many(connection);
-        parts.map(|part| Ok(part?.map_left(|done| done.rows_affected()))).boxed()
-    }
-
-    fn cell(row: &PgRow, at: usize) -> Option<&[u8]> {
-        codec::cell(row, at)
-    }
-
-    fn error(failed: &sqlx::Error, operation: &str) -> Error {
-        classify::error(failed, operation)
-    }
-
-    fn connecting(failed: &sqlx::Error, operation: &str) -> Error {
-        classify::connecting(failed, operation)
-    }
-
-    fn end_sql(id: u64) -> String {
-        format!("SELECT pg_terminate_backend({id})")
-    }
-
-    fn is_running_sql(id: u64) -> String {
-        format!("SELECT 1 FROM pg_stat_activity WHERE pid = {id} AND state <> 'idle'")
-    }
-
-    fn statement_bytes(_server: &Server) -> usize {
-        STATEMENT_BYTES
-    }
-
-    fn statement_bytes_max(_server: &Server) -> usize {
-        STATEMENT_BYTES_MAX
-    }
-
-    fn select_list(columns: &[Column]) -> SelectList {
-        codec::select_list(columns)
-    }
-
-    fn decode(bytes: &[u8], column: &Column) -> std::result::Result<Value, ConvertError> {
-        codec::decode(bytes, &column.logical)
-    }
-
-    fn can_be_cut(column: &Column) -> bool {
-        codec::can_be_cut(column)
-    }
-
-    async fn describe(session: &mut Lease, table: &TableRef) -> Result<Option<TableSchema>> {
-        catalog::describe(session, table).await
-    }
-
-    fn turn_name(table: &TableRef, server: &Server) -> String {
-        let schema = table.schema.as_deref().or(server.schema.as_deref()).unwrap_or_default();
-        format!("{schema}.{}", table.name)
-    }
-
-    fn begin_sql(plan: &TablePlan, fence: &Fence, name: &str) -> String {
-        write::begin_sql(plan, fence, name)
-    }
-
-    fn load<'a>(
-        connection: &'a mut PgConnection,
-        plan: &'a TablePlan,
-        rows: &'a [Row],
-    ) -> BoxFuture<'a, sqlx::Result<()>> {
-        write::copy_in(connection, plan, rows).boxed()
-    }
-}
-
-fn options(config: &ConnectionConfig) -> Result<PgConnectOptions> {
+pub(super) fn options(config: &ConnectionConfig) -> Result<PgConnectOptions> {
     let spec = &config.spec;
     let host = spec.host.as_deref().unwrap_or("127.0.0.1");
     // Without the file of passwords: what is used stands in the spec.
@@ -193,7 +86,7 @@ const STATE: [(&str, &str); 8] = [
 ];
 
 /// Sets the state that everything else relies on, and asserts that it came to be.
-async fn set_up(
+pub(super) async fn set_up(
     connection: &mut PgConnection,
     config: &ConnectionConfig,
     operation: &str,
@@ -221,8 +114,7 @@ async fn set_up(
         "SELECT current_setting('server_version'), current_schema(), pg_backend_pid(), {}",
         settings.join(", ")
     ));
-    let mut set =
-        pool::answers::<PostgresProtocol>(connection, sql.join("; "), config.deadline, operation).await?;
+    let mut set = pool::answers::<Postgres>(connection, sql.join("; "), config.deadline, operation).await?;
     let row = set.pop().and_then(|a| a.rows.into_iter().next());
     let row = row.ok_or_else(|| error(ErrorKind::Internal, operation).with_object("session state"))?;
     let text = |at| catalog::cell_text(&row, at);

@@ -9,11 +9,10 @@ use sqlx::postgres::PgConnection;
 
 use super::catalog::{cell_text, quote, schema_sql};
 use super::ddl;
-use super::session::{Lease, Pool, PostgresProtocol, error};
+use super::session::{Lease, Pool, error};
 use crate::Fence;
 use crate::error::Result;
-use crate::server::Protocol as _;
-use crate::server::own::check_turn;
+use crate::server::own::raise_turn;
 use crate::sql::write::written;
 use crate::sql::{Dialect, postgres_text};
 
@@ -88,28 +87,6 @@ async fn create_alone(lease: &mut Lease, create: &str, operation: &str) -> Resul
     lease.run(operation, sql).await.map(|_| ())
 }
 
-/// Waits for writers that hold the turn shared, so that none of an older run is left when this returns.
-async fn raise_turn(
-    lease: &mut Lease,
-    plan: &TablePlan,
-    install: InstallId,
-    turn: Turn,
-    operation: &str,
-) -> Result<()> {
-    let name = quote(&PostgresProtocol::turn_name(&plan.target.table, lease.server()));
-    let sql = format!(
-        "BEGIN; \
-         INSERT INTO _syncline_turn AS t (table_name, install, turn) VALUES ({name}, '{install}', {turn}) \
-         ON CONFLICT (table_name) DO UPDATE SET turn = GREATEST(t.turn, {turn}) WHERE t.install = '{install}'; \
-         SELECT install, turn FROM _syncline_turn WHERE table_name = {name} FOR UPDATE",
-        turn = turn.0
-    );
-    let answers = lease.run(operation, sql).await?;
-    check_turn::<PostgresProtocol>(&answers, plan, (install, turn), ErrorKind::Overtaken, operation)?;
-    lease.run(operation, "COMMIT".to_owned()).await?;
-    Ok(())
-}
-
 async fn make_table(lease: &mut Lease, plan: &TablePlan, operation: &str) -> Result<()> {
     let table = &plan.target.table;
     if is_there(lease, table, operation).await? {
@@ -124,6 +101,17 @@ async fn make_table(lease: &mut Lease, plan: &TablePlan, operation: &str) -> Res
     let collations: HashSet<String> =
         rows.iter().filter_map(|row| cell_text(row, 0).map(ToOwned::to_owned)).collect();
     create_alone(lease, &ddl::create_table(plan, &collations), operation).await
+}
+
+/// See [`Protocol::raise_turn_sql`](crate::server::Protocol::raise_turn_sql).
+pub(super) fn raise_turn_sql(name: &str, install: InstallId, turn: Turn) -> String {
+    format!(
+        "BEGIN; \
+         INSERT INTO _syncline_turn AS t (table_name, install, turn) VALUES ({name}, '{install}', {turn}) \
+         ON CONFLICT (table_name) DO UPDATE SET turn = GREATEST(t.turn, {turn}) WHERE t.install = '{install}'; \
+         SELECT install, turn FROM _syncline_turn WHERE table_name = {name} FOR UPDATE",
+        turn = turn.0
+    )
 }
 
 /// See [`Protocol::begin_sql`](crate::server::Protocol::begin_sql). Where tables refer to each other in a circle, rows

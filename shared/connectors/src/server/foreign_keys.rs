@@ -5,9 +5,29 @@ use std::sync::Arc;
 use model::{ErrorKind, ForeignKey, TablePlan, TableRef, TableSchema};
 
 use super::pool::{Lease, Pool};
-use super::{Protocol, cell_number, error};
+use super::{Protocol, cell_number, cell_text, error};
 use crate::WITHOUT_PARENT;
 use crate::error::Result;
+
+/// Foreign keys of `table` from rows of the catalog, in the order of constraints and of their columns: name, column,
+/// `1` if the parent is in the same schema, the parent's schema, parent, its column.
+pub(crate) fn from_rows<P: Protocol>(rows: &[P::Row], table: &TableRef) -> Vec<ForeignKey> {
+    let mut keys: Vec<ForeignKey> = Vec::new();
+    for row in rows {
+        let text = |at| cell_text::<P>(row, at).unwrap_or_default().to_owned();
+        let name = text(0);
+        if keys.last().is_none_or(|key| key.name != name) {
+            let schema = if text(2) == "1" { table.schema.clone() } else { Some(text(3)) };
+            let parent = TableRef { schema, name: text(4) };
+            keys.push(ForeignKey { name, columns: Vec::new(), parent, parent_columns: Vec::new() });
+        }
+        if let Some(key) = keys.last_mut() {
+            key.columns.push(text(1));
+            key.parent_columns.push(text(5));
+        }
+    }
+    keys
+}
 
 pub(crate) async fn check_foreign_keys<P: Protocol>(
     pool: &Arc<Pool<P>>,

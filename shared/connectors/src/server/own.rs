@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use model::{Attempt, ChunkId, ErrorKind, InstallId, RunId, TablePlan, TargetHistory, Turn};
 
-use super::pool::{Answer, Pool};
+use super::pool::{Answer, Lease, Pool};
 use super::{Protocol, cell_number, cell_text, error};
 use crate::error::{Error, Result};
 
@@ -101,6 +101,21 @@ fn text<P: Protocol>(row: &P::Row, at: usize) -> Result<&str> {
 
 fn unreadable<P: Protocol>() -> Error {
     error::<P>(ErrorKind::Internal, READ).with_object("_syncline_fence")
+}
+
+/// Waits for writers that hold the turn shared, so that none of an older run is left when this returns.
+pub(crate) async fn raise_turn<P: Protocol>(
+    lease: &mut Lease<P>,
+    plan: &TablePlan,
+    install: InstallId,
+    turn: Turn,
+    operation: &str,
+) -> Result<()> {
+    let name = P::DIALECT.literal(&P::turn_name(&plan.target.table, lease.server()));
+    let answers = lease.run(operation, P::raise_turn_sql(&name, install, turn)).await?;
+    check_turn::<P>(&answers, plan, (install, turn), ErrorKind::Overtaken, operation)?;
+    lease.run(operation, "COMMIT".to_owned()).await?;
+    Ok(())
 }
 
 /// Refuses writers of older runs, and of other installations as errors of kind `stranger`.

@@ -15,7 +15,7 @@ use model::{ErrorKind, Row, TablePlan};
 use sqlx::{Connection as _, Either};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{Protocol, error};
+use super::{Protocol, error, failure, login_failure};
 use crate::circuit::Admitted;
 use crate::config::ConnectionConfig;
 use crate::error::{Error, Result};
@@ -129,7 +129,7 @@ impl<P: Protocol> Pool<P> {
         let connecting = tokio::time::timeout(self.deadline(), self.protocol.log_in(&self.config)).await;
         let mut connection = match connecting {
             Ok(Ok(connection)) => connection,
-            Ok(Err(failed)) => return Err(P::connecting(&failed, operation)),
+            Ok(Err(failed)) => return Err(login_failure::<P>(&failed, operation)),
             Err(_) => return Err(error::<P>(ErrorKind::Unreachable, operation)),
         };
         let (server, id) = P::set_up(&mut connection, &self.config, operation).await?;
@@ -207,7 +207,7 @@ impl<P: Protocol> Lease<P> {
     pub(crate) async fn load(&mut self, operation: &str, plan: &TablePlan, rows: &[Row]) -> Result<()> {
         let deadline = self.pool.deadline();
         let done = match tokio::time::timeout(deadline, P::load(self, plan, rows)).await {
-            Ok(done) => done.map_err(|e| P::error(&e, operation)),
+            Ok(done) => done.map_err(|e| failure::<P>(&e, operation)),
             Err(_) => Err(error::<P>(ErrorKind::Timeout, operation)),
         };
         self.noted(operation, done).await
@@ -237,7 +237,7 @@ impl<P: Protocol> Lease<P> {
         loop {
             match tokio::time::timeout(pool.deadline(), &mut work).await {
                 Ok(done) => {
-                    let done = done.map_err(|e| P::error(&e, operation));
+                    let done = done.map_err(|e| failure::<P>(&e, operation));
                     return done.inspect_err(|failed| pool.note_failure(failed));
                 }
                 Err(_) if pool.is_running(id, operation).await? => {}
@@ -268,7 +268,7 @@ pub(crate) async fn answers<P: Protocol>(
     operation: &str,
 ) -> Result<Vec<Answer<P::Row>>> {
     match tokio::time::timeout(deadline, collect::<P>(connection, sql)).await {
-        Ok(done) => done.map_err(|e| P::error(&e, operation)),
+        Ok(done) => done.map_err(|e| failure::<P>(&e, operation)),
         Err(_) => Err(error::<P>(ErrorKind::Timeout, operation)),
     }
 }

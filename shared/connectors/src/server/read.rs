@@ -10,7 +10,7 @@ use futures::{SinkExt as _, StreamExt as _, TryStreamExt as _};
 use model::{ErrorKind, Key, RowBatch, TableRef, TableSchema, Value};
 
 use super::pool::Pool;
-use super::{Protocol, cell_number, decode_row, error};
+use super::{Protocol, cell_number, decode_row, error, failure};
 use crate::error::{Error, Result};
 use crate::read_batches::{Decoded, batches};
 use crate::sql::Statement;
@@ -161,7 +161,7 @@ async fn hand_over<P: Protocol>(
             for row in ready {
                 match row {
                     Ok(row) => decoded.push(decode_row::<P>(&row, &list, &slice.columns, &key)),
-                    Err(e) => failed = Some(P::error(&e, operation)),
+                    Err(e) => failed = Some(failure::<P>(&e, operation)),
                 }
             }
             if out.send(Ok(decoded)).await.is_err() {
