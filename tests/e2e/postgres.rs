@@ -84,6 +84,32 @@ async fn a_circle_of_foreign_keys_needs_a_right_and_says_which() {
     oracle::assert_equal(&from, &to, &["t"]);
 }
 
+/// A key that its column cannot even be asked for costs its row, in a first run and in a later one.
+#[tokio::test]
+async fn a_key_that_is_no_word_of_the_enum_is_quarantined_alone() {
+    let (from, to) = (Database::fresh(Server::Sqlite).await, Database::fresh(Server::Postgres).await);
+    from.exec("CREATE TABLE t (k VARCHAR(20) PRIMARY KEY, v INTEGER)").await;
+    let words: Vec<String> = (0..40).map(|n| format!("'word {n}'")).collect();
+    to.exec(&format!(
+        "CREATE TYPE word AS ENUM ({}); CREATE TABLE t (k word PRIMARY KEY, v bigint)",
+        words.join(", ")
+    ))
+    .await;
+    let rows = words
+        .iter()
+        .chain(&["'bogus'".to_owned(), "'a''; --'".to_owned()])
+        .map(|word| format!("({word}, 1)"));
+    from.exec(&format!("INSERT INTO t VALUES {}", rows.collect::<Vec<_>>().join(", "))).await;
+    let syncline = syncline();
+    let spec = syncline.spec(&from, &to, "tables:\n  - { from: t, on_lossy_type: quarantine }");
+    for value in 1..=2 {
+        from.exec(&format!("UPDATE t SET v = {value}")).await;
+        let record = syncline.run(&["run", &spec, "--json"]).expect(3).json();
+        assert_eq!(record["record"]["counts"]["quarantined"], 2, "{record:#}");
+        assert_eq!(to.number(&format!("SELECT count(*) FROM t WHERE v = {value}")).await, 40);
+    }
+}
+
 /// Names of indexes, which are a table's own elsewhere, are a schema's here.
 #[tokio::test]
 async fn indexes_of_one_name_are_built_for_each_table() {

@@ -79,6 +79,14 @@ impl<P: Protocol> ServerWrite<P> {
         std::mem::replace(&mut self.savepoint, NEXT_SAVEPOINT)
     }
 
+    /// Rows of a statement; the transaction goes on if it fails.
+    async fn select(&mut self, sql: String) -> Result<Vec<P::Row>> {
+        self.fits(&sql)?;
+        let sql = format!("{}; {sql}", self.next_savepoint());
+        let done = self.lease.run(&self.operation, sql).await;
+        Ok(self.or_back(done).await?.into_iter().flat_map(|answer| answer.rows).collect())
+    }
+
     /// Runs statements that all hold or none: a failure takes back the earlier ones.
     async fn all_or_none(&mut self, statements: &[String]) -> Result<Vec<Answer<P::Row>>> {
         if let Some(first) = statements.first() {
@@ -172,7 +180,8 @@ impl<P: Protocol> ChunkWrite for ServerWrite<P> {
 
     async fn existing(&mut self, keys: &[Key]) -> Result<RowBatch> {
         let list = P::select_list(&self.columns);
-        let key = self.plan.target_key();
+        let plan = Arc::clone(&self.plan);
+        let key = plan.target_key();
         // A table made for this plan has the key as its primary key, whatever the plan's picture of it says.
         let index = if self.plan.create_target {
             Some("PRIMARY".to_owned())
@@ -181,18 +190,25 @@ impl<P: Protocol> ChunkWrite for ServerWrite<P> {
         };
         let from = From {
             dialect: P::DIALECT,
-            table: &self.plan.target.table,
+            table: &plan.target.table,
             list: list.text.clone(),
             key: &key,
             index: index.as_deref(),
         };
         let mut decoded = Vec::new();
-        for keys in read::key_lists(keys, P::statement_bytes(self.lease.server())) {
+        let mut lists = read::key_lists(keys, P::statement_bytes(self.lease.server()));
+        while let Some(keys) = lists.pop() {
             let mut sql = from.keys(keys).text;
             sql.push_str(" FOR UPDATE");
-            self.fits(&sql)?;
-            let rows = self.lease.rows(&self.operation, sql).await?;
-            decoded.extend(rows.iter().map(|row| decode_row::<P>(row, &list, &self.columns, &self.plan.key)));
+            match self.select(sql).await {
+                Ok(rows) => decoded.extend(
+                    rows.iter().map(|row| decode_row::<P>(row, &list, &self.columns, &self.plan.key)),
+                ),
+                Err(failed) if failed.kind.disposition() != Disposition::QuarantineRow => return Err(failed),
+                // No row has a key that the server cannot read. Whoever writes one is told.
+                Err(_) if keys.len() == 1 => {}
+                Err(_) => lists.extend(<[_; 2]>::from(keys.split_at(keys.len() / 2))),
+            }
         }
         Ok(read::batch(&self.columns, decoded))
     }
