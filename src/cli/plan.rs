@@ -2,17 +2,20 @@
 
 use std::path::PathBuf;
 
+use connectors::Connections;
 use connectors::config::Role;
 use coordinator::PlannedRun;
 use coordinator::planner::cut;
 use model::{ColumnPlan, MergePolicy, RunKind, RunSpec, TablePlan};
 use serde_json::json;
+use service::Problem;
+use worker::scan::{Refused, Scan};
 
 use super::context::{Context, connector_problem, plan_problem};
 use super::grid::{Column, Grid};
 use super::human::{count, counted};
 use super::screen::{Ink, Screen};
-use super::{DONE, Outcome, tables};
+use super::{DONE, INCOMPLETE, Outcome, tables};
 use crate::compose;
 
 /// Tables whose columns are listed unasked.
@@ -25,6 +28,9 @@ pub(super) struct Args {
     /// Only these tables; may hold *
     #[arg(long, value_name = "GLOB")]
     table: Option<String>,
+    /// Read every row, and count those that would be quarantined; exit code 3 if there are any
+    #[arg(long)]
+    scan: bool,
 }
 
 pub(super) async fn run(context: &Context, args: &Args) -> Outcome {
@@ -43,11 +49,18 @@ pub(super) async fn run(context: &Context, args: &Args) -> Outcome {
         table.plan.rows_per_chunk = size;
     }
     let screen = &context.screen;
+    let scans = if args.scan { scan_all(screen, &spec, &planned, &connections).await? } else { Vec::new() };
+    let is_whole = scans.iter().all(|scan| scan.refused.is_empty());
+    let exit = if is_whole { DONE } else { INCOMPLETE };
     if screen.json {
-        for table in &planned.tables {
-            screen.event("table-plan", &json!({ "rows_estimate": table.rows_estimate, "plan": table.plan }));
+        for (at, table) in planned.tables.iter().enumerate() {
+            let mut body = json!({ "rows_estimate": table.rows_estimate, "plan": table.plan });
+            if let Some(scan) = scans.get(at) {
+                body["scan"] = json!(scan);
+            }
+            screen.event("table-plan", &body);
         }
-        return Ok(DONE);
+        return Ok(exit);
     }
     screen.print(headline(screen, &spec, &planned));
     screen.print("");
@@ -62,8 +75,54 @@ pub(super) async fn run(context: &Context, args: &Args) -> Outcome {
             args.spec.display()
         ));
     }
+    if args.scan {
+        found(screen, &planned, &scans);
+    }
     screen.say(format!("\n{} syncline run {}", screen.ink_err(Ink::Name, "next:"), args.spec.display()));
-    Ok(DONE)
+    Ok(exit)
+}
+
+/// One scan per planned table, in their order.
+async fn scan_all(
+    screen: &Screen,
+    spec: &RunSpec,
+    planned: &PlannedRun,
+    connections: &Connections,
+) -> Result<Vec<Scan>, Problem> {
+    let source = connections.get(&spec.source, Role::Source).map_err(|e| connector_problem(&e))?;
+    let target = connections.get(&spec.target, Role::Target).map_err(|e| connector_problem(&e))?;
+    let mut scans = Vec::with_capacity(planned.tables.len());
+    for table in &planned.tables {
+        screen.say(format!("scanning {}", table.plan.source.table));
+        let scan = worker::scan::scan(&table.plan, &*source, &*target).await;
+        scans.push(scan.map_err(|e| connector_problem(&e))?);
+    }
+    Ok(scans)
+}
+
+/// What the scans found, a line for each reason.
+fn found(screen: &Screen, planned: &PlannedRun, scans: &[Scan]) {
+    let rows: u64 = scans.iter().map(|scan| scan.rows).sum();
+    let refused: u64 = scans.iter().map(Scan::refused_rows).sum();
+    screen.print(format!("\nscan: {} read, {} would be quarantined", counted(rows, "row"), count(refused)));
+    if refused == 0 {
+        return;
+    }
+    let mut grid = Grid::new(&[
+        Column::text("table"),
+        Column::text("column"),
+        Column::number("rows"),
+        Column::text("kind"),
+        Column::text("reason").or_drop(),
+    ]);
+    for (table, scan) in planned.tables.iter().zip(scans) {
+        for Refused { column, kind, reason, rows } in &scan.refused {
+            let name = table.plan.source.table.to_string();
+            let column = column.as_deref().unwrap_or("?");
+            grid.row([&name, column, &count(*rows), &kind.to_string(), reason]);
+        }
+    }
+    grid.print(screen);
 }
 
 fn headline(screen: &Screen, spec: &RunSpec, planned: &PlannedRun) -> String {

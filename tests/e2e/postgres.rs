@@ -95,10 +95,8 @@ async fn a_key_that_is_no_word_of_the_enum_is_quarantined_alone() {
         words.join(", ")
     ))
     .await;
-    let rows = words
-        .iter()
-        .chain(&["'bogus'".to_owned(), "'a''; --'".to_owned()])
-        .map(|word| format!("({word}, 1)"));
+    let rows =
+        words.iter().map(String::as_str).chain(["'bogus'", "'a''; --'"]).map(|word| format!("({word}, 1)"));
     from.exec(&format!("INSERT INTO t VALUES {}", rows.collect::<Vec<_>>().join(", "))).await;
     let syncline = syncline();
     let spec = syncline.spec(&from, &to, "tables:\n  - { from: t, on_lossy_type: quarantine }");

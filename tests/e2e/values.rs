@@ -98,6 +98,17 @@ const POSTGRES_COLUMNS: [(&str, &str, &[&str]); 29] = [
     ("bits", "bit(5)", &["B'10101'"]),
 ];
 
+/// Counts the tables of a database.
+const fn tables_of(server: Server) -> &'static str {
+    match server {
+        Server::Sqlite => "SELECT count(*) FROM sqlite_master",
+        Server::Mysql | Server::Mariadb => {
+            "SELECT count(*) FROM information_schema.tables WHERE table_schema = DATABASE()"
+        }
+        Server::Postgres => "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'",
+    }
+}
+
 async fn matrix(source: Server, target: Server) {
     if source.is_absent() || target.is_absent() {
         return;
@@ -123,6 +134,11 @@ async fn matrix(source: Server, target: Server) {
     }
     let syncline = syncline();
     let spec = syncline.spec(&from, &to, "tables:\n  - from: v");
+    let scan = syncline.run(&["plan", &spec, "--scan", "--json"]);
+    assert!(matches!(scan.code, Some(0 | 3)), "{}{}", scan.stdout, scan.stderr);
+    assert_eq!(to.number(tables_of(target)).await, 0, "a scan writes nothing");
+    let foreseen: i64 =
+        scan.json()["scan"]["refused"].as_array().unwrap().iter().map(|r| r["rows"].as_i64().unwrap()).sum();
     let done = syncline.run(&["run", &spec, "--json"]);
     assert!(matches!(done.code, Some(0 | 3)), "{}{}", done.stdout, done.stderr);
     let record = done.json();
@@ -132,6 +148,7 @@ async fn matrix(source: Server, target: Server) {
         counts["inserted"].as_i64().unwrap(),
         counts["quarantined"].as_i64().unwrap(),
     );
+    assert_eq!((foreseen, scan.code), (quarantined, done.code), "what a scan foresees comes to be");
     assert_eq!(read, id, "{record:#}");
     assert_eq!(inserted + quarantined, read, "{record:#}");
     assert!(

@@ -14,6 +14,7 @@ mod pace;
 mod passes;
 mod progress;
 mod retry;
+pub mod scan;
 mod sight;
 mod split;
 mod verify;

@@ -1,0 +1,71 @@
+//! What a copy would set aside, counted before anything is written: every row of the source goes through the conversion
+//! that a worker would do. What only the target can refuse when it is written (a second key, a check) is not seen.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use connectors::{Result, Selection, Slice, Source, Target};
+use futures::StreamExt as _;
+use model::{Column, ErrorKind, KeyRange, QuarantinedRow, TablePlan};
+use serde::Serialize;
+
+use crate::convert;
+
+/// What a scan found in one table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Scan {
+    /// Rows read.
+    pub rows: u64,
+    /// Why rows would be set aside, the most frequent reason first. A row counts once, at its first column.
+    pub refused: Vec<Refused>,
+}
+
+/// Rows that one column of the source cannot bring over, for one reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Refused {
+    pub column: Option<String>,
+    pub kind: ErrorKind,
+    /// Without a value.
+    pub reason: String,
+    pub rows: u64,
+}
+
+impl Scan {
+    /// Rows that would be set aside.
+    #[must_use]
+    pub fn refused_rows(&self) -> u64 {
+        self.refused.iter().map(|refused| refused.rows).sum()
+    }
+}
+
+/// Reads the whole table once, as one statement, with memory for a batch; writes nothing.
+///
+/// # Errors
+/// The source could not be read.
+pub async fn scan(plan: &TablePlan, source: &dyn Source, target: &dyn Target) -> Result<Scan> {
+    let columns: Arc<[Column]> = plan.columns.iter().map(|c| c.source.clone()).collect();
+    let slice = Slice {
+        table: plan.source.clone(),
+        columns,
+        key: plan.source_key(),
+        rows: Selection::Range(KeyRange::all()),
+    };
+    let (mut rows, mut reasons) = (0, BTreeMap::new());
+    let mut note = |refused: QuarantinedRow| {
+        let why = (refused.column, refused.kind.to_string(), refused.reason);
+        reasons.entry(why).or_insert((refused.kind, 0)).1 += 1;
+    };
+    let mut batches = source.read(&slice);
+    while let Some(batch) = batches.next().await {
+        let batch = batch?;
+        rows += (batch.rows.len() + batch.undecodable.len()) as u64;
+        batch.undecodable.into_iter().for_each(&mut note);
+        batch.rows.into_iter().filter_map(|row| convert::row(plan, target, row).err()).for_each(&mut note);
+    }
+    let mut refused: Vec<Refused> = reasons
+        .into_iter()
+        .map(|((column, _, reason), (kind, rows))| Refused { column, kind, reason, rows })
+        .collect();
+    refused.sort_by_key(|refused| std::cmp::Reverse(refused.rows));
+    Ok(Scan { rows, refused })
+}
