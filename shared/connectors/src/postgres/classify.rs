@@ -11,7 +11,8 @@ pub(super) fn server_error(failed: &sqlx::Error, operation: &str) -> Option<Erro
     let code = said.code();
     let error = Error::new(kind(code, said.message()), Engine::Postgres, operation).with_code(code);
     // The server sends names in fields of their own; its sentences hold values.
-    let named = [said.constraint(), said.column(), said.table()].into_iter().flatten().next();
+    let copied = said.r#where().and_then(copied_column);
+    let named = [said.constraint(), said.column(), copied, said.table()].into_iter().flatten().next();
     Some(match named.map(ToOwned::to_owned).or_else(|| object(code, said.message())) {
         Some(name) => error.with_object(name),
         None => error,
@@ -57,6 +58,13 @@ fn kind(code: &str, message: &str) -> ErrorKind {
             _ => ErrorKind::Internal,
         },
     }
+}
+
+/// The column in `COPY table, line 3, column name: "value"`.
+fn copied_column(context: &str) -> Option<&str> {
+    let rest = context.strip_prefix("COPY ")?;
+    let (_, column) = rest.split_once(", column ")?;
+    column.split(": ").next()
 }
 
 /// The name in the server's sentence, where it has a fixed form and what stands there is a name.
@@ -117,6 +125,18 @@ mod tests {
         ("42704", "data type json has no default operator class", ErrorKind::Unsupported, None),
         ("42601", "syntax error at or near \"secret\"", ErrorKind::Internal, None),
     ];
+
+    #[test]
+    fn copy_names_the_column_and_its_value_is_left() {
+        for (context, name) in [
+            ("COPY t, line 3, column n: \"secret\"", Some("n")),
+            ("COPY my table, line 3, column a b: null input", Some("a b")),
+            ("COPY t, line 3: \"secret\"", None),
+            ("PL/pgSQL function f() line 1", None),
+        ] {
+            assert_eq!(copied_column(context), name, "{context}");
+        }
+    }
 
     #[test]
     fn codes_become_kinds_and_names_but_never_values() {

@@ -73,6 +73,8 @@ pub(super) fn options(config: &ConnectionConfig) -> Result<PgConnectOptions> {
     Ok(options)
 }
 
+/// Before 12, floats are not printed with all digits, and no column is generated.
+const VERSION_MIN: u64 = 130_000;
 /// What text means, in both directions; asserted, since a pooler between us and the server may swallow it.
 const STATE: [(&str, &str); 8] = [
     ("client_encoding", "UTF8"),
@@ -111,15 +113,20 @@ pub(super) async fn set_up(
     ]);
     let settings: Vec<String> = STATE.iter().map(|(name, _)| format!("current_setting('{name}')")).collect();
     sql.push(format!(
-        "SELECT current_setting('server_version'), current_schema(), pg_backend_pid(), {}",
+        "SELECT current_setting('server_version'), current_schema(), pg_backend_pid(), \
+         current_setting('server_version_num'), {}",
         settings.join(", ")
     ));
     let mut set = pool::answers::<Postgres>(connection, sql.join("; "), config.deadline, operation).await?;
     let row = set.pop().and_then(|a| a.rows.into_iter().next());
     let row = row.ok_or_else(|| error(ErrorKind::Internal, operation).with_object("session state"))?;
     let text = |at| catalog::cell_text(&row, at);
+    if catalog::cell_number(&row, 3).is_some_and(|number| number < VERSION_MIN) {
+        return Err(error(ErrorKind::Unsupported, operation)
+            .with_object(format!("PostgreSQL {}: 13 or newer is needed", text(0).unwrap_or_default())));
+    }
     for (at, (name, wanted)) in STATE.iter().enumerate() {
-        if text(at + 3) != Some(*wanted) {
+        if text(at + 4) != Some(*wanted) {
             return Err(error(ErrorKind::Unsupported, operation)
                 .with_object(format!("{name}, which the server does not let a session choose")));
         }

@@ -116,12 +116,13 @@ pub(super) fn raise_turn_sql(name: &str, install: InstallId, turn: Turn) -> Stri
 
 /// See [`Protocol::begin_sql`](crate::server::Protocol::begin_sql). Where tables refer to each other in a circle, rows
 /// come before what they refer to: such tables are written as a replica writes them, without foreign keys or triggers,
-/// if they are not our own, which have none yet.
+/// if they are not our own, which have none yet. Constraints do not wait for the commit, which could not tell whose row it
+/// was.
 pub(super) fn begin_sql(plan: &TablePlan, fence: &Fence, name: &str) -> String {
     let Fence { install, run, chunk, attempt, .. } = fence;
     let as_replica = plan.in_cycle && !plan.create_target;
     format!(
-        "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {replica}\
+        "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET CONSTRAINTS ALL IMMEDIATE; {replica}\
          SELECT install, turn FROM _syncline_turn WHERE table_name = {name} FOR SHARE; \
          INSERT INTO _syncline_fence AS f (install, run, chunk, attempt, updated_at) \
          VALUES ('{install}', '{run}', '{chunk}', {attempt}, CURRENT_TIMESTAMP(6)) \
