@@ -211,7 +211,8 @@ fn details(screen: &Screen, plan: &TablePlan) {
             plain(column.source.native.clone()),
             plain(column.target.native.clone()),
             plain(if column.target.nullable { "null".to_owned() } else { String::new() }),
-            (column.loss.as_ref().map_or_else(String::new, |loss| format!("! {loss}")), Some(Ink::Warn)),
+            // Without a colour where there is nothing: padding in colour would be as wide as the longest loss.
+            column.loss.as_ref().map_or_else(<_>::default, |loss| (format!("! {loss}"), Some(Ink::Warn))),
         ]);
     }
     grid.print(screen);
