@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Private database servers for the tests: Oracle MySQL, MariaDB, PostgreSQL and Redis, on 127.0.0.1 only.
+# Private database servers for the tests: Oracle MySQL, MariaDB, PostgreSQL, a MongoDB-compatible server and Redis, on
+# 127.0.0.1 only.
 #
 #   tests/servers.sh up        install what is missing, start what is not running, wait until all answer
 #   tests/servers.sh env       print their addresses as shell exports:  eval "$(tests/servers.sh env)"
@@ -16,6 +17,7 @@ DIR=${SYNCLINE_SERVERS_DIR:-/tmp/syncline-servers-$UID}
 MYSQL_PORT=${SYNCLINE_MYSQL_PORT:-20306}
 MARIADB_PORT=${SYNCLINE_MARIADB_PORT:-20307}
 POSTGRES_PORT=${SYNCLINE_POSTGRES_PORT:-20432}
+MONGODB_PORT=${SYNCLINE_MONGODB_PORT:-20017}
 REDIS_PORT=${SYNCLINE_REDIS_PORT:-20379}
 READY_SECONDS=${SYNCLINE_SERVERS_READY_SECONDS:-120}
 
@@ -23,7 +25,11 @@ READY_SECONDS=${SYNCLINE_SERVERS_READY_SECONDS:-120}
 ROOT_PASSWORD=syncline-root
 USER_PASSWORD=syncline-user
 
-SERVERS=(redis mariadb postgres mysql)
+# SecantusDB speaks MongoDB's protocol as a replica set of one, with real transactions; MongoDB itself is in no Debian
+# suite. It is GPL: run as a program, never linked.
+SECANTUS_VERSION=0.5.3-beta.196
+
+SERVERS=(redis mariadb postgres mysql mongodb)
 
 # What both MySQL and MariaDB run with. Sizes are those of a small real server, so that benches mean something;
 # a commit is not flushed at once (=2), because no test cuts the power.
@@ -62,6 +68,7 @@ up() {
     if own mysql; then
         if install_mysql; then start mysql; else mysql_notice; fi
     fi
+    if own mongodb; then install_mongodb; start mongodb; fi
     install_network_tools
     # All are started before the first is waited for: they come up side by side.
     local server
@@ -83,7 +90,7 @@ down() {
 # Prints only what is there, so a missing MySQL leaves its variable unset and the suite runs on MariaDB alone.
 print_env() {
     local server url
-    for server in mysql mariadb postgres redis; do
+    for server in mysql mariadb postgres mongodb redis; do
         if own "$server"; then
             running "$server" || { missing_in_env "$server"; continue; }
             url=$(own_url "$server")
@@ -94,6 +101,8 @@ print_env() {
     done
     # `mysqldump` for the benches: MySQL's own, because the machine may have none.
     if [ -d "$DIR/cache/mysql/bin" ]; then printf 'export SYNCLINE_TEST_MYSQL_BIN=%q\n' "$DIR/cache/mysql/bin"; fi
+    # For tests that need a server of their own, to kill it or to speak TLS with it.
+    if [ -x "$(mongodb_bin)" ]; then printf 'export SYNCLINE_TEST_MONGODB_BIN=%q\n' "$(mongodb_bin)"; fi
     # For tests that verify certificates; a server of yours has its own authority, so a given one wins here too.
     local authority=${SYNCLINE_TEST_TLS_CA:-$DIR/tls/ca.pem}
     if [ -f "$authority" ]; then printf 'export SYNCLINE_TEST_TLS_CA=%q\n' "$authority"; fi
@@ -125,14 +134,15 @@ print_status() {
 
 # --- what is known of each server --------------------------------------------------------------------------------
 
-variable() { case $1 in mysql) say SYNCLINE_TEST_MYSQL_URL ;; mariadb) say SYNCLINE_TEST_MARIADB_URL ;; postgres) say SYNCLINE_TEST_POSTGRES_URL ;; redis) say SYNCLINE_TEST_REDIS_URL ;; esac; }
-port() { case $1 in mysql) say "$MYSQL_PORT" ;; mariadb) say "$MARIADB_PORT" ;; postgres) say "$POSTGRES_PORT" ;; redis) say "$REDIS_PORT" ;; esac; }
+variable() { case $1 in mysql) say SYNCLINE_TEST_MYSQL_URL ;; mariadb) say SYNCLINE_TEST_MARIADB_URL ;; postgres) say SYNCLINE_TEST_POSTGRES_URL ;; mongodb) say SYNCLINE_TEST_MONGODB_URL ;; redis) say SYNCLINE_TEST_REDIS_URL ;; esac; }
+port() { case $1 in mysql) say "$MYSQL_PORT" ;; mariadb) say "$MARIADB_PORT" ;; postgres) say "$POSTGRES_PORT" ;; mongodb) say "$MONGODB_PORT" ;; redis) say "$REDIS_PORT" ;; esac; }
 given_url() { local name; name=$(variable "$1"); say "${!name:-}"; }
 
 own_url() {
     case $1 in
         redis) say "redis://127.0.0.1:$REDIS_PORT/" ;;
         postgres) say "postgres://postgres:$ROOT_PASSWORD@127.0.0.1:$POSTGRES_PORT/" ;;
+        mongodb) say "mongodb://127.0.0.1:$MONGODB_PORT/" ;;
         *) say "mysql://root:$ROOT_PASSWORD@127.0.0.1:$(port "$1")/" ;;
     esac
 }
@@ -156,12 +166,15 @@ version() {
         mariadb) query mariadb 'SELECT CONCAT("MariaDB ", VERSION())' ;;
         postgres) query postgres "SELECT 'PostgreSQL ' || current_setting('server_version')" ;;
         mysql) query mysql 'SELECT CONCAT("MySQL ", VERSION())' ;;
+        mongodb) "$(mongodb_bin)" --version | sed -n 's/^secantusd-rs /SecantusDB /p' ;;
     esac
 }
 
 answers() {
     case $1 in
         redis) [ "$(redis_cli ping 2>/dev/null)" = PONG ] ;;
+        # It has no client of its own; it listens when it is ready.
+        mongodb) ! port_is_free "$MONGODB_PORT" ;;
         *) query "$1" 'SELECT 1' >/dev/null 2>&1 ;;
     esac
 }
@@ -259,6 +272,13 @@ start_mysql() {
     launch mysql "$root/bin/mysqld" "${options[@]}" --datadir="$data" --port="$MYSQL_PORT" --mysqlx=OFF \
         --socket=mysql.sock --init-file="$DIR/mysql/accounts.sql" "${SQL_OPTIONS[@]}" \
         --innodb-redo-log-capacity=512M --disable-log-bin
+}
+
+# It syncs on every commit: without that, one that is killed forgets what it has acknowledged.
+start_mongodb() {
+    mkdir -p "$DIR/mongodb/data"
+    launch mongodb "$(mongodb_bin)" --host 127.0.0.1 --port "$MONGODB_PORT" --storage-path "$DIR/mongodb/data" \
+        --sync-on-commit --cache-size 512M --log-file-max 16MB --log-level WARNING
 }
 
 # An authority and a server certificate signed by it: a client that verifies refuses a certificate that is both.
@@ -360,6 +380,20 @@ install_postgres() {
     install_packages postgresql || failed=1
     as_root mv "$conf.before" "$conf"
     return "$failed"
+}
+
+mongodb_bin() { say "$DIR/cache/mongodb/bin/secantusd-rs"; }
+
+# Built from source, once: there are no packages. What runs for tests need not be optimised for long.
+install_mongodb() {
+    [ ! -x "$(mongodb_bin)" ] || return 0
+    have cmake && have g++ && have make || install_packages cmake g++ make
+    note "building the MongoDB-compatible server (3 to 6 minutes, once)"
+    CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
+        cargo install secantus-mdb --version "$SECANTUS_VERSION" --ignore-rust-version --locked --quiet \
+        --root "$DIR/cache/mongodb" --target-dir "$DIR/cache/mongodb.build" >"$DIR/cache/mongodb.log" 2>&1 ||
+        die "cannot build the MongoDB-compatible server: $DIR/cache/mongodb.log"
+    rm -rf "$DIR/cache/mongodb.build"
 }
 
 install_packages() {

@@ -14,6 +14,7 @@ mod fences;
 pub mod flaky;
 mod gauge;
 pub mod memory;
+mod mongodb;
 mod mysql;
 pub mod pool;
 mod postgres;
@@ -233,6 +234,7 @@ pub fn open(config: &ConnectionConfig) -> Result<Arc<dyn Target>> {
         Engine::Sqlite => Ok(Arc::new(sqlite::Sqlite::open(config)?)),
         Engine::Mysql => Ok(Arc::new(server::Database::<mysql::Mysql>::open(config)?)),
         Engine::Postgres => Ok(Arc::new(server::Database::<postgres::Postgres>::open(config)?)),
+        Engine::Mongodb => Ok(Arc::new(mongodb::Mongodb::open(config)?)),
         Engine::Memory => {
             Ok(Arc::new(memory::Memory::named(config.spec.database.as_deref().unwrap_or_default())))
         }

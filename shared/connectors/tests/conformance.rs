@@ -1,7 +1,9 @@
 //! The conformance suite on every engine. Each test has a database of its own and can run beside all others.
 //!
 //! Servers are found by `SYNCLINE_TEST_MYSQL_URL`, `SYNCLINE_TEST_MARIADB_URL` (`mysql://user:password@host:port/`) and
-//! `SYNCLINE_TEST_POSTGRES_URL`; `make servers` starts them and `tests/servers.sh env` prints the addresses. A machine that cannot have Oracle's MySQL sets `SYNCLINE_TEST_ALLOW_NO_MYSQL=1`.
+//! `SYNCLINE_TEST_POSTGRES_URL`, and `SYNCLINE_TEST_MONGODB_URL` (`mongodb://[user:password@]host:port/`); `make servers`
+//! starts them and `tests/servers.sh env` prints the addresses. A machine that cannot have Oracle's MySQL sets
+//! `SYNCLINE_TEST_ALLOW_NO_MYSQL=1`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +22,7 @@ connectors::conformance_suite!(sqlite, crate::in_a_file);
 connectors::conformance_suite!(mysql, crate::on_mysql);
 connectors::conformance_suite!(mariadb, crate::on_mariadb);
 connectors::conformance_suite!(postgres, crate::on_postgres);
+connectors::conformance_suite!(mongodb, crate::on_mongodb);
 
 /// Longest wait for an answer; a lock is waited for no longer either.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -131,6 +134,61 @@ async fn on_mariadb() -> Option<Box<dyn Lab>> {
 
 async fn on_postgres() -> Option<Box<dyn Lab>> {
     on_a_server("SYNCLINE_TEST_POSTGRES_URL", false).await
+}
+
+struct OnMongodb {
+    spec: ConnectionSpec,
+    password: Option<String>,
+    client: ::mongodb::Client,
+}
+
+async fn on_mongodb() -> Option<Box<dyn Lab>> {
+    let name = "SYNCLINE_TEST_MONGODB_URL";
+    let url = std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `make servers` first"));
+    let place = url.strip_prefix("mongodb://").unwrap_or_else(|| panic!("{name} is mongodb://host:port/"));
+    let (login, place) = place.rsplit_once('@').map_or((None, place), |(login, place)| (Some(login), place));
+    let (user, password) = login.and_then(|login| login.split_once(':')).unzip();
+    let (host, port) = place.trim_end_matches('/').rsplit_once(':').expect("a port");
+    let spec = ConnectionSpec {
+        host: Some(host.to_owned()),
+        port: port.parse().ok(),
+        user: user.map(ToOwned::to_owned),
+        database: Some(fresh_name()),
+        ..spec(Engine::Mongodb)
+    };
+    let direct = format!("{url}?directConnection=true&authSource=admin");
+    let client = ::mongodb::Client::with_uri_str(direct).await.expect("an address");
+    Some(Box::new(OnMongodb { spec, password: password.map(ToOwned::to_owned), client }))
+}
+
+impl OnMongodb {
+    fn database(&self) -> ::mongodb::Database {
+        self.client.database(self.spec.database.as_deref().expect("set when the lab was made"))
+    }
+}
+
+#[async_trait]
+impl Lab for OnMongodb {
+    fn open(&self, role: Role) -> Arc<dyn Target> {
+        open(&self.spec, self.password.as_deref(), role)
+    }
+
+    /// Commands in Extended JSON are its own language; it speaks no SQL.
+    async fn native_sql(&self, sql: &str) -> bool {
+        let Ok(command) = serde_json::from_str::<bson::Document>(sql) else { return false };
+        let answer = self.database().run_command(command).await;
+        let answer = answer.expect("the command runs");
+        assert!(!answer.contains_key("writeErrors"), "{answer}");
+        true
+    }
+
+    fn writes_in_parallel(&self) -> bool {
+        true
+    }
+
+    async fn finish(&self) {
+        self.database().drop().await.expect("dropped");
+    }
 }
 
 async fn on_a_server(variable: &str, excused: bool) -> Option<Box<dyn Lab>> {

@@ -14,11 +14,12 @@ pub enum Engine {
     /// MySQL and MariaDB: one protocol, told apart at connect where they differ.
     Mysql,
     Postgres,
+    Mongodb,
 }
 
 impl Engine {
     /// Every engine a spec may name.
-    pub const NAMES: [&'static str; 3] = ["sqlite", "mysql", "postgres"];
+    pub const NAMES: [&'static str; 4] = ["sqlite", "mysql", "postgres", "mongodb"];
 
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -27,6 +28,7 @@ impl Engine {
             Self::Sqlite => "sqlite",
             Self::Mysql => "mysql",
             Self::Postgres => "postgres",
+            Self::Mongodb => "mongodb",
         }
     }
 }

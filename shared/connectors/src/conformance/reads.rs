@@ -88,20 +88,35 @@ pub async fn uncommitted_rows_are_not_seen(lab: &dyn Lab) {
     assert_eq!(bench.all().await.len(), 20);
 }
 
-/// SQLite keeps anything in any column, PostgreSQL has numbers and days beyond all others; such a row is set aside with
-/// its key and without its value.
+fn loose_in_sql(number: &str, odd_number: &str, odd_day: &str) -> Vec<String> {
+    vec![
+        format!("CREATE TABLE loose (id INTEGER NOT NULL PRIMARY KEY, n {number}, d DATE)"),
+        format!("INSERT INTO loose VALUES (1, 10, '2024-01-01'), (2, '{odd_number}', NULL), (3, 30, '{odd_day}')"),
+    ]
+}
+
+/// Decimals of any kind and days beyond all others; the first document shows what the others should be.
+fn loose_documents() -> Vec<String> {
+    let documents = [
+        "{\"_id\": 1, \"n\": {\"$numberDecimal\": \"10\"}, \"d\": {\"$date\": \"2024-01-01T00:00:00Z\"}}",
+        "{\"_id\": 2, \"n\": {\"$numberDecimal\": \"NaN\"}}",
+        "{\"_id\": 3, \"n\": {\"$numberDecimal\": \"30\"}, \"d\": {\"$date\": {\"$numberLong\": \"9223372036854775807\"}}}",
+    ];
+    vec![format!("{{\"insert\": \"loose\", \"documents\": [{}]}}", documents.join(", "))]
+}
+
+/// SQLite keeps anything in any column, PostgreSQL and MongoDB have numbers and days beyond all others; such a row is set
+/// aside with its key and without its value.
 pub async fn what_cannot_be_decoded_is_set_aside(lab: &dyn Lab) {
-    let (number, odd_number, odd_day) = match lab.open(Role::Target).engine() {
-        Engine::Sqlite => ("INTEGER", "canary-n", "canary-d"),
-        Engine::Postgres => ("NUMERIC(9,2)", "NaN", "-infinity"),
+    let statements = match lab.open(Role::Target).engine() {
+        Engine::Sqlite => loose_in_sql("INTEGER", "canary-n", "canary-d"),
+        Engine::Postgres => loose_in_sql("NUMERIC(9,2)", "NaN", "-infinity"),
+        Engine::Mongodb => loose_documents(),
         Engine::Memory | Engine::Mysql => return,
     };
-    let ddl = format!("CREATE TABLE loose (id INTEGER NOT NULL PRIMARY KEY, n {number}, d DATE)");
-    assert!(lab.native_sql(&ddl).await);
-    let rows = format!(
-        "INSERT INTO loose VALUES (1, 10, '2024-01-01'), (2, '{odd_number}', NULL), (3, 30, '{odd_day}')"
-    );
-    assert!(lab.native_sql(&rows).await);
+    for statement in statements {
+        assert!(lab.native_sql(&statement).await);
+    }
     let bench = Bench::adopt(lab, "loose").await;
     let slice = bench.slice(whole());
     let batches: Vec<RowBatch> = bench.source.read(&slice).try_collect().await.expect("read");

@@ -130,20 +130,29 @@ async fn check_all_operations(lab: &dyn Lab, name: &str) {
 }
 
 pub async fn evil_names_round_trip(lab: &dyn Lab) {
-    for name in EVIL {
+    // No collection has a dollar in its name.
+    let is_mongodb = lab.open(Role::Target).engine() == Engine::Mongodb;
+    let names: BTreeSet<&str> = EVIL.into_iter().filter(|name| !is_mongodb || !name.contains('$')).collect();
+    for name in &names {
         check_all_operations(lab, name).await;
     }
     let tables = lab.open(Role::Source).tables().await.expect("listed");
     let listed: BTreeSet<&str> = tables.iter().map(|t| t.name.as_str()).collect();
-    assert_eq!(listed, BTreeSet::from(EVIL));
-    assert_eq!(tables.len(), EVIL.len());
+    assert_eq!(listed, names);
+    assert_eq!(tables.len(), names.len());
 }
 
 pub async fn tables_are_sorted_and_only_the_users(lab: &dyn Lab) {
     for name in ["zebra", "apple", "mango"] {
         Bench::create(lab, simple(name)).await.insert(&labelled(0..1)).await;
     }
-    lab.native_sql("CREATE VIEW a_view AS SELECT id FROM apple").await;
+    let view = match lab.open(Role::Target).engine() {
+        Engine::Mongodb => "{\"create\": \"a_view\", \"viewOn\": \"apple\", \"pipeline\": []}",
+        Engine::Memory | Engine::Sqlite | Engine::Mysql | Engine::Postgres => {
+            "CREATE VIEW a_view AS SELECT id FROM apple"
+        }
+    };
+    lab.native_sql(view).await;
     let names: Vec<String> =
         lab.open(Role::Source).tables().await.expect("listed").into_iter().map(|t| t.name).collect();
     assert_eq!(names, ["apple", "mango", "zebra"]);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{LogicalType, Value};
+use model::{Engine, LogicalType, Value};
 
 use super::Lab;
 use super::bench::{Bench, INT64, open, receipt, row, schema, strict};
@@ -11,6 +11,12 @@ use super::samples::{self, Cell};
 
 /// Rows of random values; each has a cell of every type.
 const RANDOM_ROWS: i64 = 400;
+
+/// Columns that an engine makes narrower than it is asked, which a plan tells: values that do not fit are refused.
+fn is_narrowed(engine: Engine, asked: &LogicalType) -> bool {
+    let fine = matches!(asked, LogicalType::DateTime { fraction } | LogicalType::Instant { fraction } if *fraction > 3);
+    engine == Engine::Mongodb && fine
+}
 
 /// Writes each value in a row of its own and reads all of them back.
 async fn check(lab: &dyn Lab, cells: Vec<Cell>) {
@@ -29,7 +35,7 @@ async fn check(lab: &dyn Lab, cells: Vec<Cell>) {
             row[place + 1] = value.clone();
             match bench.offer(write.as_mut(), row).await {
                 Ok(kept) => drop(expected.insert(id, kept)),
-                Err(kind) if must => wrongly_refused.push(format!("{}: {value:?}: {kind}", cell.logical)),
+                Err(kind) if must && !is_narrowed(bench.target.engine(), &cell.logical) => wrongly_refused.push(format!("{}: {value:?}: {kind}", cell.logical)),
                 Err(_) => {}
             }
         }

@@ -12,15 +12,22 @@ use crate::problem::code;
 use crate::secret;
 
 /// Engines of the design that this version does not have yet.
-const LATER: [&str; 3] = ["sqlserver", "mssql", "mongodb"];
-const URL_HELP: &str = "write mysql://user@host:3306/database, postgres://user@host:5432/database or sqlite:path, or a mapping \
-     with `engine`";
+const LATER: [&str; 2] = ["sqlserver", "mssql"];
+const URL_HELP: &str = "write mysql://user@host:3306/database, postgres://user@host:5432/database, \
+     mongodb://user@host:27017/database or sqlite:path, or a mapping with `engine`";
 /// What a URL may begin with, and the engine it names.
-const SCHEMES: [(&str, &str); 3] =
-    [("mysql://", "mysql"), ("postgres://", "postgres"), ("postgresql://", "postgres")];
+const SCHEMES: [(&str, &str); 4] = [
+    ("mysql://", "mysql"),
+    ("postgres://", "postgres"),
+    ("postgresql://", "postgres"),
+    ("mongodb://", "mongodb"),
+];
 /// What people call an engine that is known here by another name.
-const OTHER_NAMES: [(&str, &str); 2] =
-    [("mariadb", "MariaDB is `mysql` too"), ("postgresql", "PostgreSQL is `postgres`")];
+const OTHER_NAMES: [(&str, &str); 3] = [
+    ("mariadb", "MariaDB is `mysql` too"),
+    ("postgresql", "PostgreSQL is `postgres`"),
+    ("mongo", "MongoDB is `mongodb`"),
+];
 
 /// `role` is `source` or `target`, for messages.
 pub(super) fn connection(
@@ -46,7 +53,7 @@ pub(super) fn connection(
     refuse_incomplete(parts, engine, role, findings);
     check_password(parts.password.as_ref(), role, findings);
     let tls = match engine {
-        Engine::Mysql | Engine::Postgres => tls(parts, host.as_deref(), role, findings),
+        Engine::Mysql | Engine::Postgres | Engine::Mongodb => tls(parts, host.as_deref(), role, findings),
         Engine::Sqlite | Engine::Memory => Tls::Off,
     };
     let password = parts.password.as_ref().map(|password| password.value.clone());
@@ -56,7 +63,7 @@ pub(super) fn connection(
 fn engine(given: &At<String>, findings: &mut Findings<'_>) -> Option<Engine> {
     if LATER.contains(&given.value.as_str()) {
         let message = format!("engine `{}` is not available in this version", given.value);
-        let help = "this version knows `sqlite`, `mysql` and `postgres`";
+        let help = "this version knows `sqlite`, `mysql`, `postgres` and `mongodb`";
         findings.refuse(code::NOT_AVAILABLE, message, given.place, help);
         return None;
     }
@@ -64,7 +71,7 @@ fn engine(given: &At<String>, findings: &mut Findings<'_>) -> Option<Engine> {
         findings.refuse(code::UNKNOWN_ENGINE, format!("unknown engine `{name}`"), given.place, help);
         return None;
     }
-    let known = [("sqlite", Engine::Sqlite), ("mysql", Engine::Mysql), ("postgres", Engine::Postgres)];
+    let known = [Engine::Sqlite, Engine::Mysql, Engine::Postgres, Engine::Mongodb].map(|e| (e.name(), e));
     findings.choose(code::UNKNOWN_ENGINE, given, &known)
 }
 
@@ -80,7 +87,7 @@ fn refuse_misfits(parts: &RawConnection, engine: Engine, findings: &mut Findings
             ("tls_ca", &parts.tls_ca),
             ("insecure_tls", &parts.insecure_tls),
         ],
-        Engine::Mysql | Engine::Postgres => &[("path", &parts.path)],
+        Engine::Mysql | Engine::Postgres | Engine::Mongodb => &[("path", &parts.path)],
     };
     for (key, value) in misfits {
         if let Some(value) = value {
@@ -92,7 +99,7 @@ fn refuse_misfits(parts: &RawConnection, engine: Engine, findings: &mut Findings
 fn refuse_incomplete(parts: &RawConnection, engine: Engine, role: &str, findings: &mut Findings<'_>) {
     let (key, value, example) = match engine {
         Engine::Sqlite | Engine::Memory => ("path", &parts.path, "path: ./shop.db"),
-        Engine::Mysql | Engine::Postgres => ("database", &parts.database, "database: shop"),
+        Engine::Mysql | Engine::Postgres | Engine::Mongodb => ("database", &parts.database, "database: shop"),
     };
     if value.as_ref().is_none_or(|value| value.value.is_empty()) {
         let place = value.as_ref().map_or(parts.engine.place, |value| value.place);
