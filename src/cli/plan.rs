@@ -9,7 +9,7 @@ use coordinator::planner::cut;
 use model::{ColumnPlan, MergePolicy, RunKind, RunSpec, TablePlan};
 use serde_json::json;
 use service::Problem;
-use worker::scan::{Refused, Scan};
+use worker::scan::{Cut, Refused, Scan};
 
 use super::context::{Context, connector_problem, plan_problem};
 use super::grid::{Column, Grid};
@@ -104,8 +104,10 @@ async fn scan_all(
 fn found(screen: &Screen, planned: &PlannedRun, scans: &[Scan]) {
     let rows: u64 = scans.iter().map(|scan| scan.rows).sum();
     let refused: u64 = scans.iter().map(Scan::refused_rows).sum();
-    screen.print(format!("\nscan: {} read, {} would be quarantined", counted(rows, "row"), count(refused)));
-    if refused == 0 {
+    let is_cut = scans.iter().any(|scan| !scan.cut.is_empty());
+    let lossy = if is_cut { "; some would lose what the plan says" } else { "" };
+    screen.print(format!("\nscan: {} read, {} would be quarantined{lossy}", counted(rows, "row"), count(refused)));
+    if refused == 0 && !is_cut {
         return;
     }
     let mut grid = Grid::new(&[
@@ -116,10 +118,13 @@ fn found(screen: &Screen, planned: &PlannedRun, scans: &[Scan]) {
         Column::text("reason").or_drop(),
     ]);
     for (table, scan) in planned.tables.iter().zip(scans) {
+        let name = table.plan.source.table.to_string();
         for Refused { column, kind, reason, rows } in &scan.refused {
-            let name = table.plan.source.table.to_string();
             let column = column.as_deref().unwrap_or("?");
             grid.row([&name, column, &count(*rows), &kind.to_string(), reason]);
+        }
+        for Cut { column, loss, rows } in &scan.cut {
+            grid.row([&name, column, &count(*rows), "loss", loss]);
         }
     }
     grid.print(screen);

@@ -68,13 +68,25 @@ async fn every_kind_of_key(source: Server, target: Server) {
         assert!(table["chunks"]["done"].as_u64().unwrap() >= 20, "{table:#}");
     }
     oracle::assert_equal(&from, &to, &KINDS.map(|k| k.0));
+    if target != Server::Mongodb {
+        return;
+    }
+    // Its own keys, cut in its own order.
+    let on = Database::fresh(Server::Sqlite).await;
+    let spec = syncline.spec(&to, &on, "defaults: { chunk: { rows_max: 137 } }\ntables:\n  - from: \"*\"");
+    let record = syncline.run(&["run", &spec, "--json"]).expect(0).json();
+    for table in record["record"]["tables"].as_array().unwrap() {
+        assert_eq!(table["counts"]["read"], 3_000, "each document in exactly one chunk: {table:#}");
+        assert!(table["chunks"]["done"].as_u64().unwrap() >= 20, "{table:#}");
+    }
+    oracle::assert_equal(&from, &on, &KINDS.map(|k| k.0));
 }
 
 /// MySQL stops recursion at 1,000 unless told otherwise in the same session.
 fn series(server: Server, sql: &str) -> String {
     match server {
         Server::Mysql => format!("SET SESSION cte_max_recursion_depth = 100000; {sql}"),
-        Server::Mariadb | Server::Sqlite | Server::Postgres => {
+        Server::Mariadb | Server::Sqlite | Server::Postgres | Server::Mongodb => {
             format!("SET SESSION max_recursive_iterations = 100000; {sql}")
         }
     }
@@ -88,6 +100,11 @@ async fn every_kind_of_key_mariadb_to_mysql() {
 #[tokio::test]
 async fn every_kind_of_key_mysql_to_sqlite() {
     every_kind_of_key(Server::Mysql, Server::Sqlite).await;
+}
+
+#[tokio::test]
+async fn every_kind_of_key_mysql_to_mongodb_to_sqlite() {
+    every_kind_of_key(Server::Mysql, Server::Mongodb).await;
 }
 
 #[tokio::test]
@@ -106,7 +123,7 @@ async fn every_kind_of_key_of_postgres() {
         "INSERT INTO ranks SELECT r, n, n FROM unnest(enum_range(NULL::rank)) r, generate_series(1, 10) n",
     )
     .await;
-    for target in [Server::Postgres, Server::Mariadb, Server::Sqlite] {
+    for target in [Server::Postgres, Server::Mariadb, Server::Sqlite, Server::Mongodb] {
         let to = Database::fresh(target).await;
         let syncline = syncline();
         let spec =
@@ -146,7 +163,7 @@ async fn chunk_reads_touch_only_their_rows(server: Server) {
             "SELECT seq_tup_read + COALESCE((SELECT sum(idx_tup_read)::bigint FROM pg_stat_user_indexes \
              WHERE relname = 'orders'), 0) FROM pg_stat_user_tables WHERE relname = 'orders'"
         }
-        Server::Mariadb | Server::Sqlite => {
+        Server::Mariadb | Server::Sqlite | Server::Mongodb => {
             from.exec("SET GLOBAL userstat = 1").await;
             from.exec("DO (SELECT count(*) FROM orders)").await;
             "SELECT ROWS_READ FROM information_schema.TABLE_STATISTICS

@@ -67,7 +67,7 @@ def rule(own, other):
     What one side holds as plain text is compared as text, never as a number: 007 is not 7.
     """
     pair = {own, other}
-    for kind in ("json", "uuid", "datetime", "date", "time"):
+    for kind in ("json", "uuid", "millis", "datetime", "date", "time"):
         if kind in pair:
             return RULES[kind]
     if "bit" in pair:
@@ -148,6 +148,11 @@ def _datetime(value):
     return "datetime:" + _without_fraction_zeros(text)
 
 
+def _millis(value):
+    """With a date of MongoDB: it has milliseconds, and what is finer is cut."""
+    return _without_fraction_zeros(re.sub(r"(\.\d{3})\d+$", r"\1", _datetime(value)))
+
+
 def _time(value):
     return "time:" + _without_fraction_zeros(_text(value))
 
@@ -186,4 +191,4 @@ def _json_text(node):
     return _digits(node) if isinstance(node, Decimal) else json.dumps(node)
 
 
-RULES = {"json": _json, "uuid": _uuid, "datetime": _datetime, "date": _date, "time": _time}
+RULES = {"json": _json, "uuid": _uuid, "millis": _millis, "datetime": _datetime, "date": _date, "time": _time}

@@ -3,20 +3,23 @@
 
     compare.py --source URL --target URL --table SRC[=TGT] [--table ..] [--ignore-column NAME ..]
 
-URL is mysql://user:password@host:port/[database] (MySQL or MariaDB), postgres://user:password@host:port/database or
-sqlite:PATH. Without a database in the URL a table is written database.table. Both tables are read to the end, value by value in canonical form (canonical.py),
-and compared as multisets: neither keys nor order matter. Columns are matched by name, whatever their case.
+URL is mysql://user:password@host:port/[database] (MySQL or MariaDB), postgres://user:password@host:port/database,
+mongodb://host:port/database or sqlite:PATH. Without a database in the URL a table is written database.table. Both tables
+are read to the end, value by value in canonical form (canonical.py), and compared as multisets: neither keys nor order
+matter. Columns are matched by name, whatever their case; the _id of a document is the primary key of the other side.
 
 Prints one JSON object per table. Exit code: 0 all equal, 1 something differs, 2 could not be compared.
 """
 
 import argparse
 import collections
+import datetime
 import hashlib
 import json
 import sqlite3
 import sys
 import urllib.parse
+import uuid
 
 import canonical
 
@@ -50,6 +53,8 @@ def parse_arguments():
 
 def compare(source, source_table, target, target_table, ignored):
     left, right = source.columns(source_table), target.columns(target_table)
+    right = matched(right, left, source, source_table)
+    left = matched(left, right, target, target_table)
     left = {name: column for name, column in left.items() if name not in ignored}
     right = {name: column for name, column in right.items() if name not in ignored}
     shared = [name for name in left if name in right]
@@ -88,6 +93,24 @@ def compare(source, source_table, target, target_table, ignored):
     }
 
 
+def matched(columns, others, other_database, other_table):
+    """Fields of documents by the names of the other side's columns: a field that no document has is always NULL."""
+    if not isinstance(columns, Fields):
+        return columns
+    found = dict(columns)
+    key = other_database.key(other_table)
+    if "_id" in found and "_id" not in others and len(key) == 1:
+        found[key[0].lower()] = found.pop("_id")
+    elif "_id" in found and "_id" not in others:
+        del found["_id"]  # A name for what has no key.
+    for name, other in others.items():
+        if name not in found:
+            found[name] = Column(name, "", other.kind)
+        elif other.kind == "json":
+            found[name] = found[name]._replace(kind="json")
+    return found
+
+
 def digested(rows, rules):
     for row in rows:
         values = [None if value is None else rule(value) for value, rule in zip(row, rules)]
@@ -112,12 +135,18 @@ def examples(rows, wanted, names):
 Column = collections.namedtuple("Column", "name declared kind")
 
 
+class Fields(dict):
+    """Columns that nobody declared: what documents were seen to have."""
+
+
 def open_database(url):
     scheme, _, rest = url.partition(":")
     if scheme == "mysql":
         return MySql(url)
     if scheme in ("postgres", "postgresql"):
         return Postgres(url)
+    if scheme == "mongodb":
+        return Mongo(url)
     if scheme == "sqlite":
         return Sqlite(rest.removeprefix("//").partition("?")[0])
     raise ValueError(f"unknown kind of database: {scheme}")
@@ -149,6 +178,9 @@ class MySql:
         described = list(self._execute(f"SHOW COLUMNS FROM {self._name(table)}"))
         columns = [(row[0].decode(), row[1].decode()) for row in described]
         return {name.lower(): Column(name, kind, canonical.mysql_kind(kind)) for name, kind in columns}
+
+    def key(self, table):
+        return [row[0].decode() for row in self._execute(f"SHOW COLUMNS FROM {self._name(table)}") if row[3] == b"PRI"]
 
     def rows(self, table, columns):
         return self._execute(f"SELECT {', '.join(map(_mysql_value, columns))} FROM {self._name(table)}")
@@ -190,6 +222,14 @@ class Postgres:
             (_quotes(table),),
         ).fetchall()
         return {name.lower(): Column(name, kind, canonical.postgres_kind(kind)) for name, kind in described}
+
+    def key(self, table):
+        found = self.connection.execute(
+            "SELECT a.attname FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey) "
+            "WHERE i.indisprimary AND i.indrelid = %s::regclass",
+            (_quotes(table),),
+        )
+        return [row[0] for row in found.fetchall()]
 
     def rows(self, table, columns):
         values = ", ".join(map(_postgres_value, columns))
@@ -238,9 +278,81 @@ class Sqlite:
             raise ValueError(f"no table {table}")
         return {name.lower(): Column(name, kind, canonical.sqlite_kind(kind)) for name, kind in columns}
 
+    def key(self, table):
+        described = self.connection.execute(f"PRAGMA table_xinfo({_quotes(table)})").fetchall()
+        return [row[1].decode() for row in described if row[5] > 0]
+
     def rows(self, table, columns):
         names = ", ".join(_quotes(column.name) for column in columns)
         return self.connection.execute(f"SELECT {names} FROM {_quotes(table)}")
+
+
+class Mongo:
+    """Documents; what their fields are is seen by reading all of them. A document as _id is the columns of a key."""
+
+    def __init__(self, url):
+        import bson  # Here, so that comparing SQLite files needs nothing installed.
+        import pymongo
+
+        self.bson = bson
+        parts = urllib.parse.urlsplit(url)
+        options = bson.codec_options.CodecOptions(uuid_representation=bson.binary.UuidRepresentation.STANDARD)
+        client = pymongo.MongoClient(url, directConnection=True)
+        self.database = client.get_database(parts.path.strip("/"), codec_options=options)
+
+    def columns(self, table):
+        if not self.database.list_collection_names(filter={"name": table}):
+            raise ValueError(f"no collection {table}")
+        kinds = {}
+        for document in self.database[table].find():
+            for name, value in _flat(document):
+                kinds.setdefault(name, set()).add(self._kind(value))
+        columns = Fields()
+        for name, seen in kinds.items():
+            seen.discard(None)
+            kind = seen.pop() if len(seen) == 1 else "number" if seen <= {"number"} else "json"
+            columns[name.lower()] = Column(name, "", kind)
+        return columns
+
+    def key(self, table):
+        first = self.database[table].find_one() or {}
+        return [name for name, _ in _flat({"_id": first.get("_id")})]
+
+    def rows(self, table, columns):
+        for document in self.database[table].find():
+            fields = dict(_flat(document))
+            yield [self._value(fields, column) for column in columns]
+
+    def _kind(self, value):
+        if value is None:
+            return None
+        kinds = [(bool, "number"), ((int, self.bson.Decimal128), "number"), (float, "double"), (uuid.UUID, "uuid"),
+                 (datetime.datetime, "millis"), ((str, self.bson.ObjectId), "text"), (bytes, "bytes")]  # fmt: skip
+        return next((kind for types, kind in kinds if isinstance(value, types)), "json")
+
+    def _value(self, fields, column):
+        if column.name not in fields:
+            return None
+        value = fields[column.name]
+        if column.kind == "json":
+            return json.dumps(value).encode()
+        if value is None or isinstance(value, bytes):
+            return value
+        if isinstance(value, bool):
+            return b"1" if value else b"0"
+        if isinstance(value, float):
+            return repr(value).encode()
+        if isinstance(value, datetime.datetime):
+            return value.isoformat(sep=" ", timespec="milliseconds").encode()
+        return value.bytes if isinstance(value, uuid.UUID) else str(value).encode("utf-8", "surrogatepass")
+
+
+def _flat(document):
+    for name, value in document.items():
+        if name == "_id" and isinstance(value, dict):
+            yield from value.items()
+        else:
+            yield name, value
 
 
 def _quotes(name):

@@ -35,11 +35,25 @@ fn in_place(plan: &TablePlan, target: &dyn Target, row: &mut Row) -> Result<(), 
         // A key stays in its place until it is converted: it names the row if that is refused.
         let is_key = plan.key.contains(&at);
         let value = if is_key { row[at].clone() } else { std::mem::replace(&mut row[at], Value::Null) };
+        let value = match target.cut(&value, &column.target).filter(|_| !is_key) {
+            Some((kept, _)) => kept,
+            None => value,
+        };
         row[at] = model::convert(value, &column.target.logical)
             .and_then(|v| target.admits(&v, &column.target).map(|()| v))
             .map_err(|e| (at, (e.kind, e.reason)))?;
     }
     Ok(())
+}
+
+/// Columns of which the target keeps less than there is, and what is lost.
+pub(crate) fn lost(plan: &TablePlan, target: &dyn Target, row: &Row) -> Vec<(String, &'static str)> {
+    let columns = plan.columns.iter().enumerate().filter(|(at, _)| !plan.key.contains(at));
+    let lost = columns.filter_map(|(at, column)| {
+        let (_, loss) = target.cut(&row[at], &column.target)?;
+        Some((column.source.name.clone(), loss))
+    });
+    lost.collect()
 }
 
 /// A target key in the source's types, to look it up there; `None` if the source cannot hold it.

@@ -18,6 +18,17 @@ pub struct Scan {
     pub rows: u64,
     /// Why rows would be set aside, the most frequent reason first. A row counts once, at its first column.
     pub refused: Vec<Refused>,
+    /// What columns of rows that come over would lose, as the plan says; a row counts at each such column.
+    pub cut: Vec<Cut>,
+}
+
+/// Rows of which a column keeps less than there is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Cut {
+    pub column: String,
+    /// Without a value.
+    pub loss: &'static str,
+    pub rows: u64,
 }
 
 /// Rows that one column of the source cannot bring over, for one reason.
@@ -50,7 +61,7 @@ pub async fn scan(plan: &TablePlan, source: &dyn Source, target: &dyn Target) ->
         key: plan.source_key(),
         rows: Selection::Range(KeyRange::all()),
     };
-    let (mut rows, mut reasons) = (0, BTreeMap::new());
+    let (mut rows, mut reasons, mut cuts) = (0, BTreeMap::new(), BTreeMap::new());
     let mut note = |refused: QuarantinedRow| {
         let why = (refused.column, refused.kind.to_string(), refused.reason);
         reasons.entry(why).or_insert((refused.kind, 0)).1 += 1;
@@ -60,12 +71,19 @@ pub async fn scan(plan: &TablePlan, source: &dyn Source, target: &dyn Target) ->
         let batch = batch?;
         rows += (batch.rows.len() + batch.undecodable.len()) as u64;
         batch.undecodable.into_iter().for_each(&mut note);
-        batch.rows.into_iter().filter_map(|row| convert::row(plan, target, row).err()).for_each(&mut note);
+        for row in batch.rows {
+            let lost = convert::lost(plan, target, &row);
+            match convert::row(plan, target, row) {
+                Ok(_) => lost.into_iter().for_each(|lost| *cuts.entry(lost).or_insert(0) += 1),
+                Err(refused) => note(refused),
+            }
+        }
     }
+    let cut = cuts.into_iter().map(|((column, loss), rows)| Cut { column, loss, rows }).collect();
     let mut refused: Vec<Refused> = reasons
         .into_iter()
         .map(|((column, _, reason), (kind, rows))| Refused { column, kind, reason, rows })
         .collect();
     refused.sort_by_key(|refused| std::cmp::Reverse(refused.rows));
-    Ok(Scan { rows, refused })
+    Ok(Scan { rows, refused, cut })
 }

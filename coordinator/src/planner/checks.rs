@@ -41,8 +41,12 @@ pub(super) fn check_unfilled(
     target: &TableSchema,
     pairs: &[ColumnPlan],
     source: &TableSchema,
+    engine: Engine,
 ) -> Result<(), PlanError> {
-    let unfilled = target.primary_key.iter().find(|name| !pairs.iter().any(|p| p.target.name == **name));
+    // Documents without an `_id` are given one.
+    let is_made_by_server = |name: &str| engine == Engine::Mongodb && name == "_id";
+    let is_filled = |name: &&String| pairs.iter().any(|p| p.target.name == **name) || is_made_by_server(name);
+    let unfilled = target.primary_key.iter().find(|name| !is_filled(name));
     match unfilled {
         Some(name) => Err(PlanError::new(
             ErrorKind::UnknownColumn,
@@ -112,6 +116,27 @@ pub(super) fn check_names(target: &TableSchema, engine: Engine) -> Result<(), Pl
                 "choose another target name with `to:`, or leave the column out with `exclude:`",
             ));
         }
+    }
+    if engine == Engine::Mongodb { check_documents(target) } else { Ok(()) }
+}
+
+/// What MongoDB keeps for itself: dollars in names of collections, and the `_id`, which is the key.
+fn check_documents(target: &TableSchema) -> Result<(), PlanError> {
+    let name = &target.table.name;
+    if name.contains('$') || name.starts_with("system.") {
+        return Err(PlanError::new(
+            ErrorKind::Unsupported,
+            format!("the name `{name}` is not one that a collection may have: no `$`, and not `system.` at its start"),
+            "choose another target name with `to:`",
+        ));
+    }
+    let is_id = |column: &String| column == "_id";
+    if target.columns.iter().any(|column| is_id(&column.name)) && !target.primary_key.iter().any(is_id) {
+        return Err(PlanError::new(
+            ErrorKind::Unsupported,
+            format!("column `_id` of table `{name}` is not its key, and a document's `_id` is nothing else"),
+            "leave the column out with `exclude: [_id]`, or make it the key with `key: [_id]`",
+        ));
     }
     Ok(())
 }

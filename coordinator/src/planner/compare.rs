@@ -5,8 +5,19 @@ use model::{Column, ColumnPlan, Engine, LogicalType};
 /// Pairs a source column with its target column.
 pub(crate) fn pair(source: &Column, target: Column, engines: (Engine, Engine)) -> ColumnPlan {
     let canonical = canonical(&source.logical, &target.logical);
-    let loss = loss(&source.logical, &target.logical).or_else(|| engine_loss(source, engines));
+    let loss = cut(&source.logical, &target.logical, engines.1)
+        .or_else(|| loss(&source.logical, &target.logical))
+        .or_else(|| engine_loss(source, engines));
     ColumnPlan { source: source.clone(), target, canonical, loss }
+}
+
+/// What a column is known to lose of values that come over all the same.
+fn cut(source: &LogicalType, target: &LogicalType, engine: Engine) -> Option<String> {
+    use LogicalType as T;
+    let (T::DateTime { fraction: a } | T::Instant { fraction: a }) = source else { return None };
+    let (T::DateTime { fraction: b } | T::Instant { fraction: b }) = target else { return None };
+    let why = "a date of MongoDB has milliseconds: finer fractions are cut, and do not fit in a key";
+    (engine == Engine::Mongodb && a > b).then(|| why.to_owned())
 }
 
 /// The type both sides are digested as: the target's; text is fixed or long if either side is.
@@ -101,18 +112,27 @@ fn engine_loss(source: &Column, engines: (Engine, Engine)) -> Option<String> {
     use LogicalType as T;
     let loss = match (engines, &source.logical) {
         ((Engine::Sqlite, Engine::Mysql), T::Float32 | T::Float64) => "infinities do not fit",
-        ((Engine::Postgres, Engine::Mysql), T::Float32 | T::Float64) => "NaN and infinities do not fit",
-        ((Engine::Mysql, Engine::Postgres), T::Date | T::DateTime { .. } | T::Instant { .. }) => {
+        ((Engine::Postgres | Engine::Mongodb, Engine::Mysql), T::Float32 | T::Float64) => {
+            "NaN and infinities do not fit"
+        }
+        ((Engine::Mysql, Engine::Postgres | Engine::Mongodb), T::Date | T::DateTime { .. } | T::Instant { .. }) => {
             "days that no calendar has do not fit"
         }
         ((Engine::Mysql, Engine::Postgres), T::Time { .. }) => "times beyond a day do not fit",
-        ((Engine::Mysql | Engine::Sqlite, Engine::Postgres), T::Text { .. }) => {
+        ((Engine::Mysql | Engine::Sqlite | Engine::Mongodb, Engine::Postgres), T::Text { .. }) => {
             "texts with a NUL character do not fit"
         }
-        ((Engine::Postgres, _), T::Date | T::DateTime { .. } | T::Instant { .. }) => {
+        ((Engine::Postgres | Engine::Mongodb, _), T::Date | T::DateTime { .. } | T::Instant { .. }) => {
             "infinity and years beyond 0 to 9999 do not fit"
         }
-        ((Engine::Postgres, _), T::Decimal { .. } | T::AnyDecimal) => "NaN and infinities do not fit",
+        ((Engine::Postgres | Engine::Mongodb, _), T::Decimal { .. } | T::AnyDecimal) => {
+            "NaN and infinities do not fit"
+        }
+        ((_, Engine::Mongodb), T::AnyDecimal) => "numbers of more than 34 digits do not fit",
+        ((_, Engine::Mongodb), T::Json) => "integers beyond 64 bits and more than 100 levels do not fit",
+        ((_, Engine::Mongodb), T::Text { long: true, .. } | T::Bytes { long: true, .. }) => {
+            "rows longer than 16 MiB do not fit"
+        }
         _ => return None,
     };
     Some(loss.to_owned())

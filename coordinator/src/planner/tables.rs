@@ -203,6 +203,9 @@ fn pair_columns(
     for column in source.columns.iter().filter(|c| !spec.exclude.contains(&c.name)) {
         let counterpart = match existing {
             None => target.column_for(column),
+            Some(schema) if target.takes_new_columns() && schema.column(&column.name).is_none() => {
+                target.column_for(column)
+            }
             Some(schema) => schema.column(&column.name).cloned().ok_or_else(|| {
                 PlanError::new(
                     ErrorKind::UnknownColumn,
@@ -223,7 +226,7 @@ fn pair_columns(
         pairs.push(compare::pair(column, counterpart, (source_engine, target.engine())));
     }
     if let Some(schema) = existing {
-        check_unfilled(schema, &pairs, source)?;
+        check_unfilled(schema, &pairs, source, target.engine())?;
     }
     Ok(pairs)
 }

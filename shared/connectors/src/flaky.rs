@@ -189,6 +189,14 @@ impl Target for Flaky {
         self.inner.column_for(source)
     }
 
+    fn takes_new_columns(&self) -> bool {
+        self.inner.takes_new_columns()
+    }
+
+    fn cut(&self, value: &Value, column: &Column) -> Option<(Value, &'static str)> {
+        self.inner.cut(value, column)
+    }
+
     fn admits(&self, value: &Value, column: &Column) -> std::result::Result<(), ConvertError> {
         self.inner.admits(value, column)
     }

@@ -142,6 +142,18 @@ pub trait Target: Source {
     /// The column this engine would make for `source`: name, native type and the logical type that reads back.
     fn column_for(&self, source: &Column) -> Column;
 
+    /// Whether rows may bring columns that a table does not have yet: where nothing declares its columns, they come to
+    /// be with the rows.
+    fn takes_new_columns(&self) -> bool {
+        false
+    }
+
+    /// What the column keeps of a value by a loss that plans tell beforehand, and what that loss is; `None` where it is
+    /// kept whole. Asked of no key, before conversion.
+    fn cut(&self, _value: &Value, _column: &Column) -> Option<(Value, &'static str)> {
+        None
+    }
+
     /// Whether the engine can store this value in this column exactly; asked after conversion.
     ///
     /// # Errors

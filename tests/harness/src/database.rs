@@ -8,7 +8,7 @@ use sqlx::{
     AssertSqlSafe, Connection as _, MySqlConnection, PgConnection, Row as _, SqliteConnection, ValueRef as _,
 };
 
-use crate::Proxy;
+use crate::{Proxy, documents};
 
 /// Which server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +17,7 @@ pub enum Server {
     Mysql,
     Mariadb,
     Postgres,
+    Mongodb,
 }
 
 impl Server {
@@ -31,6 +32,7 @@ impl Server {
             Self::Mysql => "SYNCLINE_TEST_MYSQL_URL",
             Self::Mariadb => "SYNCLINE_TEST_MARIADB_URL",
             Self::Postgres => "SYNCLINE_TEST_POSTGRES_URL",
+            Self::Mongodb => "SYNCLINE_TEST_MONGODB_URL",
         };
         std::env::var(name)
             .unwrap_or_else(|_| {
@@ -90,6 +92,10 @@ impl Database {
     pub async fn fresh_at(server: Server, base: &str) -> Self {
         let name = unique_name();
         let (base, url) = (base.to_owned(), format!("{base}/{name}"));
+        if server == Server::Mongodb {
+            // It comes to be with its first collection.
+            return Self { server, url, name, base, via: None, _dir: None };
+        }
         if server == Server::Postgres {
             let mut admin = postgres(&base).await.expect("the test server answers");
             sqlx::raw_sql(AssertSqlSafe(format!("CREATE DATABASE {name}")))
@@ -106,12 +112,13 @@ impl Database {
         Self { server, url, name, base, via: None, _dir: None }
     }
 
-    /// Runs statements, separated by semicolons.
+    /// Runs statements, separated by semicolons; in MongoDB one command in Extended JSON.
     ///
     /// # Panics
     /// One of them fails.
     pub async fn exec(&self, sql: &str) {
         let done = match self.server {
+            Server::Mongodb => return documents::command(&self.documents().await, sql).await,
             Server::Sqlite => {
                 let mut db = self.sqlite().await;
                 sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut db).await.map(|_| ())
@@ -130,8 +137,12 @@ impl Database {
     }
 
     /// Runs statements; whether all went well.
+    ///
+    /// # Panics
+    /// The database is MongoDB's.
     pub async fn try_exec(&self, sql: &str) -> bool {
         match self.server {
+            Server::Mongodb => panic!("MongoDB speaks no SQL"),
             Server::Sqlite => {
                 let mut db = self.sqlite().await;
                 sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut db).await.is_ok()
@@ -162,6 +173,7 @@ impl Database {
     pub async fn column(&self, sql: &str, at: usize) -> Option<String> {
         let sql = AssertSqlSafe(sql.to_owned());
         match self.server {
+            Server::Mongodb => panic!("MongoDB speaks no SQL"),
             Server::Sqlite => {
                 let mut db = self.sqlite().await;
                 let row = sqlx::raw_sql(sql).fetch_one(&mut db).await.expect("a row");
@@ -190,6 +202,42 @@ impl Database {
         self.text(sql).await.and_then(|t| t.parse().ok()).expect("a number")
     }
 
+    /// Rows of a table, or documents of a collection.
+    ///
+    /// # Panics
+    /// There is none of this name.
+    pub async fn rows(&self, table: &str) -> i64 {
+        if self.server == Server::Mongodb {
+            return documents::count(&self.documents().await, table).await;
+        }
+        self.number(&format!("SELECT count(*) FROM {table}")).await
+    }
+
+    /// Tables of the database, or collections, Syncline's own among them.
+    ///
+    /// # Panics
+    /// The server does not answer.
+    pub async fn tables(&self) -> i64 {
+        let sql = match self.server {
+            Server::Mongodb => return documents::collections(&self.documents().await).await,
+            Server::Sqlite => "SELECT count(*) FROM sqlite_master WHERE type = 'table'",
+            Server::Mysql | Server::Mariadb => {
+                "SELECT count(*) FROM information_schema.tables WHERE table_schema = DATABASE()"
+            }
+            Server::Postgres => "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'",
+        };
+        self.number(sql).await
+    }
+
+    /// The database through MongoDB's own driver.
+    ///
+    /// # Panics
+    /// The server is not MongoDB.
+    pub async fn documents(&self) -> mongodb::Database {
+        assert_eq!(self.server, Server::Mongodb);
+        documents::client(&self.base).await.database(&self.name)
+    }
+
     /// The connection as a spec has it, in YAML flow style. The password is a reference to an environment variable
     /// that [`crate::Syncline`] sets.
     ///
@@ -199,6 +247,11 @@ impl Database {
     pub fn spec(&self) -> String {
         if self.server == Server::Sqlite {
             return format!("{{ engine: sqlite, path: \"{}\" }}", self.name);
+        }
+        if self.server == Server::Mongodb {
+            let place = self.base.trim_start_matches("mongodb://");
+            let (host, port) = place.split_once(':').expect("a port");
+            return format!("{{ engine: mongodb, host: {host}, port: {port}, database: {} }}", self.name);
         }
         let Address { user, host, port, .. } = Address::of(&self.url);
         let (password, name) = (self.server.password_variable(), &self.name);
@@ -250,7 +303,7 @@ impl Server {
     #[must_use]
     pub const fn password_variable(self) -> &'static str {
         match self {
-            Self::Sqlite => "SYNCLINE_TEST_NO_PASSWORD",
+            Self::Sqlite | Self::Mongodb => "SYNCLINE_TEST_NO_PASSWORD",
             Self::Mysql => "SYNCLINE_TEST_MYSQL_PASSWORD",
             Self::Mariadb => "SYNCLINE_TEST_MARIADB_PASSWORD",
             Self::Postgres => "SYNCLINE_TEST_POSTGRES_PASSWORD",
@@ -306,6 +359,10 @@ impl Drop for Database {
                 return;
             };
             let dropped = async {
+                if server == Server::Mongodb {
+                    let _ = documents::client(&base).await.database(&name).drop().await;
+                    return;
+                }
                 if server == Server::Postgres {
                     if let Ok(mut admin) = postgres(&base).await {
                         let drop = AssertSqlSafe(format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));

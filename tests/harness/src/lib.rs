@@ -4,6 +4,7 @@
 
 pub mod data;
 pub mod database;
+pub mod documents;
 pub mod netns;
 pub mod oracle;
 pub mod private;

@@ -122,19 +122,15 @@ impl Client {
         let operation = "ask the server what it is";
         let hello = self.admin(operation, doc! { "hello": 1 }).await?;
         let build = self.admin(operation, doc! { "buildInfo": 1 }).await?;
-        let mut notes = Vec::new();
         if self.role() == Role::Target && !has_transactions(&hello) {
-            notes.push(
-                "the server is standalone, without transactions, so it cannot be a target: start it with --replSet and \
-                 run rs.initiate()"
-                    .to_owned(),
-            );
+            let why = "a standalone server, which has no transactions: start it with --replSet and run rs.initiate()";
+            return Err(Error::new(ErrorKind::Unsupported, Engine::Mongodb, "look at the target").with_object(why));
         }
         Ok(ServerInfo {
             version: format!("MongoDB {}", build.get_str("version").unwrap_or("of an unknown version")),
             writable: hello.get_bool("isWritablePrimary").unwrap_or(false),
             encrypted: Some(self.config.spec.tls != Tls::Off),
-            notes,
+            notes: Vec::new(),
         })
     }
 }

@@ -96,6 +96,14 @@ impl Target for Mongodb {
         mapping::column_for(source)
     }
 
+    fn takes_new_columns(&self) -> bool {
+        true
+    }
+
+    fn cut(&self, value: &Value, column: &Column) -> Option<(Value, &'static str)> {
+        limits::cut(value, column)
+    }
+
     fn admits(&self, value: &Value, column: &Column) -> std::result::Result<(), ConvertError> {
         limits::admits(value, column)
     }
