@@ -16,7 +16,7 @@ INSTALL_TOOL := CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNIT
 # For recipes that talk to the test servers. In two steps, so that a failure of the first is not lost.
 WITH_SERVERS = addresses="$$(tests/servers.sh env)" && eval "$$addresses" &&
 
-.PHONY: help demo check fmt fmt-check clippy deny test faults test-all sim bench servers servers-down oracle tools \
+.PHONY: help demo docs check fmt fmt-check clippy deny test faults test-all sim bench servers servers-down oracle tools \
 	cargo-nextest cargo-deny build-deps
 # Two recipes may install Debian packages, and cargo keeps the processors busy by itself.
 .NOTPARALLEL:
@@ -53,6 +53,10 @@ test-all: build-deps servers oracle cargo-nextest ## also the tests that take mi
 faults: build-deps servers oracle cargo-nextest ## the fault suite, the long ones included; as root nothing is skipped
 	@$(WITH_SERVERS) cargo nextest run --workspace --locked --features failpoints -E 'binary(faults)' --run-ignored all
 
+docs: build-deps ## write the pages that are generated: the schema of specs, the compatibility of engines
+	cargo run --quiet --locked -- config schema >schema/spec.v1.json
+	SYNCLINE_WRITE_DOCS=1 cargo test --quiet --locked -p syncline-coordinator the_page_says_what_the_program_does
+
 SEEDS ?= 2000
 sim: build-deps ## simulate many fleets under faults, each from one seed: SEEDS=100000
 	SYNCLINE_SIM_SEEDS=$(SEEDS) cargo test --release --locked -p syncline-sim --test seeds -- --nocapture
@@ -60,7 +64,7 @@ sim: build-deps ## simulate many fleets under faults, each from one seed: SEEDS=
 bench: build-deps servers ## how fast it is, next to other tools, on this machine
 	@$(WITH_SERVERS) cargo build --release --locked --package syncline --package syncline-harness && target/release/scaling && target/release/bench
 
-servers: ## start MySQL, MariaDB, PostgreSQL and Redis for the tests
+servers: ## start the servers of all engines and Redis for the tests
 	@tests/servers.sh up
 
 servers-down: ## end them and remove their data

@@ -106,7 +106,11 @@ fn found(screen: &Screen, planned: &PlannedRun, scans: &[Scan]) {
     let refused: u64 = scans.iter().map(Scan::refused_rows).sum();
     let is_cut = scans.iter().any(|scan| !scan.cut.is_empty());
     let lossy = if is_cut { "; some would lose what the plan says" } else { "" };
-    screen.print(format!("\nscan: {} read, {} would be quarantined{lossy}", counted(rows, "row"), count(refused)));
+    screen.print(format!(
+        "\nscan: {} read, {} would be quarantined{lossy}",
+        counted(rows, "row"),
+        count(refused)
+    ));
     if refused == 0 && !is_cut {
         return;
     }

@@ -126,14 +126,18 @@ async fn every_kind_of_key_of_postgres() {
     for target in [Server::Postgres, Server::Mariadb, Server::Sqlite, Server::Mongodb] {
         let to = Database::fresh(target).await;
         let syncline = syncline();
-        let spec =
-            syncline.spec(&from, &to, "defaults: { chunk: { rows_max: 137 } }\ntables:\n  - from: \"*\"");
+        // A key finer than a millisecond does not fit a date of MongoDB, and a key is never cut.
+        let without = if target == Server::Mongodb { ", except: [moments]" } else { "" };
+        let tables =
+            format!("defaults: {{ chunk: {{ rows_max: 137 }} }}\ntables:\n  - {{ from: \"*\"{without} }}");
+        let spec = syncline.spec(&from, &to, &tables);
         let record = syncline.run(&["run", &spec, "--json"]).expect(0).json();
         for table in record["record"]["tables"].as_array().unwrap() {
             assert_eq!(table["counts"]["read"], 3_000, "each row in exactly one chunk: {table:#}");
             assert!(table["chunks"]["done"].as_u64().unwrap() >= 20, "{table:#}");
         }
-        let tables: Vec<&str> = POSTGRES_KINDS.iter().map(|k| k.0).chain(["ranks"]).collect();
+        let kinds = POSTGRES_KINDS.iter().map(|k| k.0).chain(["ranks"]);
+        let tables: Vec<&str> = kinds.filter(|name| without.is_empty() || *name != "moments").collect();
         oracle::assert_equal(&from, &to, &tables);
     }
 }

@@ -6,6 +6,7 @@ mod chinook;
 mod crash;
 mod keys;
 mod modes;
+mod mongodb;
 mod postgres;
 mod quarantine;
 mod scaled;

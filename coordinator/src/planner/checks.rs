@@ -126,7 +126,9 @@ fn check_documents(target: &TableSchema) -> Result<(), PlanError> {
     if name.contains('$') || name.starts_with("system.") {
         return Err(PlanError::new(
             ErrorKind::Unsupported,
-            format!("the name `{name}` is not one that a collection may have: no `$`, and not `system.` at its start"),
+            format!(
+                "the name `{name}` is not one that a collection may have: no `$`, and not `system.` at its start"
+            ),
             "choose another target name with `to:`",
         ));
     }

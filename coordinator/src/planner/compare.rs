@@ -115,9 +115,10 @@ fn engine_loss(source: &Column, engines: (Engine, Engine)) -> Option<String> {
         ((Engine::Postgres | Engine::Mongodb, Engine::Mysql), T::Float32 | T::Float64) => {
             "NaN and infinities do not fit"
         }
-        ((Engine::Mysql, Engine::Postgres | Engine::Mongodb), T::Date | T::DateTime { .. } | T::Instant { .. }) => {
-            "days that no calendar has do not fit"
-        }
+        (
+            (Engine::Mysql, Engine::Postgres | Engine::Mongodb),
+            T::Date | T::DateTime { .. } | T::Instant { .. },
+        ) => "days that no calendar has do not fit",
         ((Engine::Mysql, Engine::Postgres), T::Time { .. }) => "times beyond a day do not fit",
         ((Engine::Mysql | Engine::Sqlite | Engine::Mongodb, Engine::Postgres), T::Text { .. }) => {
             "texts with a NUL character do not fit"

@@ -2,6 +2,8 @@
 
 mod checks;
 mod compare;
+#[cfg(test)]
+mod compatibility;
 pub mod cut;
 mod error;
 pub mod sizing;

@@ -8,6 +8,7 @@ pub mod documents;
 pub mod netns;
 pub mod oracle;
 pub mod private;
+pub mod private_mongodb;
 pub mod proxy;
 pub mod redis;
 pub mod syncline;

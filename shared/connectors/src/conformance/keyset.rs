@@ -236,7 +236,8 @@ pub async fn date_time_keys(lab: &dyn Lab) {
     ];
     let odd = odd.iter().map(|t| DateTime::parse(t).expect("a date-time"));
     let date = Date { year: 2_024, month: 2, day: 29 };
-    let apart = |unit: u64, n: u64| (1..=n).map(move |n| DateTime { date, nanos: 43_200_000_000_000 + n * unit });
+    let apart =
+        |unit: u64, n: u64| (1..=n).map(move |n| DateTime { date, nanos: 43_200_000_000_000 + n * unit });
     let close = apart(1_000, 60).chain(apart(1_000_000, 80));
     check(lab, &[LogicalType::DateTime { fraction: 6 }], alone(odd.chain(close).map(Value::DateTime))).await;
 }
@@ -340,9 +341,7 @@ pub async fn keys_under_a_coarse_collation(lab: &dyn Lab) {
             "CREATE COLLATION coarse (provider = icu, locale = 'und-u-ks-level2', deterministic = false); \
              CREATE TABLE coarse (name varchar(60) COLLATE coarse NOT NULL PRIMARY KEY, n int NOT NULL)"
         }
-        Engine::Mongodb => {
-            "{\"create\": \"coarse\", \"collation\": {\"locale\": \"en\", \"strength\": 2}}"
-        }
+        Engine::Mongodb => "{\"create\": \"coarse\", \"collation\": {\"locale\": \"en\", \"strength\": 2}}",
     };
     let is_made = !ddl.is_empty() && lab.native_sql(ddl).await;
     let bench = if is_made && target.engine() != Engine::Mongodb {

@@ -91,7 +91,9 @@ pub async fn uncommitted_rows_are_not_seen(lab: &dyn Lab) {
 fn loose_in_sql(number: &str, odd_number: &str, odd_day: &str) -> Vec<String> {
     vec![
         format!("CREATE TABLE loose (id INTEGER NOT NULL PRIMARY KEY, n {number}, d DATE)"),
-        format!("INSERT INTO loose VALUES (1, 10, '2024-01-01'), (2, '{odd_number}', NULL), (3, 30, '{odd_day}')"),
+        format!(
+            "INSERT INTO loose VALUES (1, 10, '2024-01-01'), (2, '{odd_number}', NULL), (3, 30, '{odd_day}')"
+        ),
     ]
 }
 

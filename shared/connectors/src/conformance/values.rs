@@ -35,7 +35,9 @@ async fn check(lab: &dyn Lab, cells: Vec<Cell>) {
             row[place + 1] = value.clone();
             match bench.offer(write.as_mut(), row).await {
                 Ok(kept) => drop(expected.insert(id, kept)),
-                Err(kind) if must && !is_narrowed(bench.target.engine(), &cell.logical) => wrongly_refused.push(format!("{}: {value:?}: {kind}", cell.logical)),
+                Err(kind) if must && !is_narrowed(bench.target.engine(), &cell.logical) => {
+                    wrongly_refused.push(format!("{}: {value:?}: {kind}", cell.logical))
+                }
                 Err(_) => {}
             }
         }

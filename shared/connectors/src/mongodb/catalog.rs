@@ -2,7 +2,7 @@
 
 use bson::{Bson, Document, doc};
 use futures::TryStreamExt as _;
-use model::{Engine, ErrorKind, Index, TableRef, TableSchema};
+use model::{Column, Engine, ErrorKind, Index, LogicalType, TableRef, TableSchema};
 
 use super::client::Client;
 use super::document::{ID, column_of_path};
@@ -14,7 +14,8 @@ use crate::server::own::OWN_PREFIX;
 /// Collections (no views, nothing of ours or the system's), sorted by name.
 pub(super) async fn tables(client: &Client) -> Result<Vec<TableRef>> {
     let operation = "list collections";
-    let found = client.run(operation, async { client.database.list_collections().await?.try_collect::<Vec<_>>().await });
+    let found = client
+        .run(operation, async { client.database.list_collections().await?.try_collect::<Vec<_>>().await });
     let is_collection = |c: &mongodb::results::CollectionSpecification| {
         matches!(c.collection_type, mongodb::results::CollectionType::Collection)
     };
@@ -49,17 +50,22 @@ pub(super) async fn describe(client: &Client, table: &TableRef) -> Result<Option
     let validator = options.get_document("validator").cloned().unwrap_or_default();
     let declared = schema::declaration(&validator);
     let native = indexes(client, &table.name, &operation).await?;
-    if declared.is_none() && rows == 0 && validator.is_empty() && native.is_empty() && client.role() == Role::Target {
+    if declared.is_none()
+        && rows == 0
+        && validator.is_empty()
+        && native.is_empty()
+        && client.role() == Role::Target
+    {
         return Ok(None);
     }
     let (columns, id, foreign_keys) = match declared {
         Some(declared) => (declared.columns, declared.id, declared.foreign_keys),
-        None => (infer::columns(client, &table.name, &operation).await?, vec![ID.to_owned()], Vec::new()),
+        None => (inferred(client, &table.name, &operation).await?, vec![ID.to_owned()], Vec::new()),
     };
     let by_column = |native: &Document| index(native, &id);
     let collation = collation(&options);
     let columns = columns.into_iter().map(|mut column| {
-        if matches!(column.logical, model::LogicalType::Text { .. }) {
+        if matches!(column.logical, LogicalType::Text { .. }) {
             column.collation.clone_from(&collation);
         }
         column
@@ -74,6 +80,17 @@ pub(super) async fn describe(client: &Client, table: &TableRef) -> Result<Option
     }))
 }
 
+/// What documents show. Nothing keeps a field to the small numbers that are there now: a target takes all.
+async fn inferred(client: &Client, name: &str, operation: &str) -> Result<Vec<Column>> {
+    let mut columns = infer::columns(client, name, operation).await?;
+    for column in columns.iter_mut().filter(|_| client.role() == Role::Target) {
+        if matches!(column.logical, LogicalType::Int { .. }) {
+            column.logical = LogicalType::Int { bits: 64, unsigned: false };
+        }
+    }
+    Ok(columns)
+}
+
 /// The collection's own collation, in the words of a person; `None` where texts are told apart by their bytes.
 fn collation(options: &Document) -> Option<String> {
     let collation = options.get_document("collation").ok()?;
@@ -83,7 +100,8 @@ fn collation(options: &Document) -> Option<String> {
 
 /// All indexes but that of the `_id`.
 pub(super) async fn indexes(client: &Client, name: &str, operation: &str) -> Result<Vec<Document>> {
-    let answer = client.command(operation, doc! { "listIndexes": name, "cursor": { "batchSize": 1_000 } }).await?;
+    let answer =
+        client.command(operation, doc! { "listIndexes": name, "cursor": { "batchSize": 1_000 } }).await?;
     let cursor = answer.get_document("cursor").and_then(|c| c.get_array("firstBatch"));
     let found = cursor.map(|batch| batch.iter().filter_map(Bson::as_document).cloned().collect::<Vec<_>>());
     let mut found = found.unwrap_or_default();
@@ -107,7 +125,9 @@ pub(super) fn index(native: &Document, id: &[String]) -> Option<Index> {
 fn is_of_all_rows(native: &Document, keys: &Document) -> bool {
     let exists = doc! { "$exists": true };
     match native.get_document("partialFilterExpression") {
-        Ok(filter) => filter.iter().all(|(path, rule)| keys.contains_key(path) && rule.as_document() == Some(&exists)),
+        Ok(filter) => {
+            filter.iter().all(|(path, rule)| keys.contains_key(path) && rule.as_document() == Some(&exists))
+        }
         Err(_) => true,
     }
 }

@@ -22,7 +22,10 @@ pub(super) fn error(failed: &mongodb::error::Error, operation: &str) -> Error {
         }
         return new(kind).with_code(code.to_string());
     }
-    #[expect(clippy::wildcard_enum_match_arm, reason = "the driver's enum is open; what is left is our own mistake")]
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the driver's enum is open; what is left is our own mistake"
+    )]
     match &*failed.kind {
         Driver::Io(io) => new(io_kind(io)),
         Driver::ConnectionPoolCleared { message, .. } | Driver::ServerSelection { message, .. } => {
@@ -116,7 +119,9 @@ fn unreachable_kind(message: &str) -> ErrorKind {
 }
 
 fn is_of_tls(text: &str) -> bool {
-    ["certificate", "HandshakeFailure", "received corrupt message", "UnknownIssuer"].iter().any(|w| text.contains(w))
+    ["certificate", "HandshakeFailure", "received corrupt message", "UnknownIssuer"]
+        .iter()
+        .any(|w| text.contains(w))
 }
 
 #[cfg(test)]

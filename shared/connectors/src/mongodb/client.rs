@@ -9,7 +9,8 @@ use futures::future::BoxFuture;
 use model::spec::Tls;
 use model::{Engine, ErrorKind};
 use mongodb::options::{
-    Acknowledgment, ClientOptions, Credential, ReadConcern, ServerAddress, TlsOptions, TransactionOptions, WriteConcern,
+    Acknowledgment, ClientOptions, Credential, ReadConcern, ServerAddress, TlsOptions, TransactionOptions,
+    WriteConcern,
 };
 use mongodb::{ClientSession, Collection, Database};
 use secrecy::ExposeSecret as _;
@@ -88,7 +89,9 @@ impl Client {
         W: IntoFuture<Output = mongodb::error::Result<T>, IntoFuture: Send + 'a>,
     {
         let work = work.into_future();
-        Box::pin(self.watched(operation, async move { work.await.map_err(|e| classify::error(&e, operation)) }))
+        Box::pin(
+            self.watched(operation, async move { work.await.map_err(|e| classify::error(&e, operation)) }),
+        )
     }
 
     /// Asks only if the circuit lets us, and tells it what came of it.
@@ -124,7 +127,9 @@ impl Client {
         let build = self.admin(operation, doc! { "buildInfo": 1 }).await?;
         if self.role() == Role::Target && !has_transactions(&hello) {
             let why = "a standalone server, which has no transactions: start it with --replSet and run rs.initiate()";
-            return Err(Error::new(ErrorKind::Unsupported, Engine::Mongodb, "look at the target").with_object(why));
+            return Err(
+                Error::new(ErrorKind::Unsupported, Engine::Mongodb, "look at the target").with_object(why)
+            );
         }
         Ok(ServerInfo {
             version: format!("MongoDB {}", build.get_str("version").unwrap_or("of an unknown version")),
@@ -214,7 +219,9 @@ mod tests {
 
     #[test]
     fn a_seed_list_names_members() {
-        let named = |list| hosts(list, Some(27_019)).expect("hosts").iter().map(ToString::to_string).collect::<Vec<_>>();
+        let named = |list| {
+            hosts(list, Some(27_019)).expect("hosts").iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
         assert_eq!(named("db1"), ["db1:27019"]);
         assert_eq!(named("db1, db2:27018"), ["db1:27019", "db2:27018"]);
         assert!(hosts("db1:x", None).is_err());

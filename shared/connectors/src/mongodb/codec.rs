@@ -66,7 +66,8 @@ pub(super) fn encode(value: &Value, column: &Column) -> Result<Option<RawBson>, 
 /// 34 significant digits, kept with their trailing zeros.
 fn decimal128(decimal: &Decimal) -> Result<Decimal128, ConvertError> {
     const DIGITS_MAX: usize = 34;
-    let digits = decimal.as_str().trim_start_matches(['-', '0', '.']).bytes().filter(u8::is_ascii_digit).count();
+    let digits =
+        decimal.as_str().trim_start_matches(['-', '0', '.']).bytes().filter(u8::is_ascii_digit).count();
     if digits > DIGITS_MAX {
         return Err(refusal(ErrorKind::OutOfRange, format!("the number has more than {DIGITS_MAX} digits")));
     }
@@ -109,22 +110,29 @@ const fn fraction(logical: &LogicalType) -> u8 {
 pub(super) fn decode(bson: RawBsonRef<'_>, column: &Column) -> Result<Value, ConvertError> {
     if column.logical == LogicalType::Json {
         let text = json::to_text(bson);
-        return text.map(Value::Json).ok_or_else(|| refusal(ErrorKind::Encoding, "the value is not valid BSON"));
+        return text
+            .map(Value::Json)
+            .ok_or_else(|| refusal(ErrorKind::Encoding, "the value is not valid BSON"));
     }
-    #[expect(clippy::wildcard_enum_match_arm, reason = "a pair of BSON and column type that is not named is refused")]
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "a pair of BSON and column type that is not named is refused"
+    )]
     match (bson, &column.logical) {
         (RawBsonRef::Null | RawBsonRef::Undefined, _) => Ok(Value::Null),
         (RawBsonRef::Boolean(b), LogicalType::Bool) => Ok(Value::Bool(b)),
         (RawBsonRef::DateTime(at), logical) => moment_as(at, logical),
-        (RawBsonRef::Double(v), LogicalType::Float32) => narrowed(v)
-            .map(Value::Float32)
-            .ok_or_else(|| refusal(ErrorKind::Conversion, "the number needs more than 32 bits of floating point")),
+        (RawBsonRef::Double(v), LogicalType::Float32) => narrowed(v).map(Value::Float32).ok_or_else(|| {
+            refusal(ErrorKind::Conversion, "the number needs more than 32 bits of floating point")
+        }),
         (RawBsonRef::String(text), LogicalType::Decimal { .. }) if column.native == native::STRING => {
-            let decimal = text.parse().map_err(|_| refusal(ErrorKind::Conversion, "the text is not a decimal"))?;
+            let decimal =
+                text.parse().map_err(|_| refusal(ErrorKind::Conversion, "the text is not a decimal"))?;
             convert(Value::Decimal(decimal), &column.logical)
         }
         (RawBsonRef::String(text), LogicalType::Time { .. }) => {
-            let time = Time::parse(text).map_err(|_| refusal(ErrorKind::Conversion, "the text is not a time"))?;
+            let time =
+                Time::parse(text).map_err(|_| refusal(ErrorKind::Conversion, "the text is not a time"))?;
             convert(Value::Time(time), &column.logical)
         }
         // A length is what was declared, not what the server keeps to; the other side is asked whether it fits there.

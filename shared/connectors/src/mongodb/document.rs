@@ -51,7 +51,11 @@ impl Layout {
     }
 
     /// The layout of what is read of a table.
-    pub(super) fn of_slice(table: &TableSchema, columns: Arc<[Column]>, key: &[String]) -> std::result::Result<Self, String> {
+    pub(super) fn of_slice(
+        table: &TableSchema,
+        columns: Arc<[Column]>,
+        key: &[String],
+    ) -> std::result::Result<Self, String> {
         let unknown = columns.iter().find(|c| !table.columns.iter().any(|known| known.name == c.name));
         if let Some(unknown) = unknown {
             return Err(unknown.name.clone());
@@ -60,7 +64,11 @@ impl Layout {
         Self::new(columns, &table.primary_key, key)
     }
 
-    fn new(columns: Arc<[Column]>, id_names: &[String], key: Vec<usize>) -> std::result::Result<Self, String> {
+    fn new(
+        columns: Arc<[Column]>,
+        id_names: &[String],
+        key: Vec<usize>,
+    ) -> std::result::Result<Self, String> {
         let names = columns.iter().map(|c| CString::try_from(c.name.as_str()).map_err(|_| c.name.clone()));
         let names = names.collect::<std::result::Result<Vec<_>, _>>()?;
         let place = |column: &Column| match id_names {
@@ -196,7 +204,11 @@ impl Layout {
     ///
     /// # Errors
     /// As [`Layout::encode`].
-    pub(super) fn update(&self, row: &Row, key_places: &[usize]) -> std::result::Result<Option<RawBson>, Misfit> {
+    pub(super) fn update(
+        &self,
+        row: &Row,
+        key_places: &[usize],
+    ) -> std::result::Result<Option<RawBson>, Misfit> {
         let mut cells = Vec::with_capacity(row.len());
         for (i, value) in row.iter().enumerate() {
             if self.places[i] == Place::Field && !key_places.contains(&i) {

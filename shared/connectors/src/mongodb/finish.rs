@@ -46,13 +46,18 @@ fn definition(plan: &TablePlan, index: &Index, id: &[String], taken: &[&str]) ->
     let path = |name: &String| index_path(name, id);
     let keys: Document = index.columns.iter().map(|name| (path(name), 1.into())).collect();
     let numbered = (2..).map(|n| format!("{}_{n}", index.name));
-    let free = std::iter::once(index.name.clone()).chain(numbered).find(|name| !taken.contains(&name.as_str()));
+    let free =
+        std::iter::once(index.name.clone()).chain(numbered).find(|name| !taken.contains(&name.as_str()));
     let mut definition = doc! { "key": keys, "name": free.unwrap_or_default() };
     if index.unique {
         definition.insert("unique", true);
         let may_be_null = |name: &&String| plan.target.column(name).is_some_and(|column| column.nullable);
-        let exist: Document =
-            index.columns.iter().filter(may_be_null).map(|name| (path(name), doc! { "$exists": true }.into())).collect();
+        let exist: Document = index
+            .columns
+            .iter()
+            .filter(may_be_null)
+            .map(|name| (path(name), doc! { "$exists": true }.into()))
+            .collect();
         if !exist.is_empty() {
             definition.insert("partialFilterExpression", exist);
         }
@@ -77,9 +82,13 @@ pub(super) async fn check_foreign_keys(client: &Client, plan: &TablePlan) -> Res
         let children = client.database.collection::<Document>(&table.name);
         let found = async { children.aggregate(pipeline).await?.try_collect::<Vec<Document>>().await };
         let found = client.run_long(&operation, found).await?;
-        let count = found.first().and_then(|d| d.get("rows")).map_or_else(|| "0".to_owned(), ToString::to_string);
+        let count =
+            found.first().and_then(|d| d.get("rows")).map_or_else(|| "0".to_owned(), ToString::to_string);
         if count != "0" {
-            notes.push(format!("foreign key {}: {count} rows are {WITHOUT_PARENT} {}", foreign.name, foreign.parent));
+            notes.push(format!(
+                "foreign key {}: {count} rows are {WITHOUT_PARENT} {}",
+                foreign.name, foreign.parent
+            ));
         }
     }
     Ok(notes)
@@ -100,7 +109,8 @@ fn orphans(foreign: &ForeignKey, id: &[String], parent_id: &[String]) -> Vec<Doc
         lookup.insert("foreignField", index_path(parent, parent_id));
     } else {
         lookup.insert("let", variables);
-        lookup.insert("pipeline", vec![doc! { "$match": { "$expr": { "$and": same } } }, doc! { "$limit": 1 }]);
+        lookup
+            .insert("pipeline", vec![doc! { "$match": { "$expr": { "$and": same } } }, doc! { "$limit": 1 }]);
     }
     vec![
         doc! { "$match": refers },

@@ -71,14 +71,15 @@ fn count_fields() -> Vec<Document> {
 fn note(fields: &mut BTreeMap<String, Seen>, found: &Document) {
     let Ok(id) = found.get_document("_id") else { return };
     let (Ok(name), Ok(bson_type)) = (id.get_str("k"), id.get_str("t")) else { return };
-    let place = found.get("at").and_then(|at| at.as_i64().or_else(|| at.as_i32().map(i64::from))).unwrap_or(0);
+    let place =
+        found.get("at").and_then(|at| at.as_i64().or_else(|| at.as_i32().map(i64::from))).unwrap_or(0);
     let place = usize::try_from(place).unwrap_or(usize::MAX);
     let seen = fields.entry(name.to_owned()).or_insert_with(|| Seen { place, types: BTreeSet::new() });
     seen.place = seen.place.min(place);
     if bson_type != "null" {
-        let is_uuid = found.get("one").is_some_and(|one| {
-            matches!(one, Bson::Binary(binary) if binary.subtype == bson::spec::BinarySubtype::Uuid)
-        });
+        let is_uuid = found.get("one").is_some_and(
+            |one| matches!(one, Bson::Binary(binary) if binary.subtype == bson::spec::BinarySubtype::Uuid),
+        );
         seen.types.insert(if is_uuid { "uuid".to_owned() } else { bson_type.to_owned() });
     }
 }

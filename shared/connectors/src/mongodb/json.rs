@@ -55,8 +55,9 @@ fn object(members: &Map<String, Json>, level: usize) -> Result<RawBson, ConvertE
     }
     let mut document = RawDocumentBuf::new();
     for (name, member) in members {
-        let name = CString::try_from(name.as_str())
-            .map_err(|_| refusal(ErrorKind::Encoding, "the document has a name with a NUL, which BSON cannot hold"))?;
+        let name = CString::try_from(name.as_str()).map_err(|_| {
+            refusal(ErrorKind::Encoding, "the document has a name with a NUL, which BSON cannot hold")
+        })?;
         document.append(name, value(member, level + 1)?);
     }
     Ok(RawBson::Document(document))
@@ -73,7 +74,8 @@ fn own_type(members: &Map<String, Json>) -> Option<RawBson> {
         return None;
     }
     let printed = read.clone().into_relaxed_extjson().to_string();
-    (canonical_json(&printed) == canonical_json(&written.to_string())).then(|| RawBson::try_from(read).ok())?
+    (canonical_json(&printed) == canonical_json(&written.to_string()))
+        .then(|| RawBson::try_from(read).ok())?
 }
 
 /// Integers stay integers; a number with a fraction or exponent is the double that it denotes, as in all databases

@@ -10,7 +10,8 @@ const DIGITS_MAX: u16 = 34;
 /// Digits of a second that a BSON date has.
 const FRACTION_MAX: u8 = 3;
 /// Characters of an ObjectId in hexadecimal.
-pub(super) const OBJECT_ID: LogicalType = LogicalType::Text { max_chars: Some(24), fixed: false, long: false };
+pub(super) const OBJECT_ID: LogicalType =
+    LogicalType::Text { max_chars: Some(24), fixed: false, long: false };
 
 /// The field that is made for `source`.
 pub(super) fn column_for(source: &Column) -> Column {
@@ -77,7 +78,10 @@ pub(super) fn bson_types(column: &Column) -> Option<Vec<Bson>> {
 pub(super) const fn can_be_cut(column: &Column) -> bool {
     !matches!(
         column.logical,
-        LogicalType::Json | LogicalType::Float32 | LogicalType::Float64 | LogicalType::Bytes { fixed: false, .. }
+        LogicalType::Json
+            | LogicalType::Float32
+            | LogicalType::Float64
+            | LogicalType::Bytes { fixed: false, .. }
     )
 }
 

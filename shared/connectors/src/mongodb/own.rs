@@ -56,7 +56,9 @@ async fn raise_turn(
     operation: &str,
 ) -> Result<()> {
     let name = &plan.target.table.name;
-    let held = client.run(operation, client.database.collection::<Document>(TURNS).find_one(doc! { "_id": name })).await?;
+    let held = client
+        .run(operation, client.database.collection::<Document>(TURNS).find_one(doc! { "_id": name }))
+        .await?;
     if let Some(held) = held {
         check_turn(&held, plan, (install, turn), ErrorKind::Overtaken, operation)?;
     }
@@ -80,7 +82,8 @@ pub(super) fn check_turn(
     operation: &str,
 ) -> Result<()> {
     let table = &plan.target.table;
-    let refused = |kind, object: String| Err(Error::new(kind, Engine::Mongodb, operation).with_object(object));
+    let refused =
+        |kind, object: String| Err(Error::new(kind, Engine::Mongodb, operation).with_object(object));
     let holder = held.get_str("install").unwrap_or_default();
     if holder != install.to_string() {
         let why = format!(
@@ -97,7 +100,12 @@ pub(super) fn check_turn(
 }
 
 /// Waits for transactions of older runs that are open.
-async fn close_fences(client: &Client, table: &str, (install, turn): (InstallId, Turn), operation: &str) -> Result<()> {
+async fn close_fences(
+    client: &Client,
+    table: &str,
+    (install, turn): (InstallId, Turn),
+    operation: &str,
+) -> Result<()> {
     let older = doc! {
         "_id": all_of(&install.to_string()),
         "table": table,
@@ -125,7 +133,12 @@ async fn create(client: &Client, plan: &TablePlan, operation: &str) -> Result<()
 }
 
 /// Columns that came to a table of ours later are declared as the first ones were.
-async fn declare_new_columns(client: &Client, plan: &TablePlan, options: &Document, operation: &str) -> Result<()> {
+async fn declare_new_columns(
+    client: &Client,
+    plan: &TablePlan,
+    options: &Document,
+    operation: &str,
+) -> Result<()> {
     let Some(declared) = options.get_document("validator").ok().and_then(schema::declaration) else {
         return Ok(());
     };
@@ -137,7 +150,10 @@ async fn declare_new_columns(client: &Client, plan: &TablePlan, options: &Docume
     let columns = declared.columns.into_iter().chain(new).collect();
     let table = model::TableSchema { columns, foreign_keys: declared.foreign_keys, ..plan.target.clone() };
     let validator = schema::validator(&table, &declared.id);
-    client.command(operation, doc! { "collMod": &plan.target.table.name, "validator": validator }).await.map(|_| ())
+    client
+        .command(operation, doc! { "collMod": &plan.target.table.name, "validator": validator })
+        .await
+        .map(|_| ())
 }
 
 pub(super) async fn history(client: &Client, install: InstallId) -> Result<TargetHistory> {
@@ -167,7 +183,13 @@ pub(super) async fn attempts(
     let filter = doc! { "_id": ids, "attempt": { "$gt": 0 } };
     let fences = client.database.collection::<Document>(FENCES);
     let page = async {
-        fences.find(filter).sort(doc! { "_id": 1 }).limit(i64::from(limit)).await?.try_collect::<Vec<_>>().await
+        fences
+            .find(filter)
+            .sort(doc! { "_id": 1 })
+            .limit(i64::from(limit))
+            .await?
+            .try_collect::<Vec<_>>()
+            .await
     };
     let fences = client.run(READ, page).await?;
     let fences = fences.iter().map(|fence| {
@@ -198,7 +220,10 @@ pub(super) async fn raise_turns(client: &Client, install: InstallId, turn: Turn)
 pub(super) async fn forget_run(client: &Client, install: InstallId, run: RunId) -> Result<()> {
     let operation = format!("forget run {run}");
     let all = doc! { "_id": all_of(&format!("{install}/{run}")) };
-    client.run_long(&operation, client.database.collection::<Document>(FENCES).delete_many(all)).await.map(|_| ())
+    client
+        .run_long(&operation, client.database.collection::<Document>(FENCES).delete_many(all))
+        .await
+        .map(|_| ())
 }
 
 fn unreadable() -> Error {

@@ -66,7 +66,12 @@ pub(super) async fn next_boundary(
     }
 }
 
-fn layout(table: &TableSchema, columns: Arc<[model::Column]>, key: &[String], operation: &str) -> Result<Layout> {
+fn layout(
+    table: &TableSchema,
+    columns: Arc<[model::Column]>,
+    key: &[String],
+    operation: &str,
+) -> Result<Layout> {
     Layout::of_slice(table, columns, key)
         .map_err(|name| Error::new(ErrorKind::UnknownColumn, Engine::Mongodb, operation).with_object(name))
 }
@@ -76,7 +81,9 @@ fn layout(table: &TableSchema, columns: Arc<[model::Column]>, key: &[String], op
 fn range_filter(layout: &Layout, range: &KeyRange, places: &[usize], operation: &str) -> Result<Document> {
     let bound = |key: &Key| {
         let id = layout.id_of_key(key, places).and_then(|id| Bson::try_from(id).ok());
-        id.ok_or_else(|| Error::new(ErrorKind::Internal, Engine::Mongodb, operation).with_object("a boundary"))
+        id.ok_or_else(|| {
+            Error::new(ErrorKind::Internal, Engine::Mongodb, operation).with_object("a boundary")
+        })
     };
     Ok(match (&range.lower, &range.upper) {
         (None, None) => doc! {},
@@ -176,10 +183,11 @@ fn documents<'a>(
 fn decoded(batch: &RawBatch, layout: &Layout, operation: &str) -> Vec<Result<Decoded>> {
     let broken = || Error::new(ErrorKind::Encoding, Engine::Mongodb, operation);
     let Ok(documents) = batch.doc_slices() else { return vec![Err(broken())] };
-    let rows = documents.into_iter().map(|document| match document.ok().and_then(|bson| bson.as_document()) {
-        Some(document) => Ok(layout.decode(document)),
-        None => Err(broken()),
-    });
+    let rows =
+        documents.into_iter().map(|document| match document.ok().and_then(|bson| bson.as_document()) {
+            Some(document) => Ok(layout.decode(document)),
+            None => Err(broken()),
+        });
     rows.collect()
 }
 
@@ -189,13 +197,13 @@ pub(super) async fn gauge(client: &Client, gauge: &Gauge) -> Result<Option<u64>>
     match gauge {
         Gauge::Running => {
             let status = client.admin(&operation, doc! { "serverStatus": 1 }).await?;
-            let active = status.get_document("globalLock").and_then(|lock| lock.get_document("activeClients"));
+            let active =
+                status.get_document("globalLock").and_then(|lock| lock.get_document("activeClients"));
             let total = active.ok().and_then(|active| active.get("total"));
             let total = total.and_then(|n| n.as_i64().or_else(|| n.as_i32().map(i64::from)));
             Ok(total.and_then(|n| u64::try_from(n).ok()))
         }
-        Gauge::Lag | Gauge::Query(_) => {
-            Err(Error::new(ErrorKind::Unsupported, Engine::Mongodb, operation).with_object("a gauge that MongoDB does not have here"))
-        }
+        Gauge::Lag | Gauge::Query(_) => Err(Error::new(ErrorKind::Unsupported, Engine::Mongodb, operation)
+            .with_object("a gauge that MongoDB does not have here")),
     }
 }

@@ -43,9 +43,17 @@ pub(super) fn validator(table: &TableSchema, id: &[String]) -> Document {
             }
         }
         _ => {
-            let fields: Document = table.columns.iter().filter(in_id).map(|c| (c.name.clone(), property(c, None).into())).collect();
+            let fields: Document = table
+                .columns
+                .iter()
+                .filter(in_id)
+                .map(|c| (c.name.clone(), property(c, None).into()))
+                .collect();
             let names: Vec<Bson> = id.iter().map(|name| Bson::from(name.as_str())).collect();
-            properties.insert(ID, doc! { "bsonType": "object", "title": "key", "required": names, "properties": fields });
+            properties.insert(
+                ID,
+                doc! { "bsonType": "object", "title": "key", "required": names, "properties": fields },
+            );
         }
     }
     for column in table.columns.iter().filter(|column| !in_id(column)) {

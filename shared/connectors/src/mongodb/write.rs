@@ -71,7 +71,8 @@ pub(super) async fn begin(client: &Arc<Client>, plan: &Arc<TablePlan>, fence: &F
     };
     let held = write.raise_fence().await?;
     let receipt = held.get_str("receipt").ok().map(serde_json::from_str).transpose();
-    write.receipt = receipt.map_err(|_| write.error(ErrorKind::Internal).with_object("the receipt in _syncline_fence"))?;
+    write.receipt = receipt
+        .map_err(|_| write.error(ErrorKind::Internal).with_object("the receipt in _syncline_fence"))?;
     Ok(write)
 }
 
@@ -139,7 +140,8 @@ impl MongoWrite {
     }
 
     fn newer_attempt(&self) -> Error {
-        self.error(ErrorKind::Fenced).with_object(format!("{}, which a newer attempt holds", self.fence.chunk))
+        self.error(ErrorKind::Fenced)
+            .with_object(format!("{}, which a newer attempt holds", self.fence.chunk))
     }
 
     async fn try_fence(&mut self) -> Result<Document> {
@@ -147,7 +149,8 @@ impl MongoWrite {
         client.run(operation, session.start_transaction().with_options(transaction())).await?;
         let table = &self.plan.target.table;
         let turns = client.database.collection::<Document>(TURNS);
-        let held = client.run(operation, turns.find_one(doc! { "_id": &table.name }).session(&mut *session)).await?;
+        let held =
+            client.run(operation, turns.find_one(doc! { "_id": &table.name }).session(&mut *session)).await?;
         let unprepared = || {
             let object = format!("table {table}, which this run has not prepared");
             Error::new(ErrorKind::Fenced, Engine::Mongodb, operation.as_str()).with_object(object)
@@ -158,17 +161,22 @@ impl MongoWrite {
             return Err(unprepared());
         }
         let attempt = i64::from(self.fence.attempt.0);
-        let open = doc! { "_id": fence_id(&self.fence), "attempt": { "$lte": attempt }, "closed": { "$ne": true } };
+        let open =
+            doc! { "_id": fence_id(&self.fence), "attempt": { "$lte": attempt }, "closed": { "$ne": true } };
         let fences = client.database.collection::<Document>(FENCES);
-        let raised = fences.find_one_and_update(open, doc! { "$set": { "attempt": attempt } }).session(&mut *session);
+        let raised =
+            fences.find_one_and_update(open, doc! { "$set": { "attempt": attempt } }).session(&mut *session);
         client.run(operation, raised).await?.ok_or_else(|| self.newer_attempt())
     }
 
     /// A transaction outlives its client by a minute; one of an older attempt is not waited for so long.
     async fn end_older_holder(&self) -> Result<()> {
         let fences = self.client.database.collection::<Document>(FENCES);
-        let held = self.client.run(&self.operation, fences.find_one(doc! { "_id": fence_id(&self.fence) })).await?;
-        let Some(holder) = held.as_ref().and_then(|held| held.get_document("holder").ok()) else { return Ok(()) };
+        let held =
+            self.client.run(&self.operation, fences.find_one(doc! { "_id": fence_id(&self.fence) })).await?;
+        let Some(holder) = held.as_ref().and_then(|held| held.get_document("holder").ok()) else {
+            return Ok(());
+        };
         let (Ok(session), Ok(attempt)) = (holder.get_document("session"), holder.get_i64("attempt")) else {
             return Ok(());
         };
@@ -205,7 +213,11 @@ impl MongoWrite {
         for step in &steps {
             if let Err(failed) = self.send(step).await {
                 // What went well before is another's fault now.
-                let kind = if failed.kind.disposition() == Disposition::Retry { failed.kind } else { ErrorKind::Deadlock };
+                let kind = if failed.kind.disposition() == Disposition::Retry {
+                    failed.kind
+                } else {
+                    ErrorKind::Deadlock
+                };
                 return Err(Error { kind, ..failed });
             }
         }
@@ -249,17 +261,26 @@ impl MongoWrite {
         Ok(affected)
     }
 
-    async fn find(&mut self, filter: &RawDocumentBuf, mut take: impl FnMut(&RawDocument) + Send) -> Result<()> {
+    async fn find(
+        &mut self,
+        filter: &RawDocumentBuf,
+        mut take: impl FnMut(&RawDocument) + Send,
+    ) -> Result<()> {
         let filter = read::document(filter, &self.operation)?;
         let collection = self.client.collection(&self.plan.target.table.name);
         let Self { client, session, operation, .. } = self;
-        let mut cursor = client.run(operation, collection.find(filter).session(&mut *session).batch()).await?;
+        let mut cursor =
+            client.run(operation, collection.find(filter).session(&mut *session).batch()).await?;
         let mut batches = cursor.stream(session);
         while let Some(batch) = client.run(operation, async { batches.try_next().await }).await? {
             let broken = |_| Error::new(ErrorKind::Encoding, Engine::Mongodb, operation.as_str());
             for document in batch.doc_slices().map_err(broken)? {
                 let document = document.ok().and_then(|bson| bson.as_document());
-                take(document.ok_or_else(|| Error::new(ErrorKind::Encoding, Engine::Mongodb, operation.as_str()))?);
+                take(
+                    document.ok_or_else(|| {
+                        Error::new(ErrorKind::Encoding, Engine::Mongodb, operation.as_str())
+                    })?,
+                );
             }
         }
         Ok(())
@@ -315,7 +336,8 @@ impl ChunkWrite for MongoWrite {
     }
 
     async fn insert(&mut self, rows: &[Row]) -> Result<()> {
-        let documents = rows.iter().map(|row| self.layout.encode(row)).collect::<std::result::Result<Vec<_>, _>>();
+        let documents =
+            rows.iter().map(|row| self.layout.encode(row)).collect::<std::result::Result<Vec<_>, _>>();
         let documents = documents.map_err(|misfit| self.misfit(misfit))?;
         if documents.is_empty() {
             return Ok(());
@@ -370,7 +392,9 @@ impl ChunkWrite for MongoWrite {
         let fences = client.database.collection::<Document>(FENCES);
         let kept = fences.update_one(doc! { "_id": fence_id(fence) }, kept).session(&mut *session);
         if client.run(operation, kept).await?.matched_count != 1 {
-            return Err(self.error(ErrorKind::Fenced).with_object(format!("{}, whose fence is gone", self.fence.chunk)));
+            return Err(self
+                .error(ErrorKind::Fenced)
+                .with_object(format!("{}, whose fence is gone", self.fence.chunk)));
         }
         client.run(operation, session.commit_transaction()).await
     }
