@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use connectors::Connections;
 use connectors::config::Role;
 use coordinator::PlannedRun;
-use coordinator::planner::cut;
+use coordinator::planner::{cut, sizing};
 use model::{ColumnPlan, MergePolicy, RunKind, RunSpec, TablePlan};
 use serde_json::json;
 use service::Problem;
@@ -44,8 +44,9 @@ pub(super) async fn run(context: &Context, args: &Args) -> Outcome {
         coordinator::plan_run(&spec, RunKind::Copy, &connections).await.map_err(|e| plan_problem(&e))?;
     let source = connections.get(&spec.source, Role::Source).map_err(|e| connector_problem(&e))?;
     for table in &mut planned.tables {
-        let size =
-            cut::first_size(&*source, &table.plan, &spec.chunk).await.map_err(|e| connector_problem(&e))?;
+        let size = cut::first_size(&*source, &table.plan, &sizing::limits(&spec))
+            .await
+            .map_err(|e| connector_problem(&e))?;
         table.plan.rows_per_chunk = size;
     }
     let screen = &context.screen;

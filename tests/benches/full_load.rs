@@ -6,9 +6,10 @@
 #![allow(clippy::print_stdout, reason = "a bench talks to a person")]
 
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use harness::measure::watch;
 use harness::{Database, Server, Syncline, data};
 
 const ROUNDS: usize = 3;
@@ -30,7 +31,7 @@ async fn bench(rows: u64) {
     small().await;
     let source = Database::fresh(Server::Mysql).await;
     println!("loading {rows} customers into MySQL ..");
-    load(&source, rows).await;
+    data::load_customers(&source, rows).await;
     let (mut dumps, mut copies) = (Vec::new(), Vec::new());
     for round in 1..=ROUNDS {
         let target = Database::fresh(Server::Mariadb).await;
@@ -52,18 +53,6 @@ async fn bench(rows: u64) {
     println!("wall time ratio syncline / mysqldump: {ratio:.2} (goal 0.45, must be under 1)");
     println!("peak memory: {} MiB (limit 256, goal 64)", copy.peak_kib / 1024);
     assert!(copy.peak_kib < 256 * 1024, "the memory limit holds");
-}
-
-async fn load(source: &Database, rows: u64) {
-    // A collation that both products know, or the dump could not be loaded.
-    let table = format!("{} CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci", data::CUSTOMERS_MYSQL);
-    source.exec(&table).await;
-    let mut statements = data::customers(rows, 42, true).peekable();
-    while statements.peek().is_some() {
-        // Some megabytes a round trip, within the server's packet limit.
-        let joined: Vec<String> = statements.by_ref().take(16).collect();
-        source.exec(&joined.join(";")).await;
-    }
 }
 
 /// What a command costs before there is work to do: best of five.
@@ -134,40 +123,6 @@ fn syncline_run(source: &Database, target: &Database, rows: u64) -> Measured {
     let record = syncline.run(&["show", "latest", "--json"]).json();
     assert_eq!(record["record"]["counts"]["matching"], rows, "verified: {record:#}");
     Measured { wall, client_cpu, peak_kib }
-}
-
-/// Waits for the end; processor time and peak memory as the kernel counted them until just before.
-fn watch(mut child: Child) -> (Duration, u64) {
-    let (mut cpu, mut peak) = (Duration::ZERO, 0);
-    loop {
-        let place = format!("/proc/{}", child.id());
-        if let Ok(status) = std::fs::read_to_string(format!("{place}/status")) {
-            let kib = status
-                .lines()
-                .find_map(|l| l.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.trim().parse().ok());
-            peak = kib.unwrap_or(peak);
-        }
-        if let Ok(stat) = std::fs::read_to_string(format!("{place}/stat")) {
-            // After the name in brackets: utime and stime are fields 14 and 15, in hundredths.
-            let ticks: u64 = stat.rsplit(") ").next().map_or(0, |rest| {
-                rest.split(' ').skip(11).take(2).filter_map(|n| n.parse::<u64>().ok()).sum()
-            });
-            cpu = cpu.max(Duration::from_millis(ticks * 10));
-        }
-        match child.try_wait() {
-            Ok(None) => pause(),
-            Ok(Some(status)) => {
-                assert!(status.success(), "it ended well: {status}");
-                return (cpu, peak);
-            }
-            Err(error) => panic!("{error}"),
-        }
-    }
-}
-
-#[allow(clippy::disallowed_methods, reason = "a sampling interval, on a thread that does nothing else")]
-fn pause() {
-    std::thread::sleep(Duration::from_millis(10));
 }
 
 async fn check(target: &Database, rows: u64) {

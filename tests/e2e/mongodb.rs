@@ -151,7 +151,7 @@ async fn one_row() -> Database {
 }
 
 #[tokio::test]
-async fn a_standalone_server_is_refused_before_anything_is_written() {
+async fn a_standalone_server_is_a_source_and_refused_as_a_target() {
     let server = PrivateMongodb::start(&["--standalone"]).await;
     let from = one_row().await;
     let syncline = syncline();
@@ -159,8 +159,26 @@ async fn a_standalone_server_is_refused_before_anything_is_written() {
     let done = syncline.run(&["run", &spec]);
     assert_ne!(done.code, Some(0));
     assert!(done.stderr.contains("standalone") && done.stderr.contains("rs.initiate()"), "{}", done.stderr);
-    let names = server.client(None).database("shop").list_collection_names().await.unwrap();
-    assert!(names.is_empty(), "{names:?}");
+    let shop = server.client(None).database("shop");
+    assert!(shop.list_collection_names().await.unwrap().is_empty());
+
+    // To read from it needs no transactions.
+    shop.collection::<Document>("t")
+        .insert_many([doc! { "_id": 1, "v": "x" }, doc! { "_id": 2 }])
+        .await
+        .unwrap();
+    let to = Database::fresh(Server::Sqlite).await;
+    let spec = format!(
+        "version: 1\nname: y\nsource: {{ engine: mongodb, host: 127.0.0.1, port: {}, database: shop }}\ntarget: {}\n\
+         tables:\n  - from: t\n",
+        server.port,
+        to.spec()
+    );
+    let _ = syncline.run(&["run", &written(&syncline, &spec)]).expect(0);
+    assert_eq!(
+        to.text("SELECT group_concat(_id || coalesce(v, '-')) FROM t").await.as_deref(),
+        Some("1x,2-")
+    );
 }
 
 #[tokio::test]

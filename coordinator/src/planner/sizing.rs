@@ -1,6 +1,7 @@
 //! How many rows a chunk should have.
 
 use model::spec::ChunkLimits;
+use model::{Engine, RunSpec};
 
 /// Rows of the first look at a table, which tells how wide its rows are.
 pub const SAMPLE_ROWS: u64 = 1_000;
@@ -10,6 +11,20 @@ const ROWS_MIN: u64 = 10;
 const CHUNKS_MAX: u64 = 50_000;
 /// Observations that count: the last ones.
 pub const RECENT_CHUNKS: u32 = 10;
+
+/// Rows that one transaction of MongoDB writes well: it keeps them all in its cache, and refuses what is more than that
+/// holds.
+const MONGODB_ROWS_MAX: u64 = 5_000;
+
+/// The limits of a spec as its target's transactions allow.
+#[must_use]
+pub fn limits(spec: &RunSpec) -> ChunkLimits {
+    let asked = spec.chunk;
+    if spec.target.engine == Engine::Mongodb {
+        return ChunkLimits { rows_max: asked.rows_max.min(MONGODB_ROWS_MAX), ..asked };
+    }
+    asked
+}
 
 /// What a finished chunk took.
 #[derive(Debug, Clone, Copy)]

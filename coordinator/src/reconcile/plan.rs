@@ -71,7 +71,7 @@ fn plan_tables(coordinator: &Coordinator, run: &Run) {
                 continue;
             };
             let mut plan = table.plan;
-            plan.rows_per_chunk = cut::first_size(&*source, &plan, &owner.spec.chunk).await?;
+            plan.rows_per_chunk = cut::first_size(&*source, &plan, &sizing::limits(&owner.spec)).await?;
             this.ledger
                 .set_plan(owner.id, ordinal, &plan, first_pass(owner.kind), table.rows_estimate)
                 .await
@@ -238,7 +238,7 @@ async fn adapted(
         .await?;
     let costs: Vec<sizing::Cost> =
         recent.iter().map(|c| sizing::Cost { rows: c.rows, bytes: c.bytes, read_ms: c.read_ms }).collect();
-    Ok(sizing::next(rows, &costs, table.rows_estimate, &run.spec.chunk))
+    Ok(sizing::next(rows, &costs, table.rows_estimate, &sizing::limits(&run.spec)))
 }
 
 /// Whether the pass after `pass` exists for this table.

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use crate::Database;
+
 /// SplitMix64 (Steele, Lea, Flood 2014): small, and stable for ever, which library generators do not promise.
 #[derive(Debug, Clone)]
 pub struct Dice(u64);
@@ -150,4 +152,19 @@ pub fn orders(rows: u64, seed: u64) -> impl Iterator<Item = String> {
         made += batch;
         Some(sql)
     })
+}
+
+/// Fills a new table of customers in MySQL or MariaDB, some megabytes a round trip.
+///
+/// # Panics
+/// The table is there, or the server does not answer.
+pub async fn load_customers(source: &Database, rows: u64) {
+    // A collation that both products know, or the dump could not be loaded.
+    let table = format!("{} CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci", CUSTOMERS_MYSQL);
+    source.exec(&table).await;
+    let mut statements = customers(rows, 42, true).peekable();
+    while statements.peek().is_some() {
+        let joined: Vec<String> = statements.by_ref().take(16).collect();
+        source.exec(&joined.join(";")).await;
+    }
 }

@@ -5,6 +5,7 @@
 pub mod data;
 pub mod database;
 pub mod documents;
+pub mod measure;
 pub mod netns;
 pub mod oracle;
 pub mod private;

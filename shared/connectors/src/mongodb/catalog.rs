@@ -50,13 +50,13 @@ pub(super) async fn describe(client: &Client, table: &TableRef) -> Result<Option
     let validator = options.get_document("validator").cloned().unwrap_or_default();
     let declared = schema::declaration(&validator);
     let native = indexes(client, &table.name, &operation).await?;
-    if declared.is_none()
-        && rows == 0
-        && validator.is_empty()
-        && native.is_empty()
-        && client.role() == Role::Target
-    {
-        return Ok(None);
+    let is_bare = declared.is_none() && validator.is_empty() && native.is_empty();
+    if is_bare && client.role() == Role::Target {
+        // Asked of the documents: a count that metadata keeps may be wrong.
+        let first = client.run(&operation, client.collection(&table.name).find_one(doc! {})).await?;
+        if first.is_none() {
+            return Ok(None);
+        }
     }
     let (columns, id, foreign_keys) = match declared {
         Some(declared) => (declared.columns, declared.id, declared.foreign_keys),

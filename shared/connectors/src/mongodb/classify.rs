@@ -6,7 +6,7 @@ use mongodb::error::{
     ErrorKind as Driver, TRANSIENT_TRANSACTION_ERROR, UNKNOWN_TRANSACTION_COMMIT_RESULT, WriteFailure,
 };
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 
 /// What failed before, at or after the server.
 pub(super) fn error(failed: &mongodb::error::Error, operation: &str) -> Error {
@@ -51,8 +51,20 @@ pub(super) fn code(failed: &mongodb::error::Error) -> Option<i32> {
     }
 }
 
-/// The first of the write errors in a server's answer to a write command.
-pub(super) fn write_error(answer: &Document, operation: &str) -> Option<Error> {
+/// The answer to a write command, whose single writes may have failed although it is one.
+///
+/// # Errors
+/// The first of them, or that the write did not reach enough members.
+pub(super) fn checked(answer: Document, operation: &str) -> Result<Document> {
+    write_error(&answer, operation).map_or(Ok(answer), Err)
+}
+
+fn write_error(answer: &Document, operation: &str) -> Option<Error> {
+    if let Ok(concern) = answer.get_document("writeConcernError") {
+        let code = concern.get_i32("code").unwrap_or_default();
+        let failed = Error::new(ErrorKind::Timeout, Engine::Mongodb, operation).with_code(code.to_string());
+        return Some(failed.with_object("members that have not acknowledged it"));
+    }
     let failures = answer.get_array("writeErrors").ok()?;
     let failure = failures.first().and_then(Bson::as_document)?;
     let code = failure.get_i32("code").unwrap_or_default();
@@ -85,7 +97,10 @@ const fn kind(code: i32) -> ErrorKind {
         // Write conflict, a transaction that the server ended, a cursor or snapshot that is gone.
         112 | 225 | 244 | 251 | 43 | 239 | 246 => ErrorKind::Deadlock,
         24 | 46 => ErrorKind::LockWait,
-        50 | 262 => ErrorKind::StatementTimeout,
+        // 290: a transaction that took longer than its life.
+        50 | 262 | 290 => ErrorKind::StatementTimeout,
+        // A transaction of more than an oplog entry, or than the cache holds.
+        257 | 388 => ErrorKind::TooLarge,
         11601 => ErrorKind::Timeout,
         6 | 7 | 89 | 91 | 9001 | 11600 | 11602 => ErrorKind::ConnectionLost,
         11000 | 11001 | 12582 => ErrorKind::DuplicateKey,
@@ -105,11 +120,14 @@ const fn kind(code: i32) -> ErrorKind {
 
 fn io_kind(failed: &std::io::Error) -> ErrorKind {
     let text = failed.to_string();
-    match failed.kind() {
-        std::io::ErrorKind::TimedOut => ErrorKind::Timeout,
-        std::io::ErrorKind::ConnectionRefused => ErrorKind::Unreachable,
-        _ if is_of_tls(&text) => ErrorKind::Tls,
-        _ => ErrorKind::ConnectionLost,
+    if failed.kind() == std::io::ErrorKind::TimedOut {
+        ErrorKind::Timeout
+    } else if failed.kind() == std::io::ErrorKind::ConnectionRefused {
+        ErrorKind::Unreachable
+    } else if is_of_tls(&text) {
+        ErrorKind::Tls
+    } else {
+        ErrorKind::ConnectionLost
     }
 }
 
@@ -138,6 +156,9 @@ mod tests {
         (43, ErrorKind::Deadlock),
         (239, ErrorKind::Deadlock),
         (24, ErrorKind::LockWait),
+        (257, ErrorKind::TooLarge),
+        (388, ErrorKind::TooLarge),
+        (290, ErrorKind::StatementTimeout),
         (50, ErrorKind::StatementTimeout),
         (91, ErrorKind::ConnectionLost),
         (11600, ErrorKind::ConnectionLost),

@@ -14,6 +14,7 @@ use mongodb::options::{
 };
 use mongodb::{ClientSession, Collection, Database};
 use secrecy::ExposeSecret as _;
+use tokio::sync::OnceCell;
 
 use super::classify;
 use crate::config::ConnectionConfig;
@@ -29,6 +30,8 @@ pub(super) struct Client {
     driver: mongodb::Client,
     pub(super) database: Database,
     config: ConnectionConfig,
+    /// Of a replica set or a sharded cluster; asked once.
+    is_member: OnceCell<bool>,
 }
 
 impl fmt::Debug for Client {
@@ -46,7 +49,7 @@ impl Client {
         })?;
         let driver = mongodb::Client::with_options(options).map_err(|e| classify::error(&e, &operation))?;
         let database = driver.database(config.spec.database.as_deref().unwrap_or_default());
-        Ok(Self { driver, database, config: config.clone() })
+        Ok(Self { driver, database, config: config.clone(), is_member: OnceCell::new() })
     }
 
     pub(super) fn collection(&self, name: &str) -> Collection<bson::RawDocumentBuf> {
@@ -110,11 +113,20 @@ impl Client {
     /// Runs a command in the database; the errors of its single writes are errors.
     pub(super) async fn command(&self, operation: &str, command: Document) -> Result<Document> {
         let answer = self.run(operation, self.database.run_command(command)).await?;
-        classify::write_error(&answer, operation).map_or(Ok(answer), Err)
+        classify::checked(answer, operation)
     }
 
     pub(super) async fn admin(&self, operation: &str, command: Document) -> Result<Document> {
         self.run(operation, self.driver.database(USERS).run_command(command)).await
+    }
+
+    /// How a cursor reads one point in time; a standalone server cannot.
+    pub(super) async fn snapshot(&self, operation: &str) -> Result<Option<ReadConcern>> {
+        let known = self.is_member.get_or_try_init(async || {
+            let hello = self.admin(operation, doc! { "hello": 1 }).await?;
+            Ok(has_transactions(&hello))
+        });
+        Ok(known.await?.then(ReadConcern::snapshot))
     }
 
     pub(super) async fn session(&self, operation: &str) -> Result<ClientSession> {
@@ -170,6 +182,8 @@ fn options(config: &ConnectionConfig) -> std::result::Result<ClientOptions, Stri
     });
     // A member on this machine may name itself as only its container knows it.
     let is_direct = matches!(&hosts[..], [only] if is_loopback(only));
+    // A target is never standalone; a source that is has no majority to ask.
+    let read_concern = (config.role == Role::Target).then(ReadConcern::majority);
     Ok(ClientOptions::builder()
         .hosts(hosts)
         .tls(tls)
@@ -179,7 +193,7 @@ fn options(config: &ConnectionConfig) -> std::result::Result<ClientOptions, Stri
         .connect_timeout(config.deadline.min(CONNECT_MAX))
         .server_selection_timeout(config.deadline)
         .max_pool_size(config.connections_max)
-        .read_concern(ReadConcern::majority())
+        .read_concern(read_concern)
         .write_concern(WriteConcern::builder().w(Acknowledgment::Majority).build())
         .build())
 }

@@ -97,10 +97,7 @@ fn date_time(at: DateTime) -> Result<bson::DateTime, ConvertError> {
 }
 
 const fn fraction(logical: &LogicalType) -> u8 {
-    match logical {
-        LogicalType::Time { fraction } => *fraction,
-        _ => 9,
-    }
+    if let LogicalType::Time { fraction } = logical { *fraction } else { 9 }
 }
 
 /// The value a BSON value means in this column.
@@ -114,10 +111,6 @@ pub(super) fn decode(bson: RawBsonRef<'_>, column: &Column) -> Result<Value, Con
             .map(Value::Json)
             .ok_or_else(|| refusal(ErrorKind::Encoding, "the value is not valid BSON"));
     }
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "a pair of BSON and column type that is not named is refused"
-    )]
     match (bson, &column.logical) {
         (RawBsonRef::Null | RawBsonRef::Undefined, _) => Ok(Value::Null),
         (RawBsonRef::Boolean(b), LogicalType::Bool) => Ok(Value::Bool(b)),
@@ -174,10 +167,12 @@ const fn is_number(logical: &LogicalType) -> bool {
 fn moment_as(at: bson::DateTime, logical: &LogicalType) -> Result<Value, ConvertError> {
     let at = moment::from_millis(at.timestamp_millis())
         .ok_or_else(|| refusal(ErrorKind::OutOfRange, "the date is beyond the years that can be kept"))?;
-    match logical {
-        LogicalType::Date | LogicalType::DateTime { .. } => convert(Value::DateTime(at), logical),
-        LogicalType::Instant { .. } => convert(Value::Instant(at), logical),
-        _ => Err(mismatch(ElementType::DateTime, logical)),
+    if matches!(logical, LogicalType::Date | LogicalType::DateTime { .. }) {
+        convert(Value::DateTime(at), logical)
+    } else if matches!(logical, LogicalType::Instant { .. }) {
+        convert(Value::Instant(at), logical)
+    } else {
+        Err(mismatch(ElementType::DateTime, logical))
     }
 }
 

@@ -130,7 +130,7 @@ impl Layout {
     /// The `_id` made of the values at its places.
     fn id_of<'v>(&self, value: impl Fn(usize) -> &'v Value) -> std::result::Result<RawBson, Misfit> {
         if let [only] = self.id[..] {
-            return Ok(self.key_cell(only, value(only))?);
+            return self.key_cell(only, value(only));
         }
         let mut id = RawDocumentBuf::new();
         for place in &self.id {

@@ -26,6 +26,11 @@ pub(super) fn number(turn: Turn) -> i64 {
     i64::try_from(turn.0).unwrap_or(i64::MAX)
 }
 
+/// What own writes wait for: a turn that a failover forgets would let an older run in.
+pub(super) fn majority() -> Document {
+    doc! { "w": "majority" }
+}
+
 /// The `_id` of a chunk's fence: one run's stand together, in the order of their chunks' text.
 pub(super) fn fence_id(fence: &Fence) -> String {
     format!("{}/{}/{}", fence.install, fence.run, fence.chunk)
@@ -64,7 +69,10 @@ async fn raise_turn(
     }
     let lower = doc! { "_id": name, "install": install.to_string(), "turn": { "$lte": number(turn) } };
     let raise = doc! { "q": lower, "u": { "$set": { "turn": number(turn) } }, "upsert": true };
-    match client.command(operation, doc! { "update": TURNS, "updates": [raise] }).await {
+    match client
+        .command(operation, doc! { "update": TURNS, "updates": [raise], "writeConcern": majority() })
+        .await
+    {
         // Somebody was quicker: whoever it was, the next look tells.
         Err(failed) if failed.kind == ErrorKind::DuplicateKey => {
             Err(Error { kind: ErrorKind::LockWait, ..failed })
@@ -113,13 +121,21 @@ async fn close_fences(
         "closed": { "$ne": true },
     };
     let close = doc! { "q": older, "u": { "$set": { "closed": true } }, "multi": true };
-    client.command(operation, doc! { "update": FENCES, "updates": [close] }).await.map(|_| ())
+    client
+        .command(operation, doc! { "update": FENCES, "updates": [close], "writeConcern": majority() })
+        .await
+        .map(|_| ())
 }
 
 async fn create(client: &Client, plan: &TablePlan, operation: &str) -> Result<()> {
     let name = &plan.target.table.name;
     let validator = schema::validator(&plan.target, &document::id_columns(plan));
-    let made = client.command(operation, doc! { "create": name, "validator": validator.clone() }).await;
+    let made = client
+        .command(
+            operation,
+            doc! { "create": name, "validator": validator.clone(), "writeConcern": majority() },
+        )
+        .await;
     match made {
         Err(failed) if failed.code.as_deref() == Some(NAMESPACE_EXISTS) => {}
         done => return done.map(|_| ()),
@@ -129,7 +145,14 @@ async fn create(client: &Client, plan: &TablePlan, operation: &str) -> Result<()
     if there.get_document("validator").is_ok_and(|validator| !validator.is_empty()) {
         return Ok(());
     }
-    client.command(operation, doc! { "collMod": name, "validator": validator }).await.map(|_| ())
+    if client.run(operation, client.collection(name).find_one(doc! {})).await?.is_some() {
+        let why = "a collection that has come to hold documents since it was looked at; run again";
+        return Err(Error::new(ErrorKind::Drift, Engine::Mongodb, operation).with_object(why));
+    }
+    client
+        .command(operation, doc! { "collMod": name, "validator": validator, "writeConcern": majority() })
+        .await
+        .map(|_| ())
 }
 
 /// Columns that came to a table of ours later are declared as the first ones were.
@@ -210,7 +233,9 @@ pub(super) async fn raise_turns(client: &Client, install: InstallId, turn: Turn)
         return Ok(0);
     }
     let raise = doc! { "q": lower, "u": { "$set": { "turn": number(turn) } }, "multi": true };
-    let answer = client.command(&operation, doc! { "update": TURNS, "updates": [raise] }).await?;
+    let answer = client
+        .command(&operation, doc! { "update": TURNS, "updates": [raise], "writeConcern": majority() })
+        .await?;
     for table in held.iter().filter_map(|held| held.get_str("_id").ok()) {
         close_fences(client, table, (install, turn), &operation).await?;
     }

@@ -8,7 +8,7 @@ use futures::TryStreamExt as _;
 use futures::stream::{self, BoxStream, StreamExt as _};
 use model::limits::Gauge;
 use model::{Engine, ErrorKind, Key, KeyRange, RowBatch, TableRef, TableSchema};
-use mongodb::options::{Hint, ReadConcern};
+use mongodb::options::FindOptions;
 use mongodb::raw_batch_cursor::{RawBatch, RawBatchCursor};
 
 use super::client::Client;
@@ -28,7 +28,7 @@ pub(super) async fn count(client: &Client, table: &TableRef) -> Result<u64> {
     let operation = format!("count table {table}");
     catalog::must_exist(client, table, &operation).await?;
     let collection = client.collection(&table.name);
-    client.run_long(&operation, collection.count_documents(doc! {}).hint(Hint::Keys(doc! { ID: 1 }))).await
+    client.run_long(&operation, collection.count_documents(doc! {})).await
 }
 
 /// The key `rows` places on; `None` also where the table cannot be cut: its key is not the `_id`, or the `_id` is not
@@ -52,12 +52,7 @@ pub(super) async fn next_boundary(
     let range = KeyRange { lower: from.cloned(), upper: None };
     let filter = range_filter(&layout, &range, &places, &operation)?;
     let collection = client.collection(&table.table.name);
-    let found = collection
-        .find_one(filter)
-        .projection(doc! { ID: 1 })
-        .sort(doc! { ID: 1 })
-        .hint(Hint::Keys(doc! { ID: 1 }))
-        .skip(rows);
+    let found = collection.find_one(filter).projection(doc! { ID: 1 }).sort(doc! { ID: 1 }).skip(rows);
     let Some(document) = client.run(&operation, found).await? else { return Ok(None) };
     match layout.decode(&document) {
         Decoded::Row(values) => Ok(Some(Key(values))),
@@ -162,9 +157,15 @@ fn documents<'a>(
                 Step::End => return None,
                 Step::Read(cursor) => cursor,
                 Step::Open(filter) => {
-                    // One point in time for all batches.
-                    let found = collection.find(filter).sort(doc! { ID: 1 }).batch_size(BATCH);
-                    match client.run(&operation, found.read_concern(ReadConcern::snapshot()).batch()).await {
+                    let snapshot = match client.snapshot(&operation).await {
+                        Ok(snapshot) => snapshot,
+                        Err(failed) => return Some((vec![Err(failed)], Step::End)),
+                    };
+                    // One point in time for all batches, where the server can.
+                    let options = FindOptions::builder().sort(doc! { ID: 1 }).batch_size(BATCH);
+                    let options = options.read_concern(snapshot).build();
+                    let found = collection.find(filter).with_options(options).batch();
+                    match client.run(&operation, found).await {
                         Ok(cursor) => Box::new(cursor),
                         Err(failed) => return Some((vec![Err(failed)], Step::End)),
                     }

@@ -17,7 +17,7 @@ use mongodb::ClientSession;
 
 use super::client::{Client, transaction};
 use super::document::{Layout, Misfit};
-use super::own::{FENCES, TURNS, check_turn, fence_id, number};
+use super::own::{FENCES, TURNS, check_turn, fence_id, majority, number};
 use super::{classify, read};
 use crate::error::{Error, Result};
 use crate::read_batches::Decoded;
@@ -117,7 +117,7 @@ impl MongoWrite {
 
     /// Makes the fence if it is not there, and says in it whose transaction is about to hold it. Not in the transaction:
     /// others must see it.
-    async fn hold(&self) -> Result<()> {
+    async fn hold(&mut self) -> Result<()> {
         let Fence { install, run, turn, chunk, attempt } = &self.fence;
         let id = fence_id(&self.fence);
         let mine = doc! { "_id": &id, "attempt": { "$lte": i64::from(attempt.0) } };
@@ -131,8 +131,12 @@ impl MongoWrite {
             "update": FENCES,
             "updates": [{ "q": mine, "u": change, "upsert": true }],
             "maxTimeMS": i64::try_from(FENCE_WAIT.as_millis()).unwrap_or(i64::MAX),
+            "writeConcern": majority(),
         };
-        match self.client.command(&self.operation, command).await {
+        let Self { client, session, operation, .. } = self;
+        // In the session, so that the transaction's snapshot is no older.
+        let held = client.database.run_command(command).session(&mut *session);
+        match client.run(operation, held).await.and_then(|answer| classify::checked(answer, operation)) {
             // It is there, and newer.
             Err(failed) if failed.kind == ErrorKind::DuplicateKey => Err(self.newer_attempt()),
             done => done.map(|_| ()),
@@ -181,7 +185,8 @@ impl MongoWrite {
             return Ok(());
         };
         if attempt < i64::from(self.fence.attempt.0) {
-            self.client.admin(&self.operation, doc! { "killSessions": [session.clone()] }).await?;
+            // Where that is not allowed, the server ends it in its own time.
+            let _ = self.client.admin(&self.operation, doc! { "killSessions": [session.clone()] }).await;
         }
         Ok(())
     }
@@ -200,7 +205,7 @@ impl MongoWrite {
 
     /// Gives the error back, with the transaction as it was before the call that failed.
     async fn or_again<T>(&mut self, failed: Error) -> Result<T> {
-        if failed.kind.disposition() != Disposition::Retry {
+        if !ends_attempt(&failed) {
             self.begin_anew().await?;
         }
         Err(failed)
@@ -213,11 +218,7 @@ impl MongoWrite {
         for step in &steps {
             if let Err(failed) = self.send(step).await {
                 // What went well before is another's fault now.
-                let kind = if failed.kind.disposition() == Disposition::Retry {
-                    failed.kind
-                } else {
-                    ErrorKind::Deadlock
-                };
+                let kind = if ends_attempt(&failed) { failed.kind } else { ErrorKind::Deadlock };
                 return Err(Error { kind, ..failed });
             }
         }
@@ -252,9 +253,7 @@ impl MongoWrite {
             let database = &self.client.database;
             let sent = database.run_raw_command(command).session(&mut self.session);
             let answer = self.client.run(&self.operation, sent).await?;
-            if let Some(failed) = classify::write_error(&answer, &self.operation) {
-                return Err(failed);
-            }
+            let answer = classify::checked(answer, &self.operation)?;
             let n = answer.get("n").and_then(|n| n.as_i64().or_else(|| n.as_i32().map(i64::from)));
             affected += n.and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
         }
@@ -303,6 +302,11 @@ fn in_commands(parts: &[RawDocumentBuf]) -> Vec<&[RawDocumentBuf]> {
         lists.push(&parts[start..]);
     }
     lists
+}
+
+/// Whether whoever writes gives the transaction up, to begin again with all rows or with half of them.
+fn ends_attempt(failed: &Error) -> bool {
+    matches!(failed.kind.disposition(), Disposition::Retry | Disposition::Shrink)
 }
 
 /// Another transaction holds the fence: it shows at once, or as a wait that was too long.

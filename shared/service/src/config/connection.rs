@@ -217,7 +217,9 @@ fn parse_url(url: &str, place: Place, findings: &mut Findings<'_>) -> Option<Raw
     let (login, address) = rest.rsplit_once('@').unwrap_or(("", rest));
     let (user, password) = split_outside_reference(login, ':');
     let (authority, database) = split_outside_reference(address, '/');
-    let (host, port) = split_host(authority);
+    // Members of a replica set, each with its own port.
+    let is_seed_list = engine == "mongodb" && authority.contains(',');
+    let (host, port) = if is_seed_list { (authority, "") } else { split_host(authority) };
     if database.contains('?') || database.contains('/') {
         let message = "a URL holds user, host, port and database only";
         findings.refuse(code::BAD_URL, message, place, "write other settings as a mapping with `engine`");

@@ -87,6 +87,8 @@ fn urls_say_the_same_as_mappings() {
     let postgres = source("postgres://app@db/shop");
     assert_eq!(postgres.address(), "postgres db/shop");
     assert_eq!(source("postgresql://app@db/shop"), postgres);
+    assert_eq!(source("mongodb://db:27018/shop").address(), "mongodb db:27018/shop");
+    assert_eq!(source("mongodb://a:27017,b:27018/shop").host.as_deref(), Some("a:27017,b:27018"));
     let named = source("\"mysql://${env:DB_HOST}:${env:DB_PORT}/shop\"");
     assert_eq!(named.address(), "mysql db7:3310/shop");
     assert_eq!(source("mysql://a%40b:p%3Aw@localhost/s").password.as_deref(), Some("p:w"));

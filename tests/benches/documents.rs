@@ -1,0 +1,126 @@
+//! MySQL to MongoDB: a whole run beside the driver's own `insert_many` of the same documents, and a run that is killed
+//! with `kill -9` in the middle and resumed. Prints ratios, since the machine's speed differs from hour to hour.
+//!
+//! `SYNCLINE_BENCH_DOCUMENTS=200000 target/release/documents` for a quick look.
+
+#![allow(clippy::print_stdout, reason = "a bench talks to a person")]
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use futures::{StreamExt as _, TryStreamExt as _};
+use harness::measure::watch;
+use harness::{Database, Server, Syncline, data, oracle, wait_until};
+use mongodb::bson::{RawDocumentBuf, doc};
+
+/// Documents of one `insert_many`: as many as Syncline sends at once.
+const BATCH: usize = 1_000;
+/// Inserts under way at a time: as many as Syncline has workers on two cores.
+const SIDE_BY_SIDE: usize = 2;
+
+fn main() {
+    let rows =
+        std::env::var("SYNCLINE_BENCH_DOCUMENTS").ok().and_then(|n| n.parse().ok()).unwrap_or(1_000_000);
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(bench(rows));
+}
+
+async fn bench(rows: u64) {
+    let source = Database::fresh(Server::Mysql).await;
+    println!("loading {rows} customers into MySQL ..");
+    data::load_customers(&source, rows).await;
+    let target = Database::fresh(Server::Mongodb).await;
+    let (wall, peak_kib) = whole_run(&source, &target, rows);
+    let ceiling = insert_many(&target).await;
+    let speed = |wall: Duration| per_second(rows, wall);
+    println!(
+        "insert_many by the driver   {:7.1} s {:8.0} documents/s",
+        ceiling.as_secs_f64(),
+        speed(ceiling)
+    );
+    println!(
+        "syncline run                {:7.1} s {:8.0} rows/s, read back and compared included",
+        wall.as_secs_f64(),
+        speed(wall)
+    );
+    println!(
+        "ratio of speeds: {:.2} (goal 0.85)   peak memory {} MiB (limit 256)",
+        speed(wall) / speed(ceiling),
+        peak_kib / 1024
+    );
+    assert!(peak_kib < 256 * 1024, "the memory limit holds");
+    drop(target);
+    killed_and_resumed(&source, rows).await;
+}
+
+#[allow(clippy::cast_precision_loss, reason = "figures for people")]
+fn per_second(rows: u64, wall: Duration) -> f64 {
+    rows as f64 / wall.as_secs_f64()
+}
+
+fn syncline() -> Syncline {
+    Syncline::new(oracle::root().join("target/release/syncline"))
+}
+
+fn whole_run(source: &Database, target: &Database, rows: u64) -> (Duration, u64) {
+    let syncline = syncline();
+    let spec = syncline.spec(source, target, "tables:\n  - from: customers");
+    let started = Instant::now();
+    let mut command = syncline.command(&["run", &spec, "--plain"]);
+    let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it is built");
+    let (_, peak_kib) = watch(child);
+    let wall = started.elapsed();
+    let record = syncline.run(&["show", "latest", "--json"]).json();
+    assert_eq!(record["record"]["counts"]["matching"], rows, "verified: {record:#}");
+    (wall, peak_kib)
+}
+
+/// The very documents that Syncline has made, inserted anew; reading them is not counted.
+async fn insert_many(made: &Database) -> Duration {
+    let documents = made.documents().await;
+    let all: Vec<RawDocumentBuf> = documents
+        .collection("customers")
+        .find(doc! {})
+        .await
+        .expect("found")
+        .try_collect()
+        .await
+        .expect("read");
+    let again = documents.collection::<RawDocumentBuf>("again");
+    let started = Instant::now();
+    futures::stream::iter(all.chunks(BATCH))
+        .for_each_concurrent(SIDE_BY_SIDE, |batch| {
+            let insert = again.insert_many(batch).ordered(false);
+            async { drop(insert.await.expect("inserted")) }
+        })
+        .await;
+    started.elapsed()
+}
+
+async fn killed_and_resumed(source: &Database, rows: u64) {
+    let target = Database::fresh(Server::Mongodb).await;
+    let syncline = syncline();
+    let spec = syncline.spec(source, &target, "tables:\n  - from: customers");
+    let started = Instant::now();
+    let mut run = syncline.start("run", &["run", &spec, "--plain", "--lease", "2s"]);
+    let half = i64::try_from(rows / 2).expect("few enough");
+    let documents = target.documents().await.collection::<RawDocumentBuf>("customers");
+    wait_until("half of the rows are there", Duration::from_secs(600), async || {
+        documents.estimated_document_count().await.is_ok_and(|n| i64::try_from(n).is_ok_and(|n| n >= half))
+    })
+    .await;
+    run.kill();
+    let record = syncline.run(&["run", &spec, "--resume", "--lease", "2s", "--json"]).expect(0).json();
+    let counts = &record["record"]["counts"];
+    assert_eq!(
+        (&counts["inserted"], &counts["matching"]),
+        (&rows.into(), &rows.into()),
+        "exactly counted: {record:#}"
+    );
+    println!(
+        "killed at half, resumed      {:6.1} s, every row inserted and counted once",
+        started.elapsed().as_secs_f64()
+    );
+    oracle::assert_equal(source, &target, &["customers"]);
+    println!("equal by the oracle");
+}
