@@ -96,6 +96,9 @@ const fn kind(code: i32) -> ErrorKind {
     match code {
         // Write conflict, a transaction that the server ended, a cursor or snapshot that is gone.
         112 | 225 | 244 | 251 | 43 | 239 | 246 => ErrorKind::Deadlock,
+        // What a server calls internal, as a transaction that another session has ended: worth another attempt, and no more
+        // than a chunk has.
+        1 => ErrorKind::Deadlock,
         24 | 46 => ErrorKind::LockWait,
         // 290: a transaction that took longer than its life.
         50 | 262 | 290 => ErrorKind::StatementTimeout,
@@ -152,6 +155,7 @@ mod tests {
     /// The codes of the table in docs/.
     const CODES: &[(i32, ErrorKind)] = &[
         (112, ErrorKind::Deadlock),
+        (1, ErrorKind::Deadlock),
         (251, ErrorKind::Deadlock),
         (43, ErrorKind::Deadlock),
         (239, ErrorKind::Deadlock),
