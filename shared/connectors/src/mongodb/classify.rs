@@ -95,7 +95,7 @@ fn object(failure: &Document) -> Option<String> {
 const fn kind(code: i32) -> ErrorKind {
     match code {
         // Write conflict, a transaction that the server ended, a cursor or snapshot that is gone.
-        112 | 225 | 244 | 251 | 43 | 239 | 246 => ErrorKind::Deadlock,
+        112 | 134 | 225 | 244 | 251 | 365 | 43 | 239 | 246 => ErrorKind::Deadlock,
         // What a server calls internal, as a transaction that another session has ended: worth another attempt, and no more
         // than a chunk has.
         1 => ErrorKind::Deadlock,
@@ -104,7 +104,7 @@ const fn kind(code: i32) -> ErrorKind {
         50 | 262 | 290 => ErrorKind::StatementTimeout,
         // A transaction of more than an oplog entry, or than the cache holds.
         257 | 388 => ErrorKind::TooLarge,
-        11601 => ErrorKind::Timeout,
+        11601 | 64 | 133 | 202 => ErrorKind::Timeout,
         6 | 7 | 89 | 91 | 9001 | 11600 | 11602 => ErrorKind::ConnectionLost,
         11000 | 11001 | 12582 => ErrorKind::DuplicateKey,
         121 => ErrorKind::Check,
@@ -116,7 +116,7 @@ const fn kind(code: i32) -> ErrorKind {
         13 => ErrorKind::Permission,
         26 => ErrorKind::UnknownTable,
         // What this server or its topology does not have, transactions above all.
-        20 | 48 | 59 | 67 | 73 | 85 | 86 | 115 | 263 => ErrorKind::Unsupported,
+        20 | 48 | 59 | 67 | 73 | 85 | 86 | 115 | 123 | 263 => ErrorKind::Unsupported,
         _ => ErrorKind::Internal,
     }
 }

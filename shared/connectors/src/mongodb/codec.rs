@@ -48,9 +48,7 @@ pub(super) fn encode(value: &Value, column: &Column) -> Result<Option<RawBson>, 
         Value::Date(date) => RawBson::DateTime(date_time(DateTime { date: *date, nanos: 0 })?),
         Value::Time(time) => RawBson::String(time.to_text(fraction(&column.logical))),
         Value::DateTime(at) | Value::Instant(at) => RawBson::DateTime(date_time(*at)?),
-        Value::Text(text) if column.native == native::OBJECT_ID => RawBson::ObjectId(
-            text.parse().map_err(|_| refusal(ErrorKind::Conversion, "the text is not an ObjectId"))?,
-        ),
+        Value::Text(text) if column.native == native::OBJECT_ID => RawBson::ObjectId(object_id(text)?),
         Value::Text(text) => RawBson::String(text.clone()),
         Value::Bytes(bytes) => {
             RawBson::Binary(Binary { subtype: BinarySubtype::Generic, bytes: bytes.clone() })
@@ -61,6 +59,13 @@ pub(super) fn encode(value: &Value, column: &Column) -> Result<Option<RawBson>, 
         }
     };
     Ok(Some(bson))
+}
+
+/// Only as it is printed: capital digits would come back as small ones.
+fn object_id(text: &str) -> Result<bson::oid::ObjectId, ConvertError> {
+    let parsed: Option<bson::oid::ObjectId> = text.parse().ok();
+    let exact = parsed.filter(|id| id.to_hex() == text);
+    exact.ok_or_else(|| refusal(ErrorKind::Conversion, "the text is not an ObjectId in small digits"))
 }
 
 /// 34 significant digits, kept with their trailing zeros.
@@ -129,12 +134,22 @@ pub(super) fn decode(bson: RawBsonRef<'_>, column: &Column) -> Result<Value, Con
             convert(Value::Time(time), &column.logical)
         }
         // A length is what was declared, not what the server keeps to; the other side is asked whether it fits there.
-        (RawBsonRef::String(text), LogicalType::Text { .. }) => Ok(Value::Text(text.to_owned())),
-        (RawBsonRef::ObjectId(id), LogicalType::Text { .. }) => Ok(Value::Text(id.to_hex())),
+        (RawBsonRef::String(text), LogicalType::Text { .. }) if column.native != native::OBJECT_ID => {
+            Ok(Value::Text(text.to_owned()))
+        }
+        // A string with the same digits would be another key.
+        (RawBsonRef::ObjectId(id), LogicalType::Text { .. }) if column.native == native::OBJECT_ID => {
+            Ok(Value::Text(id.to_hex()))
+        }
         (RawBsonRef::Binary(binary), LogicalType::Uuid) if binary.subtype == BinarySubtype::Uuid => {
             convert(Value::Bytes(binary.bytes.to_vec()), &LogicalType::Uuid)
         }
-        (RawBsonRef::Binary(binary), LogicalType::Bytes { .. }) => Ok(Value::Bytes(binary.bytes.to_vec())),
+        // Other subtypes are other values, and would not come back.
+        (RawBsonRef::Binary(binary), LogicalType::Bytes { .. })
+            if binary.subtype == BinarySubtype::Generic =>
+        {
+            Ok(Value::Bytes(binary.bytes.to_vec()))
+        }
         (other, logical) => match number(other) {
             Some(number) if is_number(logical) => convert(number, logical),
             _ => Err(mismatch(other.element_type(), logical)),
@@ -178,4 +193,36 @@ fn moment_as(at: bson::DateTime, logical: &LogicalType) -> Result<Value, Convert
 
 fn mismatch(found: ElementType, logical: &LogicalType) -> ConvertError {
     refusal(ErrorKind::Conversion, format!("a BSON {found:?} stands where {logical} was expected"))
+}
+
+#[cfg(test)]
+mod tests {
+    use bson::{RawDocumentBuf, raw::cstr};
+
+    use super::*;
+    use crate::mongodb::mapping;
+
+    /// What a field of this BSON type reads as, of a column that holds `native`.
+    fn read(bson: impl Into<RawBson>, native: &str) -> Result<Value, ErrorKind> {
+        let mut holder = RawDocumentBuf::new();
+        holder.append(cstr!("v"), bson.into());
+        let value = holder.get("v").expect("valid").expect("there");
+        decode(value, &mapping::column_of("v", native)).map_err(|why| why.kind)
+    }
+
+    #[test]
+    fn what_would_not_come_back_as_it_is_is_refused() {
+        let binary = |subtype| RawBson::Binary(Binary { subtype, bytes: vec![7; 16] });
+        assert_eq!(read(binary(BinarySubtype::Generic), "binData"), Ok(Value::Bytes(vec![7; 16])));
+        assert_eq!(read(binary(BinarySubtype::UuidOld), "binData"), Err(ErrorKind::Conversion));
+        assert_eq!(read(binary(BinarySubtype::Uuid), "binData"), Err(ErrorKind::Conversion));
+        assert_eq!(read(binary(BinarySubtype::UuidOld), "uuid"), Err(ErrorKind::Conversion));
+        let id: bson::oid::ObjectId = "0123456789abcdef01234567".parse().expect("an id");
+        assert_eq!(read(id, "objectId"), Ok(Value::Text(id.to_hex())));
+        assert_eq!(read(id, "string"), Err(ErrorKind::Conversion));
+        assert_eq!(read("0123456789abcdef01234567", "objectId"), Err(ErrorKind::Conversion));
+        let column = mapping::column_of("v", "objectId");
+        let written = |text: &str| encode(&Value::Text(text.to_owned()), &column).is_ok();
+        assert!(written("0123456789abcdef01234567") && !written("0123456789ABCDEF01234567"));
+    }
 }

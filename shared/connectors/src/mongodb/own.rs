@@ -227,7 +227,9 @@ pub(super) async fn raise_turns(client: &Client, install: InstallId, turn: Turn)
     let operation = format!("raise all turns to {}", turn.0);
     let turns = client.database.collection::<Document>(TURNS);
     let lower = doc! { "install": install.to_string(), "turn": { "$lt": number(turn) } };
-    let held = async { turns.find(lower.clone()).await?.try_collect::<Vec<Document>>().await };
+    // Those that stand at this turn already, too: an earlier call may have ended between the turn and the fences.
+    let reached = doc! { "install": install.to_string(), "turn": { "$lte": number(turn) } };
+    let held = async { turns.find(reached).await?.try_collect::<Vec<Document>>().await };
     let held = client.run(&operation, held).await?;
     if held.is_empty() {
         return Ok(0);

@@ -137,8 +137,18 @@ impl MongoWrite {
         // In the session, so that the transaction's snapshot is no older.
         let held = client.database.run_command(command).session(&mut *session);
         match client.run(operation, held).await.and_then(|answer| classify::checked(answer, operation)) {
-            // It is there, and newer.
-            Err(failed) if failed.kind == ErrorKind::DuplicateKey => Err(self.newer_attempt()),
+            // It is there: newer, or made by somebody else at the same moment.
+            Err(failed) if failed.kind == ErrorKind::DuplicateKey => {
+                let fences = self.client.database.collection::<Document>(FENCES);
+                let there = self.client.run(&self.operation, fences.find_one(doc! { "_id": &id })).await?;
+                let is_newer = |there: Document| {
+                    there.get_i64("attempt").is_ok_and(|n| n > i64::from(self.fence.attempt.0))
+                };
+                if there.is_some_and(is_newer) {
+                    return Err(self.newer_attempt());
+                }
+                Err(Error { kind: ErrorKind::Deadlock, ..failed })
+            }
             done => done.map(|_| ()),
         }
     }
