@@ -166,7 +166,9 @@ async fn declare_new_columns(
         return Ok(());
     };
     let is_new = |column: &&model::Column| !declared.columns.iter().any(|known| known.name == column.name);
-    let new: Vec<model::Column> = plan.target.columns.iter().filter(is_new).cloned().collect();
+    // Documents that are older lack them, and must not be refused for it when somebody edits them.
+    let open = |column: &model::Column| model::Column { nullable: true, ..column.clone() };
+    let new: Vec<model::Column> = plan.target.columns.iter().filter(is_new).map(open).collect();
     if new.is_empty() {
         return Ok(());
     }
