@@ -5,12 +5,11 @@
 
 #![allow(clippy::print_stdout, reason = "a bench talks to a person")]
 
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt as _, TryStreamExt as _};
-use harness::measure::watch;
-use harness::{Database, Server, Syncline, data, oracle, wait_until};
+use harness::measure::{Measured, copy_customers, release};
+use harness::{Database, Server, data, oracle, wait_until};
 use mongodb::bson::{RawDocumentBuf, doc};
 
 /// Documents of one `insert_many`: as many as Syncline sends at once.
@@ -30,7 +29,7 @@ async fn bench(rows: u64) {
     println!("loading {rows} customers into MySQL ..");
     data::load_customers(&source, rows).await;
     let target = Database::fresh(Server::Mongodb).await;
-    let (wall, peak_kib) = whole_run(&source, &target, rows);
+    let Measured { wall, peak_kib, .. } = copy_customers(&source, &target, rows);
     let ceiling = insert_many(&target).await;
     let speed = |wall: Duration| per_second(rows, wall);
     println!(
@@ -58,23 +57,6 @@ fn per_second(rows: u64, wall: Duration) -> f64 {
     rows as f64 / wall.as_secs_f64()
 }
 
-fn syncline() -> Syncline {
-    Syncline::new(oracle::root().join("target/release/syncline"))
-}
-
-fn whole_run(source: &Database, target: &Database, rows: u64) -> (Duration, u64) {
-    let syncline = syncline();
-    let spec = syncline.spec(source, target, "tables:\n  - from: customers");
-    let started = Instant::now();
-    let mut command = syncline.command(&["run", &spec, "--plain"]);
-    let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it is built");
-    let (_, peak_kib) = watch(child);
-    let wall = started.elapsed();
-    let record = syncline.run(&["show", "latest", "--json"]).json();
-    assert_eq!(record["record"]["counts"]["matching"], rows, "verified: {record:#}");
-    (wall, peak_kib)
-}
-
 /// The very documents that Syncline has made, inserted anew; reading them is not counted.
 async fn insert_many(made: &Database) -> Duration {
     let documents = made.documents().await;
@@ -99,7 +81,7 @@ async fn insert_many(made: &Database) -> Duration {
 
 async fn killed_and_resumed(source: &Database, rows: u64) {
     let target = Database::fresh(Server::Mongodb).await;
-    let syncline = syncline();
+    let syncline = release();
     let spec = syncline.spec(source, &target, "tables:\n  - from: customers");
     let started = Instant::now();
     let mut run = syncline.start("run", &["run", &spec, "--plain", "--lease", "2s"]);

@@ -7,19 +7,12 @@
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use harness::measure::watch;
-use harness::{Database, Server, Syncline, data};
+use harness::measure::{Measured, copy_customers, release, watch};
+use harness::{Database, Server, data};
 
 const ROUNDS: usize = 3;
-
-#[derive(Debug, Clone, Copy)]
-struct Measured {
-    wall: Duration,
-    client_cpu: Duration,
-    peak_kib: u64,
-}
 
 fn main() {
     let rows = std::env::var("SYNCLINE_BENCH_ROWS").ok().and_then(|n| n.parse().ok()).unwrap_or(2_000_000);
@@ -39,7 +32,7 @@ async fn bench(rows: u64) {
         check(&target, rows).await;
         report(round, "mysqldump | mariadb", rows, dump);
         let target = Database::fresh(Server::Mariadb).await;
-        let copy = syncline_run(&source, &target, rows);
+        let copy = copy_customers(&source, &target, rows);
         check(&target, rows).await;
         report(round, "syncline run", rows, copy);
         dumps.push(dump);
@@ -63,7 +56,7 @@ async fn small() {
         source.exec(&batch).await;
     }
     let target = Database::fresh(Server::Sqlite).await;
-    let syncline = Syncline::new(harness::oracle::root().join("target/release/syncline"));
+    let syncline = release();
     let spec = syncline.spec(&source, &target, "tables:\n  - from: customers");
     for (what, goal, args) in [("--help", 50, vec!["--help"]), ("a run of 100 rows", 300, vec!["run", &spec])]
     {
@@ -105,24 +98,6 @@ fn dump_and_load(source: &Database, target: &Database) -> Measured {
     let (a, b) = (watch(dump), load);
     let b = watch(b);
     Measured { wall: started.elapsed(), client_cpu: a.0 + b.0, peak_kib: a.1.max(b.1) }
-}
-
-fn syncline_run(source: &Database, target: &Database, rows: u64) -> Measured {
-    let root = harness::oracle::root();
-    let syncline = Syncline::new(root.join("target/release/syncline"));
-    let spec = syncline.spec(source, target, "tables:\n  - from: customers");
-    let started = Instant::now();
-    let child = syncline
-        .command(&["run", &spec, "--plain"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("target/release/syncline is built");
-    let (client_cpu, peak_kib) = watch(child);
-    let wall = started.elapsed();
-    let record = syncline.run(&["show", "latest", "--json"]).json();
-    assert_eq!(record["record"]["counts"]["matching"], rows, "verified: {record:#}");
-    Measured { wall, client_cpu, peak_kib }
 }
 
 async fn check(target: &Database, rows: u64) {

@@ -98,16 +98,14 @@ const POSTGRES_COLUMNS: [(&str, &str, &[&str]); 29] = [
     ("bits", "bit(5)", &["B'10101'"]),
 ];
 
-async fn matrix(source: Server, target: Server) {
-    if source.is_absent() || target.is_absent() {
-        return;
-    }
-    let (from, to) = (Database::fresh(source).await, Database::fresh(target).await);
-    let (matrix, before, after, strict): (&[(&str, &str, &[&str])], _, _, _) = if source == Server::Postgres {
-        (&POSTGRES_COLUMNS, "CREATE TYPE mood AS ENUM ('sad', 'it''s fine');", "", "")
-    } else {
-        (&COLUMNS, "", " CHARACTER SET utf8mb4", "SET SESSION sql_mode = 'STRICT_ALL_TABLES'; ")
-    };
+/// Makes the table `v` with a row for each value that the server takes; says how many.
+async fn fill(from: &Database) -> i64 {
+    let (matrix, before, after, strict): (&[(&str, &str, &[&str])], _, _, _) =
+        if from.server == Server::Postgres {
+            (&POSTGRES_COLUMNS, "CREATE TYPE mood AS ENUM ('sad', 'it''s fine');", "", "")
+        } else {
+            (&COLUMNS, "", " CHARACTER SET utf8mb4", "SET SESSION sql_mode = 'STRICT_ALL_TABLES'; ")
+        };
     let columns: Vec<String> = matrix.iter().map(|(name, native, _)| format!("{name} {native}")).collect();
     from.exec(&format!("{before} CREATE TABLE v (id INT PRIMARY KEY, {}){after}", columns.join(", "))).await;
     let mut id = 0;
@@ -121,6 +119,15 @@ async fn matrix(source: Server, target: Server) {
             }
         }
     }
+    id
+}
+
+async fn matrix(source: Server, target: Server) {
+    if source.is_absent() || target.is_absent() {
+        return;
+    }
+    let (from, to) = (Database::fresh(source).await, Database::fresh(target).await);
+    let id = fill(&from).await;
     let syncline = syncline();
     let spec = syncline.spec(&from, &to, "tables:\n  - from: v");
     let scan = syncline.run(&["plan", &spec, "--scan", "--json"]);
@@ -236,23 +243,7 @@ async fn mysql_to_mongodb_to_mysql() {
             Database::fresh(Server::Mongodb).await,
             Database::fresh(server).await,
         );
-        let columns: Vec<String> =
-            COLUMNS.iter().map(|(name, native, _)| format!("{name} {native}")).collect();
-        from.exec(&format!(
-            "CREATE TABLE v (id INT PRIMARY KEY, {}) CHARACTER SET utf8mb4",
-            columns.join(", ")
-        ))
-        .await;
-        let mut id = 0;
-        for (name, _, values) in COLUMNS {
-            for value in values {
-                id += 1;
-                let strict = "SET SESSION sql_mode = 'STRICT_ALL_TABLES'; ";
-                let _ = from
-                    .try_exec(&format!("{strict}INSERT INTO v (id, {name}) VALUES ({id}, {value})"))
-                    .await;
-            }
-        }
+        fill(&from).await;
         let syncline = syncline();
         let spec = syncline.spec(&from, &way, "tables:\n  - from: v");
         let losses = syncline.run(&["plan", &spec, "--table", "v"]).expect(0).stdout;

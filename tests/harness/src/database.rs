@@ -112,13 +112,13 @@ impl Database {
         Self { server, url, name, base, via: None, _dir: None }
     }
 
-    /// Runs statements, separated by semicolons; in MongoDB one command in Extended JSON.
+    /// Runs statements, separated by semicolons.
     ///
     /// # Panics
-    /// One of them fails.
+    /// One of them fails, or the database is MongoDB's.
     pub async fn exec(&self, sql: &str) {
         let done = match self.server {
-            Server::Mongodb => return documents::command(&self.documents().await, sql).await,
+            Server::Mongodb => panic!("MongoDB speaks no SQL"),
             Server::Sqlite => {
                 let mut db = self.sqlite().await;
                 sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut db).await.map(|_| ())
@@ -213,14 +213,14 @@ impl Database {
         self.number(&format!("SELECT count(*) FROM {table}")).await
     }
 
-    /// Tables of the database, or collections, Syncline's own among them.
+    /// What the catalog lists of tables, or collections, Syncline's own among them.
     ///
     /// # Panics
     /// The server does not answer.
     pub async fn tables(&self) -> i64 {
         let sql = match self.server {
             Server::Mongodb => return documents::collections(&self.documents().await).await,
-            Server::Sqlite => "SELECT count(*) FROM sqlite_master WHERE type = 'table'",
+            Server::Sqlite => "SELECT count(*) FROM sqlite_master",
             Server::Mysql | Server::Mariadb => {
                 "SELECT count(*) FROM information_schema.tables WHERE table_schema = DATABASE()"
             }

@@ -11,16 +11,6 @@ pub async fn client(base: &str) -> Client {
     Client::with_uri_str(format!("{base}/?directConnection=true")).await.expect("an address")
 }
 
-/// Runs a command, written in Extended JSON.
-///
-/// # Panics
-/// It fails, as a whole or for one of its documents.
-pub async fn command(database: &Database, json: &str) {
-    let command: Document = serde_json::from_str(json).expect("a command in Extended JSON");
-    let answer = database.run_command(command).await.expect("the command runs");
-    assert!(!answer.contains_key("writeErrors"), "{answer}");
-}
-
 /// Documents of a collection.
 ///
 /// # Panics

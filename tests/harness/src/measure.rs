@@ -1,7 +1,41 @@
 //! What a process costs.
 
-use std::process::Child;
-use std::time::Duration;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::{Database, Syncline, oracle};
+
+/// One process, or several that end together.
+#[derive(Debug, Clone, Copy)]
+pub struct Measured {
+    pub wall: Duration,
+    pub client_cpu: Duration,
+    pub peak_kib: u64,
+}
+
+/// The binary that benches measure.
+#[must_use]
+pub fn release() -> Syncline {
+    Syncline::new(oracle::root().join("target/release/syncline"))
+}
+
+/// Copies `customers`, of so many rows, and asserts that all of them were verified.
+///
+/// # Panics
+/// `target/release/syncline` is not built, or the run does not end well.
+#[must_use]
+pub fn copy_customers(source: &Database, target: &Database, rows: u64) -> Measured {
+    let syncline = release();
+    let spec = syncline.spec(source, target, "tables:\n  - from: customers");
+    let started = Instant::now();
+    let mut command = syncline.command(&["run", &spec, "--plain"]);
+    let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it is built");
+    let (client_cpu, peak_kib) = watch(child);
+    let wall = started.elapsed();
+    let record = syncline.run(&["show", "latest", "--json"]).json();
+    assert_eq!(record["record"]["counts"]["matching"], rows, "verified: {record:#}");
+    Measured { wall, client_cpu, peak_kib }
+}
 
 /// Waits for the end; processor time and peak memory as the kernel counted them until just before.
 ///
