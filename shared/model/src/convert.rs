@@ -52,7 +52,8 @@ pub fn convert(value: Value, target: &LogicalType) -> Result<Value, ConvertError
     }
 }
 
-fn refusal(kind: ErrorKind, reason: impl Into<String>) -> ConvertError {
+/// Why a value is refused; `reason` holds no value.
+pub fn refusal(kind: ErrorKind, reason: impl Into<String>) -> ConvertError {
     ConvertError { kind, reason: reason.into() }
 }
 

@@ -1,5 +1,7 @@
 //! The spec as validated: what the operator asked for. Reading and checking the file is the business of `service`.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::limits::{Brake, Limits};
@@ -18,6 +20,13 @@ pub enum Tls {
     /// Plain text; the default only on loopback addresses and sockets.
     #[default]
     Off,
+}
+
+/// Whether a host is this machine, by name or address, or a socket's path: nobody else can listen to what is sent there.
+#[must_use]
+pub fn is_loopback(host: &str) -> bool {
+    let is_local_address = || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    host.eq_ignore_ascii_case("localhost") || host.starts_with('/') || is_local_address()
 }
 
 /// How to reach a database. Secrets are references (`${env:NAME}`, `${file:/path}`), resolved by each process at

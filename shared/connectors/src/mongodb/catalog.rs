@@ -60,7 +60,7 @@ pub(super) async fn describe(client: &Client, table: &TableRef) -> Result<Option
     }
     let (columns, id, foreign_keys) = match declared {
         Some(declared) => (declared.columns, declared.id, declared.foreign_keys),
-        None => (inferred(client, &table.name, &operation).await?, vec![ID.to_owned()], Vec::new()),
+        None => (inferred(client, (&table.name, rows), &operation).await?, vec![ID.to_owned()], Vec::new()),
     };
     let by_column = |native: &Document| index(native, &id);
     let collation = collation(&options);
@@ -81,8 +81,8 @@ pub(super) async fn describe(client: &Client, table: &TableRef) -> Result<Option
 }
 
 /// What documents show. Nothing keeps a field to the small numbers that are there now: a target takes all.
-async fn inferred(client: &Client, name: &str, operation: &str) -> Result<Vec<Column>> {
-    let mut columns = infer::columns(client, name, operation).await?;
+async fn inferred(client: &Client, of: (&str, u64), operation: &str) -> Result<Vec<Column>> {
+    let mut columns = infer::columns(client, of, operation).await?;
     for column in columns.iter_mut().filter(|_| client.role() == Role::Target) {
         if matches!(column.logical, LogicalType::Int { .. }) {
             column.logical = LogicalType::Int { bits: 64, unsigned: false };

@@ -41,7 +41,7 @@ pub(super) fn error(failed: &mongodb::error::Error, operation: &str) -> Error {
 }
 
 /// The server's code, wherever the driver keeps it.
-pub(super) fn code(failed: &mongodb::error::Error) -> Option<i32> {
+fn code(failed: &mongodb::error::Error) -> Option<i32> {
     #[expect(clippy::wildcard_enum_match_arm, reason = "only these come from a server")]
     match &*failed.kind {
         Driver::Command(command) => Some(command.code),

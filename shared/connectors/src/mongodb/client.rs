@@ -4,9 +4,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use bson::{Document, doc};
+use bson::{Document, RawDocumentBuf, doc};
 use futures::future::BoxFuture;
-use model::spec::Tls;
+use model::spec::{Tls, is_loopback};
 use model::{Engine, ErrorKind};
 use mongodb::options::{
     Acknowledgment, ClientOptions, Credential, ReadConcern, ServerAddress, TlsOptions, TransactionOptions,
@@ -52,7 +52,12 @@ impl Client {
         Ok(Self { driver, database, config: config.clone(), is_member: OnceCell::new() })
     }
 
-    pub(super) fn collection(&self, name: &str) -> Collection<bson::RawDocumentBuf> {
+    pub(super) fn collection(&self, name: &str) -> Collection<RawDocumentBuf> {
+        self.database.collection(name)
+    }
+
+    /// The same, for few and small documents.
+    pub(super) fn parsed(&self, name: &str) -> Collection<Document> {
         self.database.collection(name)
     }
 
@@ -181,7 +186,7 @@ fn options(config: &ConnectionConfig) -> std::result::Result<ClientOptions, Stri
         Credential::builder().username(user.clone()).password(password).source(USERS.to_owned()).build()
     });
     // A member on this machine may name itself as only its container knows it.
-    let is_direct = matches!(&hosts[..], [only] if is_loopback(only));
+    let is_direct = matches!(&hosts[..], [ServerAddress::Tcp { host, .. }] if is_loopback(host));
     // A target is never standalone; a source that is has no majority to ask.
     let read_concern = (config.role == Role::Target).then(ReadConcern::majority);
     Ok(ClientOptions::builder()
@@ -216,15 +221,10 @@ fn hosts(list: &str, port: Option<u16>) -> std::result::Result<Vec<ServerAddress
         .collect()
 }
 
-fn is_loopback(address: &ServerAddress) -> bool {
-    #[expect(clippy::wildcard_enum_match_arm, reason = "sockets are of this machine")]
-    match address {
-        ServerAddress::Tcp { host, .. } => {
-            host.eq_ignore_ascii_case("localhost")
-                || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-        }
-        _ => true,
-    }
+/// A number that is not negative in a server's answer, whichever integer it sends it as.
+pub(super) fn whole(answer: &Document, name: &str) -> Option<u64> {
+    let number = answer.get(name)?;
+    u64::try_from(number.as_i64().or_else(|| number.as_i32().map(i64::from))?).ok()
 }
 
 #[cfg(test)]

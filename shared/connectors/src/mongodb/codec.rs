@@ -4,11 +4,10 @@
 use bson::raw::RawBsonRef;
 use bson::spec::{BinarySubtype, ElementType};
 use bson::{Binary, Decimal128, RawBson};
-use model::convert::{ConvertError, convert};
+use model::convert::{ConvertError, convert, refusal};
 use model::{Column, DateTime, Decimal, ErrorKind, LogicalType, Time, Value};
 
 use super::{json, moment};
-use crate::server::refusal;
 
 /// Words for what a column is written as: the server's own, where it has one.
 pub(super) mod native {

@@ -6,12 +6,11 @@ use std::sync::Arc;
 
 use bson::raw::{CStr, CString, RawBsonRef, cstr};
 use bson::{RawArrayBuf, RawBson, RawDocument, RawDocumentBuf};
-use model::convert::ConvertError;
+use model::convert::{ConvertError, refusal};
 use model::{Column, ErrorKind, Key, QuarantinedRow, Row, TablePlan, TableSchema, Value};
 
 use super::{codec, limits};
 use crate::read_batches::Decoded;
-use crate::server::refusal;
 
 pub(super) const ID: &str = "_id";
 const ID_FIELD: &CStr = cstr!("_id");
@@ -29,6 +28,17 @@ enum Place {
     Field,
 }
 
+impl Place {
+    /// Where the column of this name stands if the `_id` is made of `id`.
+    fn of(name: &String, id: &[String]) -> Self {
+        match id {
+            [only] if only == name => Self::Id,
+            [_, _, ..] if id.contains(name) => Self::InId,
+            _ => Self::Field,
+        }
+    }
+}
+
 /// How the rows of a table stand in its documents.
 #[derive(Debug, Clone)]
 pub(super) struct Layout {
@@ -37,7 +47,7 @@ pub(super) struct Layout {
     places: Vec<Place>,
     /// Places of the columns of the `_id`, in its order.
     id: Vec<usize>,
-    /// Places of the key columns, in key order; for what cannot be decoded.
+    /// Places of the key columns, in key order.
     key: Vec<usize>,
     fields: HashMap<String, usize>,
     in_id: HashMap<String, usize>,
@@ -71,12 +81,7 @@ impl Layout {
     ) -> std::result::Result<Self, String> {
         let names = columns.iter().map(|c| CString::try_from(c.name.as_str()).map_err(|_| c.name.clone()));
         let names = names.collect::<std::result::Result<Vec<_>, _>>()?;
-        let place = |column: &Column| match id_names {
-            [only] if *only == column.name => Place::Id,
-            [_, _, ..] if id_names.contains(&column.name) => Place::InId,
-            _ => Place::Field,
-        };
-        let places: Vec<Place> = columns.iter().map(place).collect();
+        let places: Vec<Place> = columns.iter().map(|c| Place::of(&c.name, id_names)).collect();
         let id = id_names.iter().filter_map(|name| columns.iter().position(|c| c.name == *name)).collect();
         let at = |wanted: Place| {
             let there = places.iter().enumerate().filter(move |(_, place)| **place == wanted);
@@ -90,8 +95,9 @@ impl Layout {
         &self.columns
     }
 
-    /// Whether the key of these columns is the `_id`, the only thing that documents are found and ordered by.
-    pub(super) fn is_keyed_by_id(&self, key: &[usize]) -> bool {
+    /// Whether the key is the `_id`, the only thing that documents are found and ordered by.
+    pub(super) fn is_keyed_by_id(&self) -> bool {
+        let key = &self.key;
         key.len() == self.id.len() && !key.is_empty() && key.iter().all(|place| self.id.contains(place))
     }
 
@@ -149,8 +155,8 @@ impl Layout {
     }
 
     /// The `_id` that a key means; `None` if no document can have it.
-    pub(super) fn id_of_key(&self, key: &Key, key_places: &[usize]) -> Option<RawBson> {
-        let at = |place: usize| key_places.iter().position(|k| *k == place);
+    pub(super) fn id_of_key(&self, key: &Key) -> Option<RawBson> {
+        let at = |place: usize| self.key.iter().position(|k| *k == place);
         if self.id.iter().any(|place| at(*place).is_none()) {
             return None;
         }
@@ -158,26 +164,19 @@ impl Layout {
     }
 
     /// A filter that finds the documents with these keys, and no other.
-    pub(super) fn filter(&self, keys: &[Key], key_places: &[usize]) -> RawDocumentBuf {
+    pub(super) fn filter(&self, keys: &[Key]) -> RawDocumentBuf {
         let mut filter = RawDocumentBuf::new();
-        if self.is_keyed_by_id(key_places) {
-            let mut ids = RawArrayBuf::new();
-            for id in keys.iter().filter_map(|key| self.id_of_key(key, key_places)) {
-                ids.push(id);
-            }
+        let (mut ids, mut either) = (RawArrayBuf::new(), RawArrayBuf::new());
+        if self.is_keyed_by_id() {
+            keys.iter().filter_map(|key| self.id_of_key(key)).for_each(|id| ids.push(id));
+        } else {
+            keys.iter().filter_map(|key| self.equals(key)).for_each(|one| either.push(one));
+        }
+        if either.is_empty() {
+            // Also where no key can be written: among no ids there is none.
             let mut among = RawDocumentBuf::new();
             among.append(cstr!("$in"), ids);
             filter.append(ID_FIELD, among);
-            return filter;
-        }
-        let mut either = RawArrayBuf::new();
-        for one in keys.iter().filter_map(|key| self.equals(key, key_places)) {
-            either.push(one);
-        }
-        if either.is_empty() {
-            let mut none = RawDocumentBuf::new();
-            none.append(cstr!("$in"), RawArrayBuf::new());
-            filter.append(ID_FIELD, none);
         } else {
             filter.append(cstr!("$or"), either);
         }
@@ -185,9 +184,9 @@ impl Layout {
     }
 
     /// Finds the documents with one key by its fields; `None` for a key that cannot be written, which none has.
-    fn equals(&self, key: &Key, key_places: &[usize]) -> Option<RawDocumentBuf> {
+    fn equals(&self, key: &Key) -> Option<RawDocumentBuf> {
         let mut one = RawDocumentBuf::new();
-        for (place, value) in key_places.iter().zip(&key.0) {
+        for (place, value) in self.key.iter().zip(&key.0) {
             let mut equals = RawDocumentBuf::new();
             equals.append(cstr!("$eq"), self.key_cell(*place, value).ok()?);
             one.append(self.path(*place), equals);
@@ -204,14 +203,10 @@ impl Layout {
     ///
     /// # Errors
     /// As [`Layout::encode`].
-    pub(super) fn update(
-        &self,
-        row: &Row,
-        key_places: &[usize],
-    ) -> std::result::Result<Option<RawBson>, Misfit> {
+    pub(super) fn update(&self, row: &Row) -> std::result::Result<Option<RawBson>, Misfit> {
         let mut cells = Vec::with_capacity(row.len());
         for (i, value) in row.iter().enumerate() {
-            if self.places[i] == Place::Field && !key_places.contains(&i) {
+            if self.places[i] == Place::Field && !self.key.contains(&i) {
                 cells.push((i, self.cell(i, value)?));
             }
         }
@@ -334,13 +329,8 @@ fn path_of(name: &str, place: Place) -> String {
 }
 
 /// How an index names a column of a table whose `_id` is made of `id`.
-pub(super) fn index_path(name: &str, id: &[String]) -> String {
-    let place = match id {
-        [only] if only == name => Place::Id,
-        [_, _, ..] if id.iter().any(|column| column == name) => Place::InId,
-        _ => Place::Field,
-    };
-    path_of(name, place)
+pub(super) fn index_path(name: &String, id: &[String]) -> String {
+    path_of(name, Place::of(name, id))
 }
 
 /// The column an index means by a path.

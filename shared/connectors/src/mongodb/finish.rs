@@ -4,7 +4,7 @@ use bson::{Document, doc};
 use futures::TryStreamExt as _;
 use model::{Disposition, ForeignKey, Index, TablePlan};
 
-use super::client::Client;
+use super::client::{Client, whole};
 use super::document::{id_columns, index_path, is_plain};
 use super::{catalog, schema};
 use crate::WITHOUT_PARENT;
@@ -14,9 +14,10 @@ pub(super) async fn build_indexes(client: &Client, plan: &TablePlan) -> Result<V
     let table = &plan.target.table.name;
     let id = id_columns(plan);
     let mut notes = Vec::new();
+    let mut there =
+        catalog::indexes(client, table, &format!("list indexes of {}", plan.target.table)).await?;
     for index in &plan.target.indexes {
         let operation = format!("build index {} of {}", index.name, plan.target.table);
-        let there = catalog::indexes(client, table, &operation).await?;
         let shapes: Vec<Index> = there.iter().filter_map(|native| catalog::index(native, &id)).collect();
         let is_built = |built: &Index| (&built.columns, built.unique) == (&index.columns, index.unique);
         // The `_id` has an index of its own.
@@ -28,10 +29,11 @@ pub(super) async fn build_indexes(client: &Client, plan: &TablePlan) -> Result<V
             continue;
         }
         let taken: Vec<&str> = there.iter().filter_map(|native| native.get_str("name").ok()).collect();
-        let command = doc! { "createIndexes": table, "indexes": [definition(plan, index, &id, &taken)] };
+        let definition = definition(plan, index, &id, &taken);
+        let command = doc! { "createIndexes": table, "indexes": [definition.clone()] };
         // Building an index takes as long as the collection is large: no deadline.
         match client.run_long(&operation, client.database.run_command(command)).await {
-            Ok(_) => {}
+            Ok(_) => there.push(definition),
             Err(failed) if failed.kind.disposition() == Disposition::QuarantineRow => {
                 notes.push(format!("index {} was not built: {}", index.name, failed.reason()));
             }
@@ -79,12 +81,11 @@ pub(super) async fn check_foreign_keys(client: &Client, plan: &TablePlan) -> Res
         let declared = options.get_document("validator").ok().and_then(schema::declaration);
         let parent_id = declared.map(|declared| declared.id).unwrap_or_default();
         let pipeline = orphans(foreign, &id, &parent_id);
-        let children = client.database.collection::<Document>(&table.name);
+        let children = client.parsed(&table.name);
         let found = async { children.aggregate(pipeline).await?.try_collect::<Vec<Document>>().await };
         let found = client.run_long(&operation, found).await?;
-        let count =
-            found.first().and_then(|d| d.get("rows")).map_or_else(|| "0".to_owned(), ToString::to_string);
-        if count != "0" {
+        let count = found.first().and_then(|counted| whole(counted, "rows")).unwrap_or(0);
+        if count > 0 {
             notes.push(format!(
                 "foreign key {}: {count} rows are {WITHOUT_PARENT} {}",
                 foreign.name, foreign.parent

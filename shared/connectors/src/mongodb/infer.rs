@@ -10,7 +10,7 @@ use bson::{Bson, Document, doc};
 use futures::TryStreamExt as _;
 use model::{Column, LogicalType};
 
-use super::client::Client;
+use super::client::{Client, whole};
 use super::document::ID;
 use super::mapping;
 use crate::error::Result;
@@ -23,14 +23,18 @@ const SAMPLE: i32 = 20_000;
 /// A field as seen: where it stood first, and the types of its values.
 #[derive(Default)]
 struct Seen {
-    place: usize,
+    place: u64,
     types: BTreeSet<String>,
 }
 
-/// Columns in the order in which documents name them; the `_id` first. All but the `_id` may be NULL.
-pub(super) async fn columns(client: &Client, name: &str, operation: &str) -> Result<Vec<Column>> {
-    let collection = client.database.collection::<Document>(name);
-    let rows = client.run(operation, collection.estimated_document_count()).await?;
+/// Columns of a collection of about so many documents, in the order in which they name them; the `_id` first. All but
+/// the `_id` may be NULL.
+pub(super) async fn columns(
+    client: &Client,
+    (name, rows): (&str, u64),
+    operation: &str,
+) -> Result<Vec<Column>> {
+    let collection = client.parsed(name);
     let mut fields: BTreeMap<String, Seen> = BTreeMap::new();
     let pipelines = if rows <= DOCUMENTS_MAX {
         vec![vec![]]
@@ -54,9 +58,9 @@ pub(super) async fn columns(client: &Client, name: &str, operation: &str) -> Res
     Ok(named.into_iter().map(|(name, seen)| column(&name, &seen.types)).collect())
 }
 
-/// One document per field and type: `{_id: {k, t}, at}`.
+/// One document per field and type: `{_id: {k, t}, at, one}`, where `one` is the first of its values, which tells a UUID
+/// from other binaries.
 fn count_fields() -> Vec<Document> {
-    // Two types of binary are told apart by what the server calls them together with their length: a UUID has its own.
     vec![
         doc! { "$project": { "f": { "$objectToArray": "$$ROOT" } } },
         doc! { "$unwind": { "path": "$f", "includeArrayIndex": "at" } },
@@ -71,9 +75,7 @@ fn count_fields() -> Vec<Document> {
 fn note(fields: &mut BTreeMap<String, Seen>, found: &Document) {
     let Ok(id) = found.get_document("_id") else { return };
     let (Ok(name), Ok(bson_type)) = (id.get_str("k"), id.get_str("t")) else { return };
-    let place =
-        found.get("at").and_then(|at| at.as_i64().or_else(|| at.as_i32().map(i64::from))).unwrap_or(0);
-    let place = usize::try_from(place).unwrap_or(usize::MAX);
+    let place = whole(found, "at").unwrap_or(0);
     let seen = fields.entry(name.to_owned()).or_insert_with(|| Seen { place, types: BTreeSet::new() });
     seen.place = seen.place.min(place);
     if bson_type != "null" {

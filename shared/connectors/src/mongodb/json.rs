@@ -5,10 +5,8 @@ use bson::raw::{CString, RawBsonRef};
 use bson::{Bson, RawArrayBuf, RawBson, RawDocumentBuf};
 use model::ErrorKind;
 use model::canonical::canonical_json;
-use model::convert::ConvertError;
+use model::convert::{ConvertError, refusal};
 use serde_json::{Map, Value as Json};
-
-use crate::server::refusal;
 
 /// Documents within documents, the outermost included: MongoDB takes no more.
 const LEVELS_MAX: usize = 100;

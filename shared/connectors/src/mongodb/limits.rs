@@ -1,10 +1,9 @@
 //! What a column can hold exactly, asked before anything is sent.
 
-use model::convert::ConvertError;
+use model::convert::{ConvertError, refusal};
 use model::{Column, DateTime, ErrorKind, Value};
 
-use super::codec;
-use crate::server::refusal;
+use super::{codec, moment};
 
 /// Bytes of a document, all its fields together.
 pub(super) const DOCUMENT_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -12,32 +11,15 @@ pub(super) const DOCUMENT_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// A date has milliseconds: what is finer is cut, as the plan says. Refused, no row with a clock's time would ever come
 /// over; kept as text, it would be no date.
 pub(super) fn cut(value: &Value, column: &Column) -> Option<(Value, &'static str)> {
-    const MILLI_NANOS: u64 = 1_000_000;
     const LOSS: &str = "the second keeps 3 fraction digits of more";
-    let whole = |at: &DateTime| {
-        let rest = at.nanos % MILLI_NANOS;
-        (rest != 0).then(|| DateTime { nanos: at.nanos - rest, ..*at })
-    };
-    if column.native != codec::native::DATE {
+    let (Value::DateTime(at) | Value::Instant(at)) = value else { return None };
+    let finer = at.nanos % moment::MILLI_NANOS;
+    if finer == 0 || column.native != codec::native::DATE {
         return None;
     }
-    match value {
-        Value::DateTime(at) => whole(at).map(|at| (Value::DateTime(at), LOSS)),
-        Value::Instant(at) => whole(at).map(|at| (Value::Instant(at), LOSS)),
-        Value::Null
-        | Value::Bool(_)
-        | Value::Int(_)
-        | Value::UInt(_)
-        | Value::Decimal(_)
-        | Value::Float32(_)
-        | Value::Float64(_)
-        | Value::Date(_)
-        | Value::Time(_)
-        | Value::Text(_)
-        | Value::Bytes(_)
-        | Value::Json(_)
-        | Value::Uuid(_) => None,
-    }
+    let kept = DateTime { nanos: at.nanos - finer, ..*at };
+    let kept = if matches!(value, Value::Instant(_)) { Value::Instant(kept) } else { Value::DateTime(kept) };
+    Some((kept, LOSS))
 }
 
 /// Whether `column` keeps exactly this value: it is tried.

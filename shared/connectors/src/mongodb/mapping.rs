@@ -16,11 +16,7 @@ pub(super) const OBJECT_ID: LogicalType =
 /// The field that is made for `source`.
 pub(super) fn column_for(source: &Column) -> Column {
     let (native, logical) = type_for(source);
-    Column {
-        native: native.to_owned(),
-        nullable: source.nullable,
-        ..Column::new(source.name.clone(), logical, source.nullable)
-    }
+    Column { native: native.to_owned(), ..Column::new(source.name.clone(), logical, source.nullable) }
 }
 
 fn type_for(source: &Column) -> (&'static str, LogicalType) {

@@ -3,7 +3,7 @@
 use model::{Date, DateTime};
 
 const DAY_MILLIS: i64 = 86_400_000;
-const MILLI_NANOS: u64 = 1_000_000;
+pub(super) const MILLI_NANOS: u64 = 1_000_000;
 /// The Julian day number of 1970-01-01, from which the `time` crate counts days.
 const EPOCH_DAY: i64 = 2_440_588;
 

@@ -7,9 +7,12 @@
 
 use bson::{Bson, Document, doc};
 use futures::TryStreamExt as _;
-use model::{Attempt, ChunkId, Engine, ErrorKind, InstallId, RunId, TablePlan, TargetHistory, Turn};
+use model::{
+    Attempt, ChunkId, Column, Engine, ErrorKind, InstallId, RunId, TablePlan, TableSchema, TargetHistory,
+    Turn,
+};
 
-use super::client::Client;
+use super::client::{Client, whole};
 use super::{catalog, document, schema};
 use crate::Fence;
 use crate::error::{Error, Result};
@@ -18,7 +21,7 @@ pub(super) const TURNS: &str = "_syncline_turn";
 pub(super) const FENCES: &str = "_syncline_fence";
 
 const READ: &str = "read who wrote the target";
-/// The namespace is there already, or its validator would be the same.
+/// There is a collection of this name.
 const NAMESPACE_EXISTS: &str = "48";
 
 /// Numbers of turns are far below what a BSON long holds.
@@ -41,6 +44,17 @@ fn all_of(lead: &str) -> Document {
     doc! { "$gte": format!("{lead}/"), "$lt": format!("{lead}0") }
 }
 
+async fn update(client: &Client, operation: &str, collection: &str, statement: Document) -> Result<Document> {
+    let command = doc! { "update": collection, "updates": [statement], "writeConcern": majority() };
+    client.command(operation, command).await
+}
+
+/// Gives a collection another validator.
+async fn declare(client: &Client, operation: &str, name: &str, validator: Document) -> Result<()> {
+    let command = doc! { "collMod": name, "validator": validator, "writeConcern": majority() };
+    client.command(operation, command).await.map(|_| ())
+}
+
 pub(super) async fn prepare(client: &Client, plan: &TablePlan, install: InstallId, turn: Turn) -> Result<()> {
     let table = &plan.target.table;
     let operation = format!("prepare table {table}");
@@ -61,18 +75,13 @@ async fn raise_turn(
     operation: &str,
 ) -> Result<()> {
     let name = &plan.target.table.name;
-    let held = client
-        .run(operation, client.database.collection::<Document>(TURNS).find_one(doc! { "_id": name }))
-        .await?;
-    if let Some(held) = held {
+    let turns = client.parsed(TURNS);
+    if let Some(held) = client.run(operation, turns.find_one(doc! { "_id": name })).await? {
         check_turn(&held, plan, (install, turn), ErrorKind::Overtaken, operation)?;
     }
     let lower = doc! { "_id": name, "install": install.to_string(), "turn": { "$lte": number(turn) } };
     let raise = doc! { "q": lower, "u": { "$set": { "turn": number(turn) } }, "upsert": true };
-    match client
-        .command(operation, doc! { "update": TURNS, "updates": [raise], "writeConcern": majority() })
-        .await
-    {
+    match update(client, operation, TURNS, raise).await {
         // Somebody was quicker: whoever it was, the next look tells.
         Err(failed) if failed.kind == ErrorKind::DuplicateKey => {
             Err(Error { kind: ErrorKind::LockWait, ..failed })
@@ -121,22 +130,14 @@ async fn close_fences(
         "closed": { "$ne": true },
     };
     let close = doc! { "q": older, "u": { "$set": { "closed": true } }, "multi": true };
-    client
-        .command(operation, doc! { "update": FENCES, "updates": [close], "writeConcern": majority() })
-        .await
-        .map(|_| ())
+    update(client, operation, FENCES, close).await.map(|_| ())
 }
 
 async fn create(client: &Client, plan: &TablePlan, operation: &str) -> Result<()> {
     let name = &plan.target.table.name;
     let validator = schema::validator(&plan.target, &document::id_columns(plan));
-    let made = client
-        .command(
-            operation,
-            doc! { "create": name, "validator": validator.clone(), "writeConcern": majority() },
-        )
-        .await;
-    match made {
+    let make = doc! { "create": name, "validator": validator.clone(), "writeConcern": majority() };
+    match client.command(operation, make).await {
         Err(failed) if failed.code.as_deref() == Some(NAMESPACE_EXISTS) => {}
         done => return done.map(|_| ()),
     }
@@ -149,10 +150,7 @@ async fn create(client: &Client, plan: &TablePlan, operation: &str) -> Result<()
         let why = "a collection that has come to hold documents since it was looked at; run again";
         return Err(Error::new(ErrorKind::Drift, Engine::Mongodb, operation).with_object(why));
     }
-    client
-        .command(operation, doc! { "collMod": name, "validator": validator, "writeConcern": majority() })
-        .await
-        .map(|_| ())
+    declare(client, operation, name, validator).await
 }
 
 /// Columns that came to a table of ours later are declared as the first ones were.
@@ -165,28 +163,25 @@ async fn declare_new_columns(
     let Some(declared) = options.get_document("validator").ok().and_then(schema::declaration) else {
         return Ok(());
     };
-    let is_new = |column: &&model::Column| !declared.columns.iter().any(|known| known.name == column.name);
+    let is_new = |column: &&Column| !declared.columns.iter().any(|known| known.name == column.name);
     // Documents that are older lack them, and must not be refused for it when somebody edits them.
-    let open = |column: &model::Column| model::Column { nullable: true, ..column.clone() };
-    let new: Vec<model::Column> = plan.target.columns.iter().filter(is_new).map(open).collect();
+    let open = |column: &Column| Column { nullable: true, ..column.clone() };
+    let new: Vec<Column> = plan.target.columns.iter().filter(is_new).map(open).collect();
     if new.is_empty() {
         return Ok(());
     }
     let columns = declared.columns.into_iter().chain(new).collect();
-    let table = model::TableSchema { columns, foreign_keys: declared.foreign_keys, ..plan.target.clone() };
+    let table = TableSchema { columns, foreign_keys: declared.foreign_keys, ..plan.target.clone() };
     let validator = schema::validator(&table, &declared.id);
-    client
-        .command(operation, doc! { "collMod": &plan.target.table.name, "validator": validator })
-        .await
-        .map(|_| ())
+    declare(client, operation, &plan.target.table.name, validator).await
 }
 
 pub(super) async fn history(client: &Client, install: InstallId) -> Result<TargetHistory> {
-    let turns = client.database.collection::<Document>(TURNS);
+    let turns = client.parsed(TURNS);
     let highest = turns.find_one(doc! { "install": install.to_string() }).sort(doc! { "turn": -1 });
     let turn = client.run(READ, highest).await?.and_then(|held| held.get_i64("turn").ok()).unwrap_or(0);
     let mine = doc! { "_id": all_of(&install.to_string()), "attempt": { "$gt": 0 } };
-    let runs = client.run(READ, client.database.collection::<Document>(FENCES).distinct("run", mine)).await?;
+    let runs = client.run(READ, client.parsed(FENCES).distinct("run", mine)).await?;
     let runs = runs.iter().map(|run| run.as_str().and_then(|run| run.parse().ok()).ok_or_else(unreadable));
     let mut runs = runs.collect::<Result<Vec<RunId>>>()?;
     runs.sort_unstable();
@@ -206,7 +201,7 @@ pub(super) async fn attempts(
     }
     // A fence that nobody has written behind yet has attempt 0.
     let filter = doc! { "_id": ids, "attempt": { "$gt": 0 } };
-    let fences = client.database.collection::<Document>(FENCES);
+    let fences = client.parsed(FENCES);
     let page = async {
         fences
             .find(filter)
@@ -227,7 +222,7 @@ pub(super) async fn attempts(
 
 pub(super) async fn raise_turns(client: &Client, install: InstallId, turn: Turn) -> Result<u64> {
     let operation = format!("raise all turns to {}", turn.0);
-    let turns = client.database.collection::<Document>(TURNS);
+    let turns = client.parsed(TURNS);
     let lower = doc! { "install": install.to_string(), "turn": { "$lt": number(turn) } };
     // Those that stand at this turn already, too: an earlier call may have ended between the turn and the fences.
     let reached = doc! { "install": install.to_string(), "turn": { "$lte": number(turn) } };
@@ -237,22 +232,17 @@ pub(super) async fn raise_turns(client: &Client, install: InstallId, turn: Turn)
         return Ok(0);
     }
     let raise = doc! { "q": lower, "u": { "$set": { "turn": number(turn) } }, "multi": true };
-    let answer = client
-        .command(&operation, doc! { "update": TURNS, "updates": [raise], "writeConcern": majority() })
-        .await?;
+    let answer = update(client, &operation, TURNS, raise).await?;
     for table in held.iter().filter_map(|held| held.get_str("_id").ok()) {
         close_fences(client, table, (install, turn), &operation).await?;
     }
-    Ok(answer.get_i32("n").ok().and_then(|n| u64::try_from(n).ok()).unwrap_or(0))
+    Ok(whole(&answer, "n").unwrap_or(0))
 }
 
 pub(super) async fn forget_run(client: &Client, install: InstallId, run: RunId) -> Result<()> {
     let operation = format!("forget run {run}");
     let all = doc! { "_id": all_of(&format!("{install}/{run}")) };
-    client
-        .run_long(&operation, client.database.collection::<Document>(FENCES).delete_many(all))
-        .await
-        .map(|_| ())
+    client.run_long(&operation, client.parsed(FENCES).delete_many(all)).await.map(|_| ())
 }
 
 fn unreadable() -> Error {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bson::{Bson, Document, RawDocumentBuf, doc};
+use bson::{Bson, Document, RawDocument, RawDocumentBuf, doc};
 use futures::TryStreamExt as _;
 use futures::stream::{self, BoxStream, StreamExt as _};
 use model::limits::Gauge;
@@ -11,7 +11,7 @@ use model::{Engine, ErrorKind, Key, KeyRange, RowBatch, TableRef, TableSchema};
 use mongodb::options::FindOptions;
 use mongodb::raw_batch_cursor::{RawBatch, RawBatchCursor};
 
-use super::client::Client;
+use super::client::{Client, whole};
 use super::document::{ID, Layout};
 use super::{catalog, mapping};
 use crate::error::{Error, Result};
@@ -26,9 +26,12 @@ const BATCH: u32 = 1_000;
 /// Documents of a collection.
 pub(super) async fn count(client: &Client, table: &TableRef) -> Result<u64> {
     let operation = format!("count table {table}");
-    catalog::must_exist(client, table, &operation).await?;
     let collection = client.collection(&table.name);
-    client.run_long(&operation, collection.count_documents(doc! {})).await
+    let documents = client.run_long(&operation, collection.count_documents(doc! {})).await?;
+    if documents == 0 {
+        catalog::must_exist(client, table, &operation).await?;
+    }
+    Ok(documents)
 }
 
 /// The key `rows` places on; `None` also where the table cannot be cut: its key is not the `_id`, or the `_id` is not
@@ -41,19 +44,21 @@ pub(super) async fn next_boundary(
     rows: u64,
 ) -> Result<Option<Key>> {
     let operation = format!("find the next boundary of {}", table.table);
-    catalog::must_exist(client, &table.table, &operation).await?;
     let columns: Vec<_> = key.iter().filter_map(|name| table.column(name).cloned()).collect();
-    let places: Vec<usize> = (0..columns.len()).collect();
     let can_be_cut = columns.iter().all(mapping::can_be_cut);
     let layout = layout(table, columns.into(), key, &operation)?;
-    if !layout.is_keyed_by_id(&places) || !can_be_cut {
-        return Ok(None);
+    let mut found = None;
+    if can_be_cut && layout.is_keyed_by_id() {
+        let range = KeyRange { lower: from.cloned(), upper: None };
+        let filter = range_filter(&layout, &range, &operation)?;
+        let collection = client.collection(&table.table.name);
+        let next = collection.find_one(filter).projection(doc! { ID: 1 }).sort(doc! { ID: 1 }).skip(rows);
+        found = client.run(&operation, next).await?;
     }
-    let range = KeyRange { lower: from.cloned(), upper: None };
-    let filter = range_filter(&layout, &range, &places, &operation)?;
-    let collection = client.collection(&table.table.name);
-    let found = collection.find_one(filter).projection(doc! { ID: 1 }).sort(doc! { ID: 1 }).skip(rows);
-    let Some(document) = client.run(&operation, found).await? else { return Ok(None) };
+    let Some(document) = found else {
+        catalog::must_exist(client, &table.table, &operation).await?;
+        return Ok(None);
+    };
     match layout.decode(&document) {
         Decoded::Row(values) => Ok(Some(Key(values))),
         Decoded::Undecodable(why) => Err(Error::new(why.kind, Engine::Mongodb, operation)
@@ -73,9 +78,9 @@ fn layout(
 
 /// Comparisons with a value find only what is of its type, so the range that is open below takes all that is not above:
 /// a document of another type, that came after the table was cut, is in exactly one range.
-fn range_filter(layout: &Layout, range: &KeyRange, places: &[usize], operation: &str) -> Result<Document> {
+fn range_filter(layout: &Layout, range: &KeyRange, operation: &str) -> Result<Document> {
     let bound = |key: &Key| {
-        let id = layout.id_of_key(key, places).and_then(|id| Bson::try_from(id).ok());
+        let id = layout.id_of_key(key).and_then(|id| Bson::try_from(id).ok());
         id.ok_or_else(|| {
             Error::new(ErrorKind::Internal, Engine::Mongodb, operation).with_object("a boundary")
         })
@@ -120,13 +125,11 @@ const fn patience(deadline: Duration) -> Duration {
 
 /// What to read, in as many statements.
 fn filters(slice: &Slice, layout: &Layout, operation: &str) -> Result<Vec<Document>> {
-    let places: Vec<usize> =
-        slice.key.iter().filter_map(|name| slice.columns.iter().position(|c| c.name == *name)).collect();
     match &slice.rows {
         // A key that is no `_id` has no ranges but the one that is everything.
-        Selection::Range(range) => Ok(vec![range_filter(layout, range, &places, operation)?]),
+        Selection::Range(range) => Ok(vec![range_filter(layout, range, operation)?]),
         Selection::Keys(keys) => {
-            keys.chunks(KEYS_MAX).map(|keys| document(&layout.filter(keys, &places), operation)).collect()
+            keys.chunks(KEYS_MAX).map(|keys| document(&layout.filter(keys), operation)).collect()
         }
     }
 }
@@ -182,14 +185,22 @@ fn documents<'a>(
 }
 
 fn decoded(batch: &RawBatch, layout: &Layout, operation: &str) -> Vec<Result<Decoded>> {
-    let broken = || Error::new(ErrorKind::Encoding, Engine::Mongodb, operation);
-    let Ok(documents) = batch.doc_slices() else { return vec![Err(broken())] };
-    let rows =
-        documents.into_iter().map(|document| match document.ok().and_then(|bson| bson.as_document()) {
-            Some(document) => Ok(layout.decode(document)),
-            None => Err(broken()),
-        });
-    rows.collect()
+    match documents_of(batch, operation) {
+        Ok(documents) => documents.map(|document| document.map(|found| layout.decode(found))).collect(),
+        Err(broken) => vec![Err(broken)],
+    }
+}
+
+/// The documents that the server sent together.
+pub(super) fn documents_of<'b>(
+    batch: &'b RawBatch,
+    operation: &'b str,
+) -> Result<impl Iterator<Item = Result<&'b RawDocument>>> {
+    let broken = move || Error::new(ErrorKind::Encoding, Engine::Mongodb, operation);
+    let documents = batch.doc_slices().map_err(|_| broken())?;
+    Ok(documents
+        .into_iter()
+        .map(move |found| found.ok().and_then(|bson| bson.as_document()).ok_or_else(broken)))
 }
 
 /// What the server says about itself: operations that it works on.
@@ -200,9 +211,7 @@ pub(super) async fn gauge(client: &Client, gauge: &Gauge) -> Result<Option<u64>>
             let status = client.admin(&operation, doc! { "serverStatus": 1 }).await?;
             let active =
                 status.get_document("globalLock").and_then(|lock| lock.get_document("activeClients"));
-            let total = active.ok().and_then(|active| active.get("total"));
-            let total = total.and_then(|n| n.as_i64().or_else(|| n.as_i32().map(i64::from)));
-            Ok(total.and_then(|n| u64::try_from(n).ok()))
+            Ok(active.ok().and_then(|active| whole(active, "total")))
         }
         Gauge::Lag | Gauge::Query(_) => Err(Error::new(ErrorKind::Unsupported, Engine::Mongodb, operation)
             .with_object("a gauge that MongoDB does not have here")),

@@ -112,18 +112,20 @@ pub(super) fn declaration(validator: &Document) -> Option<Declaration> {
     let mut id = Vec::new();
     for (name, property) in properties {
         let property = property.as_document()?;
-        if name != ID || property.contains_key("description") {
-            let column = column(name, property)?;
-            if name == ID && !property.get_str("description").ok()?.is_empty() {
-                id.push(column.name.clone());
+        // The `_id` of several columns is a document, and describes itself by its fields.
+        if name == ID && !property.contains_key("description") {
+            for (name, property) in property.get_document("properties").ok()? {
+                columns.push(column(name, property.as_document()?)?);
             }
-            columns.push(column);
+            let names = property.get_array("required").ok()?;
+            id.extend(names.iter().filter_map(Bson::as_str).map(str::to_owned));
             continue;
         }
-        for (name, property) in property.get_document("properties").ok()? {
-            columns.push(column(name, property.as_document()?)?);
+        let column = column(name, property)?;
+        if name == ID {
+            id.push(column.name.clone());
         }
-        id.extend(property.get_array("required").ok()?.iter().filter_map(Bson::as_str).map(str::to_owned));
+        columns.push(column);
     }
     let place = |name: &String| whole.columns.iter().position(|n| n == name).unwrap_or(usize::MAX);
     columns.sort_by_key(|column| place(&column.name));

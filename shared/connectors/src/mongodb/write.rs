@@ -15,7 +15,7 @@ use model::digest::RowDigest;
 use model::{ChunkDigest, Disposition, Engine, ErrorKind, Key, Receipt, Row, RowBatch, TablePlan};
 use mongodb::ClientSession;
 
-use super::client::{Client, transaction};
+use super::client::{Client, transaction, whole};
 use super::document::{Layout, Misfit};
 use super::own::{FENCES, TURNS, check_turn, fence_id, majority, number};
 use super::{classify, read};
@@ -23,7 +23,8 @@ use crate::error::{Error, Result};
 use crate::read_batches::Decoded;
 use crate::{ChunkWrite, Fence};
 
-/// Bytes of one command: a third of what the server takes.
+/// Bytes of what one command writes. The server takes little more: calls bring at most a batch of rows, whose places in
+/// the list need few.
 const COMMAND_BYTES: usize = 16 * 1024 * 1024;
 /// Statements of one command.
 const STATEMENTS_MAX: usize = 10_000;
@@ -119,8 +120,7 @@ impl MongoWrite {
     /// others must see it.
     async fn hold(&mut self) -> Result<()> {
         let Fence { install, run, turn, chunk, attempt } = &self.fence;
-        let id = fence_id(&self.fence);
-        let mine = doc! { "_id": &id, "attempt": { "$lte": i64::from(attempt.0) } };
+        let mine = doc! { "_id": fence_id(&self.fence), "attempt": { "$lte": i64::from(attempt.0) } };
         let made = doc! {
             "install": install.to_string(), "run": run.to_string(), "chunk": chunk.to_string(),
             "table": &self.plan.target.table.name, "turn": number(*turn), "attempt": 0_i64,
@@ -139,12 +139,8 @@ impl MongoWrite {
         match client.run(operation, held).await.and_then(|answer| classify::checked(answer, operation)) {
             // It is there: newer, or made by somebody else at the same moment.
             Err(failed) if failed.kind == ErrorKind::DuplicateKey => {
-                let fences = self.client.database.collection::<Document>(FENCES);
-                let there = self.client.run(&self.operation, fences.find_one(doc! { "_id": &id })).await?;
-                let is_newer = |there: Document| {
-                    there.get_i64("attempt").is_ok_and(|n| n > i64::from(self.fence.attempt.0))
-                };
-                if there.is_some_and(is_newer) {
+                let there = self.fence_there().await?.and_then(|there| there.get_i64("attempt").ok());
+                if there.is_some_and(|held| held > i64::from(self.fence.attempt.0)) {
                     return Err(self.newer_attempt());
                 }
                 Err(Error { kind: ErrorKind::Deadlock, ..failed })
@@ -162,7 +158,7 @@ impl MongoWrite {
         let Self { client, session, operation, .. } = self;
         client.run(operation, session.start_transaction().with_options(transaction())).await?;
         let table = &self.plan.target.table;
-        let turns = client.database.collection::<Document>(TURNS);
+        let turns = client.parsed(TURNS);
         let held =
             client.run(operation, turns.find_one(doc! { "_id": &table.name }).session(&mut *session)).await?;
         let unprepared = || {
@@ -177,17 +173,21 @@ impl MongoWrite {
         let attempt = i64::from(self.fence.attempt.0);
         let open =
             doc! { "_id": fence_id(&self.fence), "attempt": { "$lte": attempt }, "closed": { "$ne": true } };
-        let fences = client.database.collection::<Document>(FENCES);
+        let fences = client.parsed(FENCES);
         let raised =
             fences.find_one_and_update(open, doc! { "$set": { "attempt": attempt } }).session(&mut *session);
         client.run(operation, raised).await?.ok_or_else(|| self.newer_attempt())
     }
 
+    /// The fence as all see it.
+    async fn fence_there(&self) -> Result<Option<Document>> {
+        let fences = self.client.parsed(FENCES);
+        self.client.run(&self.operation, fences.find_one(doc! { "_id": fence_id(&self.fence) })).await
+    }
+
     /// A transaction outlives its client by a minute; one of an older attempt is not waited for so long.
     async fn end_older_holder(&self) -> Result<()> {
-        let fences = self.client.database.collection::<Document>(FENCES);
-        let held =
-            self.client.run(&self.operation, fences.find_one(doc! { "_id": fence_id(&self.fence) })).await?;
+        let held = self.fence_there().await?;
         let Some(holder) = held.as_ref().and_then(|held| held.get_document("holder").ok()) else {
             return Ok(());
         };
@@ -264,8 +264,7 @@ impl MongoWrite {
             let sent = database.run_raw_command(command).session(&mut self.session);
             let answer = self.client.run(&self.operation, sent).await?;
             let answer = classify::checked(answer, &self.operation)?;
-            let n = answer.get("n").and_then(|n| n.as_i64().or_else(|| n.as_i32().map(i64::from)));
-            affected += n.and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
+            affected += whole(&answer, "n").unwrap_or(0);
         }
         Ok(affected)
     }
@@ -282,14 +281,8 @@ impl MongoWrite {
             client.run(operation, collection.find(filter).session(&mut *session).batch()).await?;
         let mut batches = cursor.stream(session);
         while let Some(batch) = client.run(operation, async { batches.try_next().await }).await? {
-            let broken = |_| Error::new(ErrorKind::Encoding, Engine::Mongodb, operation.as_str());
-            for document in batch.doc_slices().map_err(broken)? {
-                let document = document.ok().and_then(|bson| bson.as_document());
-                take(
-                    document.ok_or_else(|| {
-                        Error::new(ErrorKind::Encoding, Engine::Mongodb, operation.as_str())
-                    })?,
-                );
+            for document in read::documents_of(&batch, operation)? {
+                take(document?);
             }
         }
         Ok(())
@@ -332,10 +325,10 @@ impl ChunkWrite for MongoWrite {
 
     /// Not locked, but whoever changes one of them meanwhile makes this transaction fail if it writes it, too.
     async fn existing(&mut self, keys: &[Key]) -> Result<RowBatch> {
-        let mut batch = RowBatch::new(self.layout.columns().clone());
+        let layout = self.layout.clone();
+        let mut batch = RowBatch::new(layout.columns().clone());
         for keys in keys.chunks(read::KEYS_MAX) {
-            let filter = self.layout.filter(keys, &self.plan.key);
-            let (layout, mut seen) = (self.layout.clone(), ChunkDigest::default());
+            let (filter, mut seen) = (layout.filter(keys), ChunkDigest::default());
             self.find(&filter, |found| {
                 seen.add_row(RowDigest::of(found.as_bytes()));
                 match layout.decode(found) {
@@ -362,11 +355,11 @@ impl ChunkWrite for MongoWrite {
     async fn update(&mut self, rows: &[Row]) -> Result<()> {
         let mut statements = Vec::with_capacity(rows.len());
         for row in rows {
-            let update = self.layout.update(row, &self.plan.key).map_err(|misfit| self.misfit(misfit))?;
+            let update = self.layout.update(row).map_err(|misfit| self.misfit(misfit))?;
             // A table of nothing but its key has none.
             let Some(update) = update else { return Ok(()) };
             let mut statement = RawDocumentBuf::new();
-            statement.append(cstr!("q"), self.layout.filter(&[self.plan.key_of(row)], &self.plan.key));
+            statement.append(cstr!("q"), self.layout.filter(&[self.plan.key_of(row)]));
             statement.append(cstr!("u"), update);
             statements.push(statement);
         }
@@ -387,7 +380,7 @@ impl ChunkWrite for MongoWrite {
     async fn delete(&mut self, keys: &[Key]) -> Result<u64> {
         let statement = |keys: &[Key]| {
             let mut statement = RawDocumentBuf::new();
-            statement.append(cstr!("q"), self.layout.filter(keys, &self.plan.key));
+            statement.append(cstr!("q"), self.layout.filter(keys));
             statement.append(cstr!("limit"), 0_i32);
             statement
         };
@@ -403,7 +396,7 @@ impl ChunkWrite for MongoWrite {
         let json = serde_json::to_string(receipt).map_err(|_| self.error(ErrorKind::Internal))?;
         let kept = doc! { "$set": { "receipt": json }, "$unset": { "holder": 1 } };
         let Self { client, session, operation, fence, .. } = &mut *self;
-        let fences = client.database.collection::<Document>(FENCES);
+        let fences = client.parsed(FENCES);
         let kept = fences.update_one(doc! { "_id": fence_id(fence) }, kept).session(&mut *session);
         if client.run(operation, kept).await?.matched_count != 1 {
             return Err(self

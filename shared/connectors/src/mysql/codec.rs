@@ -4,12 +4,12 @@
 //! neither TIME's range nor 65 digits. Floats are selected multiplied by `1e0`, because the server prints a FLOAT
 //! with six digits but a DOUBLE with all (and `+ 0e0` would lose the sign of a negative zero).
 
-use model::convert::ConvertError;
+use model::convert::{ConvertError, refusal};
 use model::{Column, Date, DateTime, ErrorKind, LogicalType, Time, Value};
 use sqlx::mysql::{MySql, MySqlRow};
 use sqlx::{Row as _, ValueRef as _};
 
-use crate::server::{SelectList, refusal};
+use crate::server::SelectList;
 use crate::sql::Dialect;
 
 /// The select list for `columns`.

@@ -1,11 +1,10 @@
 //! What a column can hold exactly, where the server would bend the value instead of refusing it.
 
-use model::convert::ConvertError;
+use model::convert::{ConvertError, refusal};
 use model::{Column, ErrorKind, Value};
 
 use super::mapping::members;
 use super::session::Server;
-use crate::server::refusal;
 
 /// TIME's bound in whole seconds: 838:59:59.
 const TIME_SECONDS_MAX: u64 = 838 * 3_600 + 59 * 60 + 59;

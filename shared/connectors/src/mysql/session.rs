@@ -1,7 +1,7 @@
 //! Connections: how they are opened, and the state each must have.
 
 use model::ErrorKind;
-use model::spec::Tls;
+use model::spec::{Tls, is_loopback};
 use secrecy::ExposeSecret as _;
 use sqlx::ConnectOptions as _;
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlSslMode};
@@ -86,10 +86,7 @@ pub(super) fn options(config: &ConnectionConfig) -> Result<MySqlConnectOptions> 
 /// Whether nobody else can listen to what is sent.
 pub(super) fn is_local(config: &ConnectionConfig) -> bool {
     let host = config.spec.host.as_deref().unwrap_or("127.0.0.1");
-    config.spec.tls == Tls::Off
-        && (host.starts_with('/')
-            || host.eq_ignore_ascii_case("localhost")
-            || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback()))
+    config.spec.tls == Tls::Off && is_loopback(host)
 }
 
 /// Sets the state that everything else relies on, and asserts that it came to be.

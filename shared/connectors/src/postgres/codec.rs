@@ -3,12 +3,12 @@
 //! Every cell is decoded from the text the server printed: the driver's getters panic on `infinity` and know no
 //! numeric NaN. Types of no meaning of their own here are selected as text.
 
-use model::convert::ConvertError;
+use model::convert::{ConvertError, refusal};
 use model::{Column, Date, DateTime, ErrorKind, LogicalType, Time, Value};
 use sqlx::postgres::PgRow;
 use sqlx::{Row as _, ValueRef as _};
 
-use crate::server::{SelectList, refusal};
+use crate::server::SelectList;
 use crate::sql::Dialect;
 
 /// The select list for `columns`.

@@ -1,10 +1,8 @@
 //! What a column can hold exactly, where the server would bend the value or where its refusal costs a whole batch.
 
-use model::convert::ConvertError;
+use model::convert::{ConvertError, refusal};
 use model::{Column, Date, ErrorKind, Value};
 use serde_json::Value as Json;
-
-use crate::server::refusal;
 
 /// 24:00:00, which a time of day may be.
 const DAY_NANOS: i64 = 86_400 * 1_000_000_000;

@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
-use model::convert::ConvertError;
+use model::convert::{ConvertError, refusal};
 use model::limits::Gauge;
 use model::{
     Column, Engine, ErrorKind, InstallId, Key, QuarantinedRow, Row, TablePlan, TableRef, TableSchema, Turn,
@@ -199,10 +199,6 @@ pub(crate) fn login_failure<P: Protocol>(failed: &sqlx::Error, operation: &str) 
 
 pub(crate) fn error<P: Protocol>(kind: ErrorKind, operation: &str) -> Error {
     Error::new(kind, P::ENGINE, operation)
-}
-
-pub(crate) fn refusal(kind: ErrorKind, reason: impl Into<String>) -> ConvertError {
-    ConvertError { kind, reason: reason.into() }
 }
 
 /// The text of a catalog cell; `None` for NULL.

@@ -1,8 +1,6 @@
 //! Connections: what each engine needs, URLs, references and TLS.
 
-use std::net::IpAddr;
-
-use model::spec::Tls;
+use model::spec::{Tls, is_loopback};
 use model::{ConnectionSpec, Engine};
 
 use super::form::{At, Form, Place};
@@ -177,12 +175,6 @@ fn tls(parts: &RawConnection, host: Option<&str>, role: &str, findings: &mut Fin
         (Some(Tls::Verify | Tls::Off) | None, None) => {}
     }
     chosen.unwrap_or(if is_local { Tls::Off } else { Tls::Verify })
-}
-
-/// This machine by name or address, or a socket's path.
-fn is_loopback(host: &str) -> bool {
-    let is_local_address = || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
-    host.eq_ignore_ascii_case("localhost") || host.starts_with('/') || is_local_address()
 }
 
 /// The parts of `mysql://user:password@host:port/database`, the same for PostgreSQL, or `sqlite:path`.
