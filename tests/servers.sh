@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Private database servers for the tests: Oracle MySQL, MariaDB, PostgreSQL, a MongoDB-compatible server and Redis, on
-# 127.0.0.1 only.
+# Private database servers for the tests: Oracle MySQL, MariaDB, PostgreSQL, a MongoDB-compatible server, a test double of
+# SQL Server (see tests/tds) and Redis, on 127.0.0.1 only.
 #
 #   tests/servers.sh up        install what is missing, start what is not running, wait until all answer
 #   tests/servers.sh env       print their addresses as shell exports:  eval "$(tests/servers.sh env)"
@@ -18,6 +18,7 @@ MYSQL_PORT=${SYNCLINE_MYSQL_PORT:-20306}
 MARIADB_PORT=${SYNCLINE_MARIADB_PORT:-20307}
 POSTGRES_PORT=${SYNCLINE_POSTGRES_PORT:-20432}
 MONGODB_PORT=${SYNCLINE_MONGODB_PORT:-20017}
+MSSQL_PORT=${SYNCLINE_MSSQL_PORT:-20433}
 REDIS_PORT=${SYNCLINE_REDIS_PORT:-20379}
 READY_SECONDS=${SYNCLINE_SERVERS_READY_SECONDS:-120}
 
@@ -29,7 +30,10 @@ USER_PASSWORD=syncline-user
 # suite. It is GPL: run as a program, never linked.
 SECANTUS_VERSION=0.5.3-beta.196
 
-SERVERS=(redis mariadb postgres mysql mongodb)
+# The test double of SQL Server, which is in no public repository of packages either.
+TDS=$(dirname "$(readlink -f "$0")")/tds/run
+
+SERVERS=(redis mariadb postgres mysql mongodb mssql)
 
 # What both MySQL and MariaDB run with. Sizes are those of a small real server, so that benches mean something;
 # a commit is not flushed at once (=2), because no test cuts the power.
@@ -62,12 +66,13 @@ main() {
 up() {
     if own redis; then install_redis; start redis; fi
     install_faketime
-    if own mariadb || own mysql || own postgres; then make_certificates; fi
+    if own mariadb || own mysql || own postgres || own mssql; then make_certificates; fi
     if own mariadb; then install_mariadb; start mariadb; fi
     if own postgres; then install_postgres; start postgres; fi
     if own mysql; then
         if install_mysql; then start mysql; else mysql_notice; fi
     fi
+    if own mssql; then "$TDS" install; start mssql; fi
     if own mongodb; then install_mongodb; start mongodb; fi
     install_network_tools
     # All are started before the first is waited for: they come up side by side.
@@ -90,7 +95,7 @@ down() {
 # Prints only what is there, so a missing MySQL leaves its variable unset and the suite runs on MariaDB alone.
 print_env() {
     local server url
-    for server in mysql mariadb postgres mongodb redis; do
+    for server in mysql mariadb postgres mongodb mssql redis; do
         if own "$server"; then
             running "$server" || { missing_in_env "$server"; continue; }
             url=$(own_url "$server")
@@ -103,6 +108,7 @@ print_env() {
     if [ -d "$DIR/cache/mysql/bin" ]; then printf 'export SYNCLINE_TEST_MYSQL_BIN=%q\n' "$DIR/cache/mysql/bin"; fi
     # For tests that need a server of their own, to kill it or to speak TLS with it.
     if [ -x "$(mongodb_bin)" ]; then printf 'export SYNCLINE_TEST_MONGODB_BIN=%q\n' "$(mongodb_bin)"; fi
+    printf 'export SYNCLINE_TEST_MSSQL_DOUBLE=%q\n' "$TDS"
     # For tests that verify certificates; a server of yours has its own authority, so a given one wins here too.
     local authority=${SYNCLINE_TEST_TLS_CA:-$DIR/tls/ca.pem}
     if [ -f "$authority" ]; then printf 'export SYNCLINE_TEST_TLS_CA=%q\n' "$authority"; fi
@@ -134,8 +140,8 @@ print_status() {
 
 # --- what is known of each server --------------------------------------------------------------------------------
 
-variable() { case $1 in mysql) say SYNCLINE_TEST_MYSQL_URL ;; mariadb) say SYNCLINE_TEST_MARIADB_URL ;; postgres) say SYNCLINE_TEST_POSTGRES_URL ;; mongodb) say SYNCLINE_TEST_MONGODB_URL ;; redis) say SYNCLINE_TEST_REDIS_URL ;; esac; }
-port() { case $1 in mysql) say "$MYSQL_PORT" ;; mariadb) say "$MARIADB_PORT" ;; postgres) say "$POSTGRES_PORT" ;; mongodb) say "$MONGODB_PORT" ;; redis) say "$REDIS_PORT" ;; esac; }
+variable() { case $1 in mysql) say SYNCLINE_TEST_MYSQL_URL ;; mariadb) say SYNCLINE_TEST_MARIADB_URL ;; postgres) say SYNCLINE_TEST_POSTGRES_URL ;; mongodb) say SYNCLINE_TEST_MONGODB_URL ;; mssql) say SYNCLINE_TEST_MSSQL_URL ;; redis) say SYNCLINE_TEST_REDIS_URL ;; esac; }
+port() { case $1 in mysql) say "$MYSQL_PORT" ;; mariadb) say "$MARIADB_PORT" ;; postgres) say "$POSTGRES_PORT" ;; mongodb) say "$MONGODB_PORT" ;; mssql) say "$MSSQL_PORT" ;; redis) say "$REDIS_PORT" ;; esac; }
 given_url() { local name; name=$(variable "$1"); say "${!name:-}"; }
 
 own_url() {
@@ -143,6 +149,7 @@ own_url() {
         redis) say "redis://127.0.0.1:$REDIS_PORT/" ;;
         postgres) say "postgres://postgres:$ROOT_PASSWORD@127.0.0.1:$POSTGRES_PORT/" ;;
         mongodb) say "mongodb://127.0.0.1:$MONGODB_PORT/" ;;
+        mssql) say "sqlserver://sa:$ROOT_PASSWORD@127.0.0.1:$MSSQL_PORT/" ;;
         *) say "mysql://root:$ROOT_PASSWORD@127.0.0.1:$(port "$1")/" ;;
     esac
 }
@@ -167,6 +174,7 @@ version() {
         postgres) query postgres "SELECT 'PostgreSQL ' || current_setting('server_version')" ;;
         mysql) query mysql 'SELECT CONCAT("MySQL ", VERSION())' ;;
         mongodb) "$(mongodb_bin)" --version | sed -n 's/^secantusd-rs /SecantusDB /p' ;;
+        mssql) say "test double of SQL Server" ;;
     esac
 }
 
@@ -175,6 +183,7 @@ answers() {
         redis) [ "$(redis_cli ping 2>/dev/null)" = PONG ] ;;
         # It has no client of its own; it listens when it is ready.
         mongodb) ! port_is_free "$MONGODB_PORT" ;;
+        mssql) ! port_is_free "$MSSQL_PORT" ;;
         *) query "$1" 'SELECT 1' >/dev/null 2>&1 ;;
     esac
 }
@@ -279,6 +288,11 @@ start_mongodb() {
     mkdir -p "$DIR/mongodb/data"
     launch mongodb "$(mongodb_bin)" --host 127.0.0.1 --port "$MONGODB_PORT" --storage-path "$DIR/mongodb/data" \
         --sync-on-commit --cache-size 512M --log-file-max 16MB --log-level WARNING
+}
+
+start_mssql() {
+    mkdir -p "$DIR/mssql/data"
+    launch mssql "$TDS" --port "$MSSQL_PORT" --data "$DIR/mssql/data" --cert "$DIR/tls/server.pem" --key "$DIR/tls/server.key"
 }
 
 # An authority and a server certificate signed by it: a client that verifies refuses a certificate that is both.

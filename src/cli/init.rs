@@ -166,7 +166,7 @@ fn connection(spec: &ConnectionSpec, variable: &str) -> String {
     };
     match spec.engine {
         Engine::Sqlite | Engine::Memory => add("path", spec.path.clone()),
-        Engine::Mysql | Engine::Postgres | Engine::Mongodb => {
+        Engine::Mysql | Engine::Postgres | Engine::Mongodb | Engine::Sqlserver => {
             add("host", spec.host.clone());
             add("port", spec.port.map(|port| port.to_string()));
             add("database", spec.database.clone());

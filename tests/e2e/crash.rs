@@ -46,6 +46,7 @@ macro_rules! crash_points {
         mod mysql { $(#[tokio::test] async fn $point() { super::survives(stringify!($point), harness::Server::Mysql).await; })+ }
         mod postgres { $(#[tokio::test] async fn $point() { super::survives(stringify!($point), harness::Server::Postgres).await; })+ }
         mod mongodb { $(#[tokio::test] async fn $point() { super::survives(stringify!($point), harness::Server::Mongodb).await; })+ }
+        mod sqlserver { $(#[tokio::test] async fn $point() { super::survives(stringify!($point), harness::Server::Sqlserver).await; })+ }
         mod mariadb { $(#[tokio::test] async fn $point() { super::survives(stringify!($point), harness::Server::Mariadb).await; })+ }
     };
 }

@@ -65,7 +65,7 @@ async fn every_kind_of_key(source: Server, target: Server) {
     let record = syncline.run(&["run", &spec, "--json"]).expect(0).json();
     check_chunks(&record);
     oracle::assert_equal(&from, &to, &KINDS.map(|k| k.0));
-    if target != Server::Mongodb {
+    if !matches!(target, Server::Mongodb | Server::Sqlserver) {
         return;
     }
     // Its own keys, cut in its own order.
@@ -88,7 +88,7 @@ fn check_chunks(record: &serde_json::Value) {
 fn series(server: Server, sql: &str) -> String {
     match server {
         Server::Mysql => format!("SET SESSION cte_max_recursion_depth = 100000; {sql}"),
-        Server::Mariadb | Server::Sqlite | Server::Postgres | Server::Mongodb => {
+        Server::Mariadb | Server::Sqlite | Server::Postgres | Server::Mongodb | Server::Sqlserver => {
             format!("SET SESSION max_recursive_iterations = 100000; {sql}")
         }
     }
@@ -110,6 +110,11 @@ async fn every_kind_of_key_mysql_to_mongodb_to_sqlite() {
 }
 
 #[tokio::test]
+async fn every_kind_of_key_mariadb_to_sqlserver_to_sqlite() {
+    every_kind_of_key(Server::Mariadb, Server::Sqlserver).await;
+}
+
+#[tokio::test]
 async fn every_kind_of_key_of_postgres() {
     let from = Database::fresh(Server::Postgres).await;
     for (name, native, key) in POSTGRES_KINDS {
@@ -125,7 +130,7 @@ async fn every_kind_of_key_of_postgres() {
         "INSERT INTO ranks SELECT r, n, n FROM unnest(enum_range(NULL::rank)) r, generate_series(1, 10) n",
     )
     .await;
-    for target in [Server::Postgres, Server::Mariadb, Server::Sqlite, Server::Mongodb] {
+    for target in [Server::Postgres, Server::Mariadb, Server::Sqlite, Server::Mongodb, Server::Sqlserver] {
         let to = Database::fresh(target).await;
         let syncline = syncline();
         // A key finer than a millisecond does not fit a date of MongoDB, and a key is never cut.
@@ -166,7 +171,7 @@ async fn chunk_reads_touch_only_their_rows(server: Server) {
             "SELECT seq_tup_read + COALESCE((SELECT sum(idx_tup_read)::bigint FROM pg_stat_user_indexes \
              WHERE relname = 'orders'), 0) FROM pg_stat_user_tables WHERE relname = 'orders'"
         }
-        Server::Mariadb | Server::Sqlite | Server::Mongodb => {
+        Server::Mariadb | Server::Sqlite | Server::Mongodb | Server::Sqlserver => {
             from.exec("SET GLOBAL userstat = 1").await;
             from.exec("DO (SELECT count(*) FROM orders)").await;
             "SELECT ROWS_READ FROM information_schema.TABLE_STATISTICS

@@ -98,14 +98,76 @@ const POSTGRES_COLUMNS: [(&str, &str, &[&str]); 29] = [
     ("bits", "bit(5)", &["B'10101'"]),
 ];
 
+/// The same for SQL Server.
+const SQLSERVER_COLUMNS: [(&str, &str, &[&str]); 29] = [
+    ("flag", "bit", &["1", "0"]),
+    ("u8", "tinyint", &["255", "0"]),
+    ("i16", "smallint", &["-32768", "32767"]),
+    ("i32", "int", &["-2147483648", "2147483647"]),
+    ("i64", "bigint", &["-9223372036854775808", "9223372036854775807"]),
+    ("wide", "decimal(38,10)", &["1234567890123456789012345678.0123456789", "-0.0000000001"]),
+    (
+        "fine",
+        "numeric(38,38)",
+        &["0.12345678901234567890123456789012345678", "-0.00000000000000000000000000000000000001"],
+    ),
+    ("cents", "decimal(12,2)", &["-0.01", "9999999999.99", "1.10"]),
+    ("price", "money", &["922337203685477.5807", "-922337203685477.5808", "0.0001"]),
+    ("small_price", "smallmoney", &["214748.3647", "-0.0001"]),
+    ("f32", "real", &["0.1e0", "16777217e0", "1e-38"]),
+    ("f64", "float", &["0.1e0", "1.7976931348623157e308", "2.2250738585072014e-308", "9007199254740993e0"]),
+    ("d", "date", &["'0001-01-01'", "'9999-12-31'", "'2024-02-29'"]),
+    ("t", "time(7)", &["'00:00:00.0000001'", "'23:59:59.9999999'", "'12:00:00'"]),
+    ("t0", "time(0)", &["'23:59:59'"]),
+    (
+        "dt2",
+        "datetime2(7)",
+        &["'0001-01-01T00:00:00'", "'9999-12-31T23:59:59.9999999'", "'2024-03-31T02:30:00.5'"],
+    ),
+    ("dt", "datetime", &["'1753-01-01T00:00:00'", "'9999-12-31T23:59:59.997'", "'2024-02-29T01:02:03.123'"]),
+    ("sdt", "smalldatetime", &["'1900-01-01T00:00:00'", "'2079-06-06T23:59:00'"]),
+    ("dto", "datetimeoffset(7)", &["'2024-03-31T02:30:00.0000001+14:00'", "'2000-01-01T00:00:00-05:30'"]),
+    (
+        "txt",
+        "nvarchar(200)",
+        &[
+            "N''",
+            "N'trailing  '",
+            "N'😀 é ' + NCHAR(233)",
+            "N'tab' + NCHAR(9) + N'and' + NCHAR(13) + NCHAR(10)",
+            "N'quote '' \" back\\'",
+            "N'nul' + NCHAR(0) + N'byte'",
+            "NULL",
+        ],
+    ),
+    ("vc", "varchar(200)", &["'plain'", "N'café €'", "''"]),
+    ("ch", "char(10)", &["'pad'", "''", "' lead'"]),
+    ("nch", "nchar(10)", &["N'日本語'", "N'😀'"]),
+    ("long_text", "nvarchar(max)", &["REPLICATE(CAST(N'é😀' AS nvarchar(max)), 50000)", "N''"]),
+    ("b", "binary(4)", &["0x00ff00ff", "0x61"]),
+    ("vb", "varbinary(20)", &["0x", "0x00", "0xff27225c0a"]),
+    (
+        "long_bytes",
+        "varbinary(max)",
+        &["0x00ff", "CAST(REPLICATE(CAST('x' AS varchar(max)), 100000) AS varbinary(max))"],
+    ),
+    (
+        "u",
+        "uniqueidentifier",
+        &["'6f9619ff-8b86-d011-b42d-00c04fc964ff'", "'00000000-0000-0000-0000-000000000000'"],
+    ),
+    ("x", "xml", &["N'<a b=\"1\">é</a>'"]),
+];
+
 /// Makes the table `v` with a row for each value that the server takes; says how many.
 async fn fill(from: &Database) -> i64 {
-    let (matrix, before, after, strict): (&[(&str, &str, &[&str])], _, _, _) =
-        if from.server == Server::Postgres {
-            (&POSTGRES_COLUMNS, "CREATE TYPE mood AS ENUM ('sad', 'it''s fine');", "", "")
-        } else {
+    let (matrix, before, after, strict): (&[(&str, &str, &[&str])], _, _, _) = match from.server {
+        Server::Postgres => (&POSTGRES_COLUMNS, "CREATE TYPE mood AS ENUM ('sad', 'it''s fine');", "", ""),
+        Server::Sqlserver => (&SQLSERVER_COLUMNS, "", "", ""),
+        Server::Sqlite | Server::Mysql | Server::Mariadb | Server::Mongodb => {
             (&COLUMNS, "", " CHARACTER SET utf8mb4", "SET SESSION sql_mode = 'STRICT_ALL_TABLES'; ")
-        };
+        }
+    };
     let columns: Vec<String> = matrix.iter().map(|(name, native, _)| format!("{name} {native}")).collect();
     from.exec(&format!("{before} CREATE TABLE v (id INT PRIMARY KEY, {}){after}", columns.join(", "))).await;
     let mut id = 0;
@@ -227,6 +289,51 @@ async fn postgres_to_mongodb() {
 }
 
 #[tokio::test]
+async fn mysql_to_sqlserver() {
+    matrix(Server::Mysql, Server::Sqlserver).await;
+}
+
+#[tokio::test]
+async fn mariadb_to_sqlserver() {
+    matrix(Server::Mariadb, Server::Sqlserver).await;
+}
+
+#[tokio::test]
+async fn postgres_to_sqlserver() {
+    matrix(Server::Postgres, Server::Sqlserver).await;
+}
+
+#[tokio::test]
+async fn sqlserver_to_sqlserver() {
+    matrix(Server::Sqlserver, Server::Sqlserver).await;
+}
+
+#[tokio::test]
+async fn sqlserver_to_mysql() {
+    matrix(Server::Sqlserver, Server::Mysql).await;
+}
+
+#[tokio::test]
+async fn sqlserver_to_mariadb() {
+    matrix(Server::Sqlserver, Server::Mariadb).await;
+}
+
+#[tokio::test]
+async fn sqlserver_to_postgres() {
+    matrix(Server::Sqlserver, Server::Postgres).await;
+}
+
+#[tokio::test]
+async fn sqlserver_to_sqlite() {
+    matrix(Server::Sqlserver, Server::Sqlite).await;
+}
+
+#[tokio::test]
+async fn sqlserver_to_mongodb() {
+    matrix(Server::Sqlserver, Server::Mongodb).await;
+}
+
+#[tokio::test]
 async fn postgres_to_postgres() {
     matrix(Server::Postgres, Server::Postgres).await;
 }
@@ -279,7 +386,9 @@ async fn ids(database: &Database) -> Vec<i64> {
 /// Values only SQLite lets into a column of the wrong kind.
 #[tokio::test]
 async fn dirty_sqlite_values_are_exact_or_quarantined() {
-    for target in [Server::Mariadb, Server::Mysql, Server::Sqlite, Server::Postgres, Server::Mongodb] {
+    for target in
+        [Server::Mariadb, Server::Mysql, Server::Sqlite, Server::Postgres, Server::Mongodb, Server::Sqlserver]
+    {
         if target.is_absent() {
             continue;
         }

@@ -41,6 +41,20 @@ POSTGRES_KINDS = {
 # Everything else in PostgreSQL is text.
 
 
+SQLSERVER_KINDS = {
+    "bit": "number", "tinyint": "number", "smallint": "number", "int": "number", "bigint": "number", "decimal": "number",
+    "numeric": "number", "money": "number", "smallmoney": "number", "real": "double", "float": "double",
+    "date": "date", "time": "time", "datetime": "datetime", "datetime2": "datetime", "smalldatetime": "datetime",
+    "datetimeoffset": "datetime", "char": "char", "nchar": "char", "varchar": "text", "nvarchar": "text", "text": "text",
+    "ntext": "text", "xml": "text", "sql_variant": "text", "uniqueidentifier": "uuid",
+}  # fmt: skip
+# Everything else in SQL Server is bytes.
+
+
+def sqlserver_kind(declared):
+    return SQLSERVER_KINDS.get(_base(declared), "bytes")
+
+
 def mysql_kind(declared):
     return MYSQL_KINDS.get(_base(declared), "bytes")
 

@@ -4,7 +4,7 @@
     compare.py --source URL --target URL --table SRC[=TGT] [--table ..] [--ignore-column NAME ..]
 
 URL is mysql://user:password@host:port/[database] (MySQL or MariaDB), postgres://user:password@host:port/database,
-mongodb://host:port/database or sqlite:PATH. Without a database in the URL a table is written database.table. Both tables
+mongodb://host:port/database, sqlserver://user:password@host:port/database or sqlite:PATH. Without a database in the URL a table is written database.table. Both tables
 are read to the end, value by value in canonical form (canonical.py), and compared as multisets: neither keys nor order
 matter. Columns are matched by name, whatever their case; the _id of a document is the primary key of the other side.
 
@@ -147,6 +147,8 @@ def open_database(url):
         return Postgres(url)
     if scheme == "mongodb":
         return Mongo(url)
+    if scheme in ("sqlserver", "mssql"):
+        return SqlServer(url)
     if scheme == "sqlite":
         return Sqlite(rest.removeprefix("//").partition("?")[0])
     raise ValueError(f"unknown kind of database: {scheme}")
@@ -261,6 +263,83 @@ def _postgres_bytes(cell, column):
     if cell is None or column.kind != "bytes":
         return cell
     return bytes.fromhex(cell.decode().removeprefix("\\x"))
+
+
+class SqlServer:
+    def __init__(self, url):
+        import pymssql  # Here, so that comparing SQLite files needs nothing installed.
+
+        parts = urllib.parse.urlsplit(url)
+        self.connection = pymssql.connect(
+            server=parts.hostname,
+            port=str(parts.port or 1433),
+            user=urllib.parse.unquote(parts.username or ""),
+            password=urllib.parse.unquote(parts.password or ""),
+            database=parts.path.strip("/"),
+            encryption="off",
+            autocommit=True,
+        )
+
+    def columns(self, table):
+        described = self._execute(
+            "SELECT COLUMN_NAME, DATA_TYPE FROM INFORMATION_SCHEMA.COLUMNS "
+            f"WHERE TABLE_SCHEMA = SCHEMA_NAME() AND TABLE_NAME = {_quoted(table)} ORDER BY ORDINAL_POSITION"
+        )
+        columns = {name.lower(): Column(name, kind, canonical.sqlserver_kind(kind)) for name, kind in described}
+        if not columns:
+            raise ValueError(f"no table {table}")
+        return columns
+
+    def key(self, table):
+        found = self._execute(
+            "SELECT c.name FROM sys.indexes AS i JOIN sys.index_columns AS x ON x.object_id = i.object_id AND "
+            "x.index_id = i.index_id JOIN sys.columns AS c ON c.object_id = x.object_id AND c.column_id = x.column_id "
+            f"JOIN sys.tables AS t ON t.object_id = i.object_id WHERE i.is_primary_key = 1 AND t.name = {_quoted(table)}"
+        )
+        return [row[0] for row in found]
+
+    def rows(self, table, columns):
+        values = ", ".join(map(_sqlserver_value, columns))
+        for row in self._execute(f"SELECT {values} FROM {_brackets(table)}"):
+            yield [_sqlserver_bytes(cell, column) for cell, column in zip(row, columns)]
+
+    def _execute(self, statement):
+        cursor = self.connection.cursor()
+        cursor.execute(statement)
+        yield from cursor
+
+
+def _sqlserver_value(column):
+    name = _brackets(column.name)
+    if column.kind in ("date", "time", "datetime"):
+        return f"CONVERT(varchar(40), {name}, 121)"
+    if column.declared in ("money", "smallmoney"):
+        return f"CAST({name} AS decimal(19,4))"
+    if column.declared in ("xml", "sql_variant", "text", "ntext"):
+        return f"CAST({name} AS nvarchar(max))"
+    return name
+
+
+def _sqlserver_bytes(cell, column):
+    """Text as UTF-8, numbers as their digits, instants in UTC; floats stay what they are."""
+    if cell is None or isinstance(cell, (bytes, float)):
+        return cell
+    if isinstance(cell, bool):
+        cell = int(cell)
+    if column.declared == "datetimeoffset":
+        moment, _, zone = cell.rpartition(" ")
+        head, _, ticks = moment.partition(".")
+        offset = datetime.datetime.strptime(zone.replace(":", ""), "%z").utcoffset()
+        return f"{datetime.datetime.fromisoformat(head) - offset}.{ticks or 0}".encode()
+    return str(cell).encode()
+
+
+def _brackets(name):
+    return "[" + name.replace("]", "]]") + "]"
+
+
+def _quoted(text):
+    return "N'" + text.replace("'", "''") + "'"
 
 
 class Sqlite:

@@ -5,7 +5,7 @@ root=$(cd "$(dirname "$0")/../.." && pwd)
 requirements=$root/tests/oracle/requirements.txt
 installed=$root/.venv/requirements.installed
 
-if cmp -s "$requirements" "$installed" && "$root/.venv/bin/python" -c 'import pymysql, psycopg, pymongo' 2>/dev/null; then
+if cmp -s "$requirements" "$installed" && "$root/.venv/bin/python" -c 'import pymysql, psycopg, pymongo, pymssql' 2>/dev/null; then
     exit 0
 fi
 # Debian's python3 has no ensurepip unless python3-venv is there.

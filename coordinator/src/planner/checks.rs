@@ -99,6 +99,7 @@ pub(super) fn check_names(target: &TableSchema, engine: Engine) -> Result<(), Pl
     let (longest, unit) = match engine {
         Engine::Mysql => (64, "characters"),
         Engine::Postgres => (63, "bytes"),
+        Engine::Sqlserver => (128, "characters"),
         // Database and collection together; no database's name is so long.
         Engine::Mongodb => (190, "bytes"),
         Engine::Sqlite | Engine::Memory => (usize::MAX, "characters"),

@@ -111,18 +111,24 @@ fn longer(source: Option<u64>, target: Option<u64>, unit: &str) -> Option<String
 fn engine_loss(source: &Column, engines: (Engine, Engine)) -> Option<String> {
     use LogicalType as T;
     let loss = match (engines, &source.logical) {
-        ((Engine::Sqlite, Engine::Mysql), T::Float32 | T::Float64) => "infinities do not fit",
-        ((Engine::Postgres | Engine::Mongodb, Engine::Mysql), T::Float32 | T::Float64) => {
-            "NaN and infinities do not fit"
+        ((Engine::Sqlite, Engine::Mysql | Engine::Sqlserver), T::Float32 | T::Float64) => {
+            "infinities do not fit"
         }
         (
-            (Engine::Mysql, Engine::Postgres | Engine::Mongodb),
+            (Engine::Postgres | Engine::Mongodb, Engine::Mysql | Engine::Sqlserver),
+            T::Float32 | T::Float64,
+        ) => "NaN and infinities do not fit",
+        (
+            (Engine::Mysql, Engine::Postgres | Engine::Mongodb | Engine::Sqlserver),
             T::Date | T::DateTime { .. } | T::Instant { .. },
         ) => "days that no calendar has do not fit",
-        ((Engine::Mysql, Engine::Postgres), T::Time { .. }) => "times beyond a day do not fit",
-        ((Engine::Mysql | Engine::Sqlite | Engine::Mongodb, Engine::Postgres), T::Text { .. }) => {
-            "texts with a NUL character do not fit"
+        ((Engine::Mysql, Engine::Postgres | Engine::Sqlserver), T::Time { .. }) => {
+            "times beyond a day do not fit"
         }
+        (
+            (Engine::Mysql | Engine::Sqlite | Engine::Mongodb | Engine::Sqlserver, Engine::Postgres),
+            T::Text { .. },
+        ) => "texts with a NUL character do not fit",
         ((Engine::Postgres | Engine::Mongodb, _), T::Date | T::DateTime { .. } | T::Instant { .. }) => {
             "infinity and years beyond 0 to 9999 do not fit"
         }

@@ -11,7 +11,8 @@ use model::{Column, ConnectionSpec, Engine, LogicalType};
 use super::compare;
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/compatibility.md");
-const ENGINES: [Engine; 4] = [Engine::Sqlite, Engine::Mysql, Engine::Postgres, Engine::Mongodb];
+const ENGINES: [Engine; 5] =
+    [Engine::Sqlite, Engine::Mysql, Engine::Postgres, Engine::Mongodb, Engine::Sqlserver];
 
 const HEAD: &str = "# Compatibility, pair by pair
 
@@ -119,6 +120,7 @@ const fn title(engine: Engine) -> &'static str {
         Engine::Mysql => "MySQL",
         Engine::Postgres => "PostgreSQL",
         Engine::Mongodb => "MongoDB",
+        Engine::Sqlserver => "SQL Server",
         Engine::Memory => "memory",
     }
 }

@@ -22,6 +22,7 @@ mod read_batches;
 mod server;
 mod sql;
 mod sqlite;
+mod sqlserver;
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -246,6 +247,7 @@ pub fn open(config: &ConnectionConfig) -> Result<Arc<dyn Target>> {
         Engine::Sqlite => Ok(Arc::new(sqlite::Sqlite::open(config)?)),
         Engine::Mysql => Ok(Arc::new(server::Database::<mysql::Mysql>::open(config)?)),
         Engine::Postgres => Ok(Arc::new(server::Database::<postgres::Postgres>::open(config)?)),
+        Engine::Sqlserver => Ok(Arc::new(server::Database::<sqlserver::Sqlserver>::open(config)?)),
         Engine::Mongodb => Ok(Arc::new(mongodb::Mongodb::open(config)?)),
         Engine::Memory => {
             Ok(Arc::new(memory::Memory::named(config.spec.database.as_deref().unwrap_or_default())))

@@ -1,8 +1,8 @@
 //! The conformance suite on every engine. Each test has a database of its own and can run beside all others.
 //!
 //! Servers are found by `SYNCLINE_TEST_MYSQL_URL`, `SYNCLINE_TEST_MARIADB_URL` (`mysql://user:password@host:port/`) and
-//! `SYNCLINE_TEST_POSTGRES_URL`, and `SYNCLINE_TEST_MONGODB_URL` (`mongodb://[user:password@]host:port/`); `make servers`
-//! starts them and `tests/servers.sh env` prints the addresses. A machine that cannot have Oracle's MySQL sets
+//! `SYNCLINE_TEST_POSTGRES_URL`, `SYNCLINE_TEST_MONGODB_URL` (`mongodb://[user:password@]host:port/`) and
+//! `SYNCLINE_TEST_MSSQL_URL` (`sqlserver://user:password@host:port/`); `make servers` starts them and `tests/servers.sh env` prints the addresses. A machine that cannot have Oracle's MySQL sets
 //! `SYNCLINE_TEST_ALLOW_NO_MYSQL=1`.
 
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use model::spec::Tls;
 use model::{ConnectionSpec, Engine};
 use secrecy::SecretString;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection as _, Executor as _, SqliteConnection};
+use tokio_util::compat::TokioAsyncWriteCompatExt as _;
 use uuid::Uuid;
 
 connectors::conformance_suite!(memory, crate::in_memory);
@@ -23,6 +24,7 @@ connectors::conformance_suite!(mysql, crate::on_mysql);
 connectors::conformance_suite!(mariadb, crate::on_mariadb);
 connectors::conformance_suite!(postgres, crate::on_postgres);
 connectors::conformance_suite!(mongodb, crate::on_mongodb);
+connectors::conformance_suite!(sqlserver, crate::on_sqlserver);
 
 /// Longest wait for an answer; a lock is waited for no longer either.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -191,6 +193,73 @@ impl Lab for OnMongodb {
     }
 }
 
+struct OnSqlserver {
+    spec: ConnectionSpec,
+    password: String,
+    is_double: bool,
+    can_disconnect: bool,
+}
+
+async fn on_sqlserver() -> Option<Box<dyn Lab>> {
+    let name = "SYNCLINE_TEST_MSSQL_URL";
+    let url = std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `make servers` first"));
+    let (spec, password) =
+        address(&url).unwrap_or_else(|| panic!("{name} is not sqlserver://user:password@host:port/"));
+    let database = fresh_name();
+    let spec = ConnectionSpec { database: Some(database.clone()), ..spec };
+    let mut lab = OnSqlserver { spec, password, is_double: false, can_disconnect: false };
+    let version = lab.execute("master", "SELECT @@VERSION").await;
+    // The double has one writer at a time.
+    lab.is_double = version.contains("test double");
+    lab.can_disconnect = version.contains("Microsoft");
+    lab.execute("master", &format!("CREATE DATABASE {database}")).await;
+    Some(Box::new(lab))
+}
+
+impl OnSqlserver {
+    /// Runs SQL in a database; gives the text of the first cell.
+    async fn execute(&self, database: &str, sql: &str) -> String {
+        let mut config = tiberius::Config::new();
+        config.host(self.spec.host.as_deref().unwrap_or_default());
+        config.port(self.spec.port.unwrap_or(1433));
+        config.database(database);
+        config.encryption(tiberius::EncryptionLevel::NotSupported);
+        let user = self.spec.user.as_deref().unwrap_or_default();
+        config.authentication(tiberius::AuthMethod::sql_server(user, &self.password));
+        let stream = tokio::net::TcpStream::connect(config.get_addr()).await;
+        let stream = stream.expect("the server answers; see `make servers`").compat_write();
+        let mut client = Box::pin(tiberius::Client::connect(config, stream)).await.expect("logged in");
+        let answer = client.simple_query(sql).await.expect("native SQL runs").into_results().await;
+        let first = answer.expect("native SQL runs").into_iter().flatten().next();
+        first.and_then(|row| row.try_get::<&str, _>(0).ok()?.map(ToOwned::to_owned)).unwrap_or_default()
+    }
+}
+
+#[async_trait]
+impl Lab for OnSqlserver {
+    fn open(&self, role: Role) -> Arc<dyn Target> {
+        open(&self.spec, Some(&self.password), role)
+    }
+
+    async fn native_sql(&self, sql: &str) -> bool {
+        self.execute(self.spec.database.as_deref().unwrap_or_default(), sql).await;
+        true
+    }
+
+    fn writes_in_parallel(&self) -> bool {
+        !self.is_double
+    }
+
+    async fn finish(&self) {
+        let database = self.spec.database.as_deref().unwrap_or_default();
+        let alone = format!("ALTER DATABASE {database} SET SINGLE_USER WITH ROLLBACK IMMEDIATE");
+        if self.can_disconnect {
+            self.execute("master", &alone).await;
+        }
+        self.execute("master", &format!("DROP DATABASE {database}")).await;
+    }
+}
+
 async fn on_a_server(variable: &str, excused: bool) -> Option<Box<dyn Lab>> {
     let Ok(url) = std::env::var(variable) else {
         assert!(
@@ -210,7 +279,11 @@ async fn on_a_server(variable: &str, excused: bool) -> Option<Box<dyn Lab>> {
 /// The parts of `engine://user:password@host:port/`.
 fn address(url: &str) -> Option<(ConnectionSpec, String)> {
     let (scheme, rest) = url.split_once("://")?;
-    let engine = if scheme == "postgres" { Engine::Postgres } else { Engine::Mysql };
+    let engine = match scheme {
+        "postgres" => Engine::Postgres,
+        "sqlserver" | "mssql" => Engine::Sqlserver,
+        _ => Engine::Mysql,
+    };
     let (login, place) = rest.rsplit_once('@')?;
     let (user, password) = login.split_once(':')?;
     let (host, port) = place.split('/').next()?.rsplit_once(':')?;

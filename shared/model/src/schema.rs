@@ -15,11 +15,12 @@ pub enum Engine {
     Mysql,
     Postgres,
     Mongodb,
+    Sqlserver,
 }
 
 impl Engine {
     /// Every engine a spec may name.
-    pub const NAMES: [&'static str; 4] = ["sqlite", "mysql", "postgres", "mongodb"];
+    pub const NAMES: [&'static str; 5] = ["sqlite", "mysql", "postgres", "mongodb", "sqlserver"];
 
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -29,6 +30,7 @@ impl Engine {
             Self::Mysql => "mysql",
             Self::Postgres => "postgres",
             Self::Mongodb => "mongodb",
+            Self::Sqlserver => "sqlserver",
         }
     }
 }

@@ -8,7 +8,7 @@ use sqlx::{
     AssertSqlSafe, Connection as _, MySqlConnection, PgConnection, Row as _, SqliteConnection, ValueRef as _,
 };
 
-use crate::{Proxy, documents};
+use crate::{Proxy, documents, sqlserver};
 
 /// Which server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +18,7 @@ pub enum Server {
     Mariadb,
     Postgres,
     Mongodb,
+    Sqlserver,
 }
 
 impl Server {
@@ -33,6 +34,7 @@ impl Server {
             Self::Mariadb => "SYNCLINE_TEST_MARIADB_URL",
             Self::Postgres => "SYNCLINE_TEST_POSTGRES_URL",
             Self::Mongodb => "SYNCLINE_TEST_MONGODB_URL",
+            Self::Sqlserver => "SYNCLINE_TEST_MSSQL_URL",
         };
         std::env::var(name)
             .unwrap_or_else(|_| {
@@ -96,6 +98,11 @@ impl Database {
             // It comes to be with its first collection.
             return Self { server, url, name, base, via: None, _dir: None };
         }
+        if server == Server::Sqlserver {
+            let made = sqlserver::exec(&base, "master", &format!("CREATE DATABASE {name}")).await;
+            made.expect("a database can be made");
+            return Self { server, url, name, base, via: None, _dir: None };
+        }
         if server == Server::Postgres {
             let mut admin = postgres(&base).await.expect("the test server answers");
             sqlx::raw_sql(AssertSqlSafe(format!("CREATE DATABASE {name}")))
@@ -131,6 +138,10 @@ impl Database {
                 let mut db = self.postgres().await;
                 sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut db).await.map(|_| ())
             }
+            Server::Sqlserver => {
+                let done = sqlserver::exec(&self.base, &self.name, sql).await;
+                done.map_err(|failed| sqlx::Error::Protocol(failed.to_string()))
+            }
         };
         let shown: String = sql.chars().take(200).collect();
         done.unwrap_or_else(|error| panic!("{error}: {shown}"));
@@ -155,6 +166,7 @@ impl Database {
                 let mut db = self.postgres().await;
                 sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut db).await.is_ok()
             }
+            Server::Sqlserver => sqlserver::exec(&self.base, &self.name, sql).await.is_ok(),
         }
     }
 
@@ -171,8 +183,12 @@ impl Database {
     /// # Panics
     /// The query fails or finds nothing.
     pub async fn column(&self, sql: &str, at: usize) -> Option<String> {
+        if self.server == Server::Sqlserver {
+            return sqlserver::column(&self.base, &self.name, sql, at).await;
+        }
         let sql = AssertSqlSafe(sql.to_owned());
         match self.server {
+            Server::Sqlserver => unreachable!("asked above"),
             Server::Mongodb => panic!("MongoDB speaks no SQL"),
             Server::Sqlite => {
                 let mut db = self.sqlite().await;
@@ -225,6 +241,7 @@ impl Database {
                 "SELECT count(*) FROM information_schema.tables WHERE table_schema = DATABASE()"
             }
             Server::Postgres => "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'",
+            Server::Sqlserver => "SELECT COUNT(*) FROM sys.tables",
         };
         self.number(sql).await
     }
@@ -259,7 +276,11 @@ impl Database {
             None => (host, port, ""),
             Some(via) => (via.ip().to_string(), via.port().to_string(), ", tls: off"),
         };
-        let engine = if self.server == Server::Postgres { "postgres" } else { "mysql" };
+        let engine = match self.server {
+            Server::Postgres => "postgres",
+            Server::Sqlserver => "sqlserver",
+            Server::Sqlite | Server::Mysql | Server::Mariadb | Server::Mongodb => "mysql",
+        };
         format!(
             "{{ engine: {engine}, host: {host}, port: {port}, user: {user}, password: \"${{env:{password}}}\", \
              database: {name}{tls} }}"
@@ -307,6 +328,7 @@ impl Server {
             Self::Mysql => "SYNCLINE_TEST_MYSQL_PASSWORD",
             Self::Mariadb => "SYNCLINE_TEST_MARIADB_PASSWORD",
             Self::Postgres => "SYNCLINE_TEST_POSTGRES_PASSWORD",
+            Self::Sqlserver => "SYNCLINE_TEST_MSSQL_PASSWORD",
         }
     }
 
@@ -327,15 +349,16 @@ impl Server {
     }
 }
 
-struct Address {
-    user: String,
-    password: String,
-    host: String,
-    port: String,
+/// The parts of a server's address.
+pub(crate) struct Address {
+    pub(crate) user: String,
+    pub(crate) password: String,
+    pub(crate) host: String,
+    pub(crate) port: String,
 }
 
 impl Address {
-    fn of(url: &str) -> Self {
+    pub(crate) fn of(url: &str) -> Self {
         let parts = || {
             let (_, rest) = url.split_once("://")?;
             let (login, place) = rest.rsplit_once('@')?;
@@ -361,6 +384,15 @@ impl Drop for Database {
             let dropped = async {
                 if server == Server::Mongodb {
                     let _ = documents::client(&base).await.database(&name).drop().await;
+                    return;
+                }
+                if server == Server::Sqlserver {
+                    for sql in [
+                        format!("ALTER DATABASE {name} SET SINGLE_USER WITH ROLLBACK IMMEDIATE"),
+                        format!("DROP DATABASE {name}"),
+                    ] {
+                        let _ = sqlserver::exec(&base, "master", &sql).await;
+                    }
                     return;
                 }
                 if server == Server::Postgres {

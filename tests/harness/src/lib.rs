@@ -12,6 +12,7 @@ pub mod private;
 pub mod private_mongodb;
 pub mod proxy;
 pub mod redis;
+pub mod sqlserver;
 pub mod syncline;
 pub mod wait;
 

@@ -78,6 +78,7 @@ impl Syncline {
             (Server::Mysql, "SYNCLINE_TEST_MYSQL_URL"),
             (Server::Mariadb, "SYNCLINE_TEST_MARIADB_URL"),
             (Server::Postgres, "SYNCLINE_TEST_POSTGRES_URL"),
+            (Server::Sqlserver, "SYNCLINE_TEST_MSSQL_URL"),
         ] {
             if std::env::var(address).is_ok() {
                 variables.push((server.password_variable().to_owned(), server.password()));

@@ -341,6 +341,9 @@ pub async fn keys_under_a_coarse_collation(lab: &dyn Lab) {
             "CREATE COLLATION coarse (provider = icu, locale = 'und-u-ks-level2', deterministic = false); \
              CREATE TABLE coarse (name varchar(60) COLLATE coarse NOT NULL PRIMARY KEY, n int NOT NULL)"
         }
+        Engine::Sqlserver => {
+            "CREATE TABLE coarse (name nvarchar(60) COLLATE Latin1_General_CI_AS NOT NULL PRIMARY KEY, n int NOT NULL)"
+        }
         Engine::Mongodb => "{\"create\": \"coarse\", \"collation\": {\"locale\": \"en\", \"strength\": 2}}",
     };
     let is_made = !ddl.is_empty() && lab.native_sql(ddl).await;

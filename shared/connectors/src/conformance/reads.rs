@@ -114,7 +114,8 @@ pub async fn what_cannot_be_decoded_is_set_aside(lab: &dyn Lab) {
         Engine::Sqlite => loose_in_sql("INTEGER", "canary-n", "canary-d"),
         Engine::Postgres => loose_in_sql("NUMERIC(9,2)", "NaN", "-infinity"),
         Engine::Mongodb => loose_documents(),
-        Engine::Memory | Engine::Mysql => return,
+        // What SQL Server may hold so, half characters of UTF-16, is tested with its codec.
+        Engine::Memory | Engine::Mysql | Engine::Sqlserver => return,
     };
     for statement in statements {
         assert!(lab.native_sql(&statement).await);

@@ -148,7 +148,7 @@ pub async fn tables_are_sorted_and_only_the_users(lab: &dyn Lab) {
     }
     let view = match lab.open(Role::Target).engine() {
         Engine::Mongodb => "{\"create\": \"a_view\", \"viewOn\": \"apple\", \"pipeline\": []}",
-        Engine::Memory | Engine::Sqlite | Engine::Mysql | Engine::Postgres => {
+        Engine::Memory | Engine::Sqlite | Engine::Mysql | Engine::Postgres | Engine::Sqlserver => {
             "CREATE VIEW a_view AS SELECT id FROM apple"
         }
     };
@@ -160,11 +160,17 @@ pub async fn tables_are_sorted_and_only_the_users(lab: &dyn Lab) {
 
 pub async fn a_generated_column_is_read_and_never_written(lab: &dyn Lab) {
     // PostgreSQL has no virtual ones before version 18.
-    let is_postgres = lab.open(Role::Target).engine() == Engine::Postgres;
+    let (stored, other) = match lab.open(Role::Target).engine() {
+        Engine::Sqlserver => ("AS (a + 1) PERSISTED", "AS (a * 2)"),
+        Engine::Postgres => {
+            ("INTEGER GENERATED ALWAYS AS (a + 1) STORED", "INTEGER GENERATED ALWAYS AS (a * 2) STORED")
+        }
+        Engine::Memory | Engine::Sqlite | Engine::Mysql | Engine::Mongodb => {
+            ("INTEGER GENERATED ALWAYS AS (a + 1) STORED", "INTEGER GENERATED ALWAYS AS (a * 2) VIRTUAL")
+        }
+    };
     let ddl = format!(
-        "CREATE TABLE computed (id INTEGER NOT NULL PRIMARY KEY, a INTEGER NOT NULL, \
-         b INTEGER GENERATED ALWAYS AS (a + 1) STORED, c INTEGER GENERATED ALWAYS AS (a * 2) {})",
-        if is_postgres { "STORED" } else { "VIRTUAL" }
+        "CREATE TABLE computed (id INTEGER NOT NULL PRIMARY KEY, a INTEGER NOT NULL, b {stored}, c {other})"
     );
     if !lab.native_sql(&ddl).await {
         return;

@@ -15,7 +15,12 @@ const RANDOM_ROWS: i64 = 400;
 /// Columns that an engine makes narrower than it is asked, which a plan tells: values that do not fit are refused.
 fn is_narrowed(engine: Engine, asked: &LogicalType) -> bool {
     let fine = matches!(asked, LogicalType::DateTime { fraction } | LogicalType::Instant { fraction } if *fraction > 3);
-    engine == Engine::Mongodb && fine
+    let wide = matches!(asked, LogicalType::Decimal { precision, .. } if *precision > 38);
+    match engine {
+        Engine::Mongodb => fine,
+        Engine::Sqlserver => wide || *asked == LogicalType::AnyDecimal,
+        Engine::Memory | Engine::Sqlite | Engine::Mysql | Engine::Postgres => false,
+    }
 }
 
 /// Writes each value in a row of its own and reads all of them back.

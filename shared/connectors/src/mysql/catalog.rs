@@ -11,6 +11,7 @@ use super::mapping::{GEOMETRY, members};
 use super::session::{Lease, Pool, Server};
 use crate::error::Result;
 use crate::server;
+use crate::server::driver;
 use crate::server::foreign_keys::from_rows;
 use crate::server::own::OWN_PREFIX;
 use crate::sql::Dialect;
@@ -21,7 +22,7 @@ pub(super) fn quote(text: &str) -> String {
 }
 
 pub(super) fn cell_text(row: &MySqlRow, at: usize) -> Option<&str> {
-    server::cell_text::<Mysql>(row, at)
+    driver::cell_text::<Mysql>(row, at)
 }
 
 pub(super) fn cell_number(row: &MySqlRow, at: usize) -> Option<u64> {

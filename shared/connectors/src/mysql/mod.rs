@@ -14,6 +14,7 @@ mod server;
 mod session;
 mod write;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -28,7 +29,8 @@ use sqlx::{ConnectOptions as _, Connection as _, Either};
 use self::session::{Lease, Pool, Server};
 use crate::config::ConnectionConfig;
 use crate::error::{Error, Result};
-use crate::server::{Protocol, SelectList, cell_number, cell_text};
+use crate::server::driver::{self, Driven};
+use crate::server::{Protocol, SelectList, cell_number};
 use crate::sql::{Dialect, safe};
 use crate::{Fence, ServerInfo};
 
@@ -44,10 +46,9 @@ impl Protocol for Mysql {
     /// One row if the statement before it had a warning.
     const WARNINGS: &'static str = "; SHOW WARNINGS LIMIT 1";
 
-    const ACCOUNT_NEEDS: &'static str = "the account, whose caching_sha2_password needs `tls: verify`";
-
     type Connection = MySqlConnection;
     type Row = MySqlRow;
+    type Failed = sqlx::Error;
     type Server = Server;
 
     fn new(config: &ConnectionConfig) -> Result<Self> {
@@ -63,6 +64,10 @@ impl Protocol for Mysql {
         }
         self.options.clone().ssl_mode(MySqlSslMode::Required).connect().await?.close().await?;
         self.options.connect().await
+    }
+
+    async fn ping(connection: &mut MySqlConnection) -> bool {
+        connection.ping().await.is_ok()
     }
 
     async fn set_up(
@@ -81,12 +86,20 @@ impl Protocol for Mysql {
         parts.map(|part| Ok(part?.map_left(|done| done.rows_affected()))).boxed()
     }
 
-    fn cell(row: &MySqlRow, at: usize) -> Option<&[u8]> {
-        codec::cell(row, at)
+    fn text(row: &MySqlRow, at: usize) -> Option<Cow<'_, str>> {
+        driver::text::<Self>(row, at)
     }
 
-    fn server_error(failed: &sqlx::Error, operation: &str) -> Option<Error> {
-        classify::server_error(failed, operation)
+    fn place(row: &MySqlRow, name: &str) -> Option<usize> {
+        driver::place(row, name)
+    }
+
+    fn failure(failed: &sqlx::Error, operation: &str) -> Error {
+        driver::failure::<Self>(failed, operation)
+    }
+
+    fn login_failure(failed: &sqlx::Error, operation: &str) -> Error {
+        driver::login_failure::<Self>(failed, operation)
     }
 
     fn end_sql(id: u64) -> String {
@@ -105,12 +118,12 @@ impl Protocol for Mysql {
         server.packet_max
     }
 
-    fn select_list(columns: &[Column]) -> SelectList {
+    fn select_list(columns: &[Column], _server: &Server) -> SelectList {
         codec::select_list(columns)
     }
 
-    fn decode(bytes: &[u8], column: &Column) -> std::result::Result<Value, ConvertError> {
-        codec::decode(bytes, &column.logical)
+    fn value(row: &MySqlRow, at: usize, column: &Column) -> std::result::Result<Value, ConvertError> {
+        Self::cell(row, at).map_or(Ok(Value::Null), |bytes| codec::decode(bytes, &column.logical))
     }
 
     fn can_be_cut(column: &Column) -> bool {
@@ -180,6 +193,18 @@ impl Protocol for Mysql {
 
     fn warning(row: &MySqlRow, operation: &str) -> Error {
         let code = cell_number::<Self>(row, 1).and_then(|n| u16::try_from(n).ok()).unwrap_or_default();
-        classify::of_code(code, cell_text::<Self>(row, 2).unwrap_or_default(), operation)
+        classify::of_code(code, &Self::text(row, 2).unwrap_or_default(), operation)
+    }
+}
+
+impl Driven for Mysql {
+    const ACCOUNT_NEEDS: &'static str = "the account, whose caching_sha2_password needs `tls: verify`";
+
+    fn cell(row: &MySqlRow, at: usize) -> Option<&[u8]> {
+        codec::cell(row, at)
+    }
+
+    fn server_error(failed: &sqlx::Error, operation: &str) -> Option<Error> {
+        classify::server_error(failed, operation)
     }
 }

@@ -9,7 +9,7 @@ use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlSslMode};
 use super::Mysql;
 use crate::config::{ConnectionConfig, Role};
 use crate::error::{Error, Result};
-use crate::server::{self, pool};
+use crate::server::{self, driver, pool};
 
 pub(super) type Pool = pool::Pool<Mysql>;
 pub(super) type Lease = pool::Lease<Mysql>;
@@ -121,14 +121,14 @@ pub(super) async fn set_up(
     let mut set = pool::answers::<Mysql>(connection, sql, config.deadline, operation).await?;
     let row = set.pop().and_then(|a| a.rows.into_iter().next());
     let row = row.ok_or_else(|| error(ErrorKind::Internal, operation).with_object("session state"))?;
-    let text = |i| server::cell_text::<Mysql>(&row, i).unwrap_or_default();
+    let text = |i| driver::cell_text::<Mysql>(&row, i).unwrap_or_default();
     assert_state(text(4), text(5), [text(6), text(7), text(8)], operation)?;
     let mariadb = text(0).contains("MariaDB");
     let number = text(0).split('-').next().unwrap_or_default();
     let server = Server {
         mariadb,
         version: format!("{} {number}", if mariadb { "MariaDB" } else { "MySQL" }),
-        database: server::cell_text::<Mysql>(&row, 9).map(ToOwned::to_owned),
+        database: driver::cell_text::<Mysql>(&row, 9).map(ToOwned::to_owned),
         packet_max: text(1).parse().unwrap_or(1 << 20),
         folds_names: text(2) != "0",
     };

@@ -9,6 +9,7 @@ use super::Postgres;
 use super::session::{Lease, Pool};
 use crate::error::Result;
 use crate::server;
+use crate::server::driver;
 use crate::server::foreign_keys::from_rows;
 use crate::server::own::OWN_PREFIX;
 use crate::sql::Dialect;
@@ -19,7 +20,7 @@ pub(super) fn quote(text: &str) -> String {
 }
 
 pub(super) fn cell_text(row: &PgRow, at: usize) -> Option<&str> {
-    server::cell_text::<Postgres>(row, at)
+    driver::cell_text::<Postgres>(row, at)
 }
 
 pub(super) fn cell_number(row: &PgRow, at: usize) -> Option<u64> {

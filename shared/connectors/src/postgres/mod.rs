@@ -14,6 +14,7 @@ mod server;
 mod session;
 mod write;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -24,11 +25,12 @@ use model::convert::ConvertError;
 use model::limits::Gauge;
 use model::{Column, Engine, InstallId, Row, TablePlan, TableRef, TableSchema, Turn, Value};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
-use sqlx::{ConnectOptions as _, Either};
+use sqlx::{ConnectOptions as _, Connection as _, Either};
 
 use self::session::{Lease, Pool, Server};
 use crate::config::ConnectionConfig;
 use crate::error::{Error, Result};
+use crate::server::driver::{self, Driven};
 use crate::server::{Protocol, SelectList};
 use crate::sql::{Dialect, safe};
 use crate::{Fence, ServerInfo};
@@ -46,10 +48,9 @@ impl Protocol for Postgres {
     const WARNINGS: &'static str = "";
     const LOADS: bool = true;
 
-    const ACCOUNT_NEEDS: &'static str = "what the driver expects of the account";
-
     type Connection = PgConnection;
     type Row = PgRow;
+    type Failed = sqlx::Error;
     type Server = Server;
 
     fn new(config: &ConnectionConfig) -> Result<Self> {
@@ -58,6 +59,10 @@ impl Protocol for Postgres {
 
     async fn log_in(&self, _config: &ConnectionConfig) -> sqlx::Result<PgConnection> {
         self.options.connect().await
+    }
+
+    async fn ping(connection: &mut PgConnection) -> bool {
+        connection.ping().await.is_ok()
     }
 
     async fn set_up(
@@ -73,12 +78,20 @@ impl Protocol for Postgres {
         parts.map(|part| Ok(part?.map_left(|done| done.rows_affected()))).boxed()
     }
 
-    fn cell(row: &PgRow, at: usize) -> Option<&[u8]> {
-        codec::cell(row, at)
+    fn text(row: &PgRow, at: usize) -> Option<Cow<'_, str>> {
+        driver::text::<Self>(row, at)
     }
 
-    fn server_error(failed: &sqlx::Error, operation: &str) -> Option<Error> {
-        classify::server_error(failed, operation)
+    fn place(row: &PgRow, name: &str) -> Option<usize> {
+        driver::place(row, name)
+    }
+
+    fn failure(failed: &sqlx::Error, operation: &str) -> Error {
+        driver::failure::<Self>(failed, operation)
+    }
+
+    fn login_failure(failed: &sqlx::Error, operation: &str) -> Error {
+        driver::login_failure::<Self>(failed, operation)
     }
 
     fn end_sql(id: u64) -> String {
@@ -97,12 +110,12 @@ impl Protocol for Postgres {
         session::STATEMENT_BYTES_MAX
     }
 
-    fn select_list(columns: &[Column]) -> SelectList {
+    fn select_list(columns: &[Column], _server: &Server) -> SelectList {
         codec::select_list(columns)
     }
 
-    fn decode(bytes: &[u8], column: &Column) -> std::result::Result<Value, ConvertError> {
-        codec::decode(bytes, &column.logical)
+    fn value(row: &PgRow, at: usize, column: &Column) -> std::result::Result<Value, ConvertError> {
+        Self::cell(row, at).map_or(Ok(Value::Null), |bytes| codec::decode(bytes, &column.logical))
     }
 
     fn can_be_cut(column: &Column) -> bool {
@@ -181,5 +194,17 @@ impl Protocol for Postgres {
         rows: &'a [Row],
     ) -> BoxFuture<'a, sqlx::Result<()>> {
         write::copy_in(connection, plan, rows).boxed()
+    }
+}
+
+impl Driven for Postgres {
+    const ACCOUNT_NEEDS: &'static str = "what the driver expects of the account";
+
+    fn cell(row: &PgRow, at: usize) -> Option<&[u8]> {
+        codec::cell(row, at)
+    }
+
+    fn server_error(failed: &sqlx::Error, operation: &str) -> Option<Error> {
+        classify::server_error(failed, operation)
     }
 }

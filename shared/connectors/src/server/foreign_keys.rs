@@ -5,7 +5,7 @@ use std::sync::Arc;
 use model::{ErrorKind, ForeignKey, TablePlan, TableRef, TableSchema};
 
 use super::pool::{Lease, Pool};
-use super::{Protocol, cell_number, cell_text, error};
+use super::{Protocol, cell_number, error};
 use crate::WITHOUT_PARENT;
 use crate::error::Result;
 
@@ -14,7 +14,7 @@ use crate::error::Result;
 pub(crate) fn from_rows<P: Protocol>(rows: &[P::Row], table: &TableRef) -> Vec<ForeignKey> {
     let mut keys: Vec<ForeignKey> = Vec::new();
     for row in rows {
-        let text = |at| cell_text::<P>(row, at).unwrap_or_default().to_owned();
+        let text = |at| P::text(row, at).unwrap_or_default().into_owned();
         let name = text(0);
         if keys.last().is_none_or(|key| key.name != name) {
             let schema = if text(2) == "1" { table.schema.clone() } else { Some(text(3)) };

@@ -1,13 +1,13 @@
 //! What a server says about itself while it works: its load, how far it is behind, or what a query finds.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use model::ErrorKind;
 use model::limits::Gauge;
-use sqlx::{Column as _, Row as _};
 
 use super::pool::Pool;
-use super::{Protocol, cell_text, error};
+use super::{Protocol, error};
 use crate::error::Result;
 
 /// The reading of a gauge, rounded up to a whole number; `None` where the server has nothing to say.
@@ -19,10 +19,10 @@ pub(crate) async fn read<P: Protocol>(pool: &Arc<Pool<P>>, gauge: &Gauge) -> Res
     let row = answers.iter().find_map(|answer| answer.rows.first());
     let text = row.and_then(|row| {
         let at = match column {
-            Some(name) => row.columns().iter().position(|column| column.name() == name)?,
+            Some(name) => P::place(row, name)?,
             None => 0,
         };
-        cell_text::<P>(row, at).map(str::to_owned)
+        P::text(row, at).map(Cow::into_owned)
     });
     lease.release();
     let Some(text) = text else { return Ok(None) };

@@ -2,6 +2,7 @@
 //! foreign keys. An engine brings its [`Protocol`] and keeps what only it has in its own folder.
 
 mod database;
+pub(crate) mod driver;
 pub(crate) mod foreign_keys;
 mod gauge;
 pub(crate) mod own;
@@ -9,6 +10,7 @@ pub(crate) mod pool;
 pub(crate) mod read;
 pub(crate) mod write;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -21,7 +23,7 @@ use model::{
     Column, Engine, ErrorKind, InstallId, Key, QuarantinedRow, Row, TablePlan, TableRef, TableSchema, Turn,
     Value,
 };
-use sqlx::{Connection, Either};
+use sqlx::Either;
 
 pub(crate) use self::database::Database;
 use self::pool::{Lease, Pool};
@@ -39,14 +41,19 @@ pub(crate) struct SelectList {
     pub(crate) lead: usize,
 }
 
+/// What statements give: rows, and after those of each statement how many it wrote.
+pub(crate) type Parts<'a, R, E> = BoxStream<'a, std::result::Result<Either<u64, R>, E>>;
+
 /// One engine's part of the work.
 #[async_trait]
 pub(crate) trait Protocol: Send + Sync + Sized + 'static {
     const ENGINE: Engine;
     const DIALECT: Dialect;
 
-    type Connection: Connection + Send;
-    type Row: sqlx::Row + Send + Sync;
+    type Connection: Send;
+    type Row: Send + Sync;
+    /// What the driver reports. Its text, which may hold values, ends in [`Self::failure`].
+    type Failed: Send;
     /// What a session learned about its server when it was set up.
     type Server: Clone + Send + Sync;
 
@@ -54,7 +61,10 @@ pub(crate) trait Protocol: Send + Sync + Sized + 'static {
     /// The configuration cannot be used.
     fn new(config: &ConnectionConfig) -> Result<Self>;
 
-    async fn log_in(&self, config: &ConnectionConfig) -> sqlx::Result<Self::Connection>;
+    async fn log_in(&self, config: &ConnectionConfig) -> std::result::Result<Self::Connection, Self::Failed>;
+
+    /// Whether the session still answers.
+    async fn ping(connection: &mut Self::Connection) -> bool;
 
     /// Sets the state that everything else relies on, and asserts that it came to be. Returns the server, and its name
     /// for the session, which is never 0.
@@ -66,19 +76,22 @@ pub(crate) trait Protocol: Send + Sync + Sized + 'static {
 
     /// Runs the statements of `sql`: rows, and after the rows of each statement how many it wrote (for an UPDATE, how
     /// many it found).
-    fn run(
-        connection: &mut Self::Connection,
-        sql: String,
-    ) -> BoxStream<'_, sqlx::Result<Either<u64, Self::Row>>>;
+    fn run(connection: &mut Self::Connection, sql: String) -> Parts<'_, Self::Row, Self::Failed>;
 
-    /// The bytes of a cell; `None` for NULL.
-    fn cell(row: &Self::Row, at: usize) -> Option<&[u8]>;
+    /// What stands behind a statement that writes, for a server that does not tell by itself how many rows it wrote.
+    const COUNTED: &'static str = "";
 
-    /// What the server itself said; `None` if it said nothing.
-    fn server_error(failed: &sqlx::Error, operation: &str) -> Option<Error>;
+    /// The text of a cell of the catalog; `None` for NULL.
+    fn text(row: &Self::Row, at: usize) -> Option<Cow<'_, str>>;
 
-    /// What an account may lack that the driver refuses to log in with.
-    const ACCOUNT_NEEDS: &'static str;
+    /// Where the column of this name stands in a row.
+    fn place(row: &Self::Row, name: &str) -> Option<usize>;
+
+    /// An error of a session in use.
+    fn failure(failed: &Self::Failed, operation: &str) -> Error;
+
+    /// An error before the session existed.
+    fn login_failure(failed: &Self::Failed, operation: &str) -> Error;
 
     /// Ends session `id`.
     fn end_sql(id: u64) -> String;
@@ -92,13 +105,16 @@ pub(crate) trait Protocol: Send + Sync + Sized + 'static {
     /// Bytes after which the server takes no statement.
     fn statement_bytes_max(server: &Self::Server) -> usize;
 
-    fn select_list(columns: &[Column]) -> SelectList;
+    /// Rows that one INSERT may bring.
+    const INSERT_ROWS_MAX: usize = usize::MAX;
 
-    /// The value that the server printed as `bytes` for a column of this type.
+    fn select_list(columns: &[Column], server: &Self::Server) -> SelectList;
+
+    /// The value of `column` in the row's cell at this place.
     ///
     /// # Errors
     /// Why the row is set aside.
-    fn decode(bytes: &[u8], column: &Column) -> std::result::Result<Value, ConvertError>;
+    fn value(row: &Self::Row, at: usize, column: &Column) -> std::result::Result<Value, ConvertError>;
 
     /// Whether the order of the column is the order of the values it prints, and each value finds itself.
     fn can_be_cut(column: &Column) -> bool;
@@ -139,6 +155,11 @@ pub(crate) trait Protocol: Send + Sync + Sized + 'static {
     /// selects install and turn first, attempt and receipt last.
     fn begin_sql(plan: &TablePlan, fence: &Fence, name: &str) -> String;
 
+    /// Commits the transaction of a chunk; the session is then as it was before [`Self::begin_sql`].
+    fn commit_sql(_plan: &TablePlan) -> String {
+        "COMMIT".to_owned()
+    }
+
     /// What is sent behind a statement that writes, to be told in a row if the server bent a value.
     const WARNINGS: &'static str;
 
@@ -155,60 +176,18 @@ pub(crate) trait Protocol: Send + Sync + Sized + 'static {
         _connection: &'a mut Self::Connection,
         _plan: &'a TablePlan,
         _rows: &'a [Row],
-    ) -> BoxFuture<'a, sqlx::Result<()>> {
-        std::future::ready(Err(sqlx::Error::Protocol("INSERT is the way".to_owned()))).boxed()
+    ) -> BoxFuture<'a, std::result::Result<(), Self::Failed>> {
+        std::future::ready(Ok(())).boxed()
     }
-}
-
-/// An error of a session in use.
-pub(crate) fn failure<P: Protocol>(failed: &sqlx::Error, operation: &str) -> Error {
-    if let Some(said) = P::server_error(failed, operation) {
-        return said;
-    }
-    #[allow(
-        clippy::wildcard_enum_match_arm,
-        reason = "the driver's list grows; what is new is our own bug first"
-    )]
-    let kind = match failed {
-        // The driver takes a broken stream for a protocol error.
-        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {
-            ErrorKind::ConnectionLost
-        }
-        sqlx::Error::Tls(_) => ErrorKind::Tls,
-        _ => ErrorKind::Internal,
-    };
-    error::<P>(kind, operation)
-}
-
-/// An error before the session existed.
-pub(crate) fn login_failure<P: Protocol>(failed: &sqlx::Error, operation: &str) -> Error {
-    #[allow(clippy::wildcard_enum_match_arm, reason = "all else is as in a session in use")]
-    let (kind, object) = match failed {
-        // A handshake that fails inside rustls comes as invalid data.
-        sqlx::Error::Io(io) if io.kind() == std::io::ErrorKind::InvalidData => {
-            (ErrorKind::Tls, "the server's certificate")
-        }
-        sqlx::Error::Io(_) => return error::<P>(ErrorKind::Unreachable, operation),
-        sqlx::Error::Tls(_) => (ErrorKind::Tls, "TLS as the server offers it"),
-        sqlx::Error::Configuration(_) => (ErrorKind::Tls, P::ACCOUNT_NEEDS),
-        sqlx::Error::Protocol(_) => (ErrorKind::Authentication, "the account's way to log in"),
-        other => return failure::<P>(other, operation),
-    };
-    error::<P>(kind, operation).with_object(object)
 }
 
 pub(crate) fn error<P: Protocol>(kind: ErrorKind, operation: &str) -> Error {
     Error::new(kind, P::ENGINE, operation)
 }
 
-/// The text of a catalog cell; `None` for NULL.
-pub(crate) fn cell_text<P: Protocol>(row: &P::Row, at: usize) -> Option<&str> {
-    P::cell(row, at).and_then(|bytes| std::str::from_utf8(bytes).ok())
-}
-
 /// A number in a catalog cell.
 pub(crate) fn cell_number<P: Protocol>(row: &P::Row, at: usize) -> Option<u64> {
-    cell_text::<P>(row, at)?.parse().ok()
+    P::text(row, at)?.parse().ok()
 }
 
 /// The row, or why it cannot be told. `key` are the places of the key columns in `columns`.
@@ -220,11 +199,8 @@ pub(crate) fn decode_row<P: Protocol>(
 ) -> Decoded {
     let decoded = |at: usize| {
         // A decoder that panics costs its row, not the process.
-        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| match P::cell(row, list.lead + at) {
-            Some(bytes) => P::decode(bytes, &columns[at]),
-            None => Ok(Value::Null),
-        }))
-        .unwrap_or_else(|_| Err(refusal(ErrorKind::Internal, "the decoder failed on the value")))
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| P::value(row, list.lead + at, &columns[at])))
+            .unwrap_or_else(|_| Err(refusal(ErrorKind::Internal, "the decoder failed on the value")))
     };
     let mut cells: Row = Vec::with_capacity(columns.len());
     for (at, column) in columns.iter().enumerate() {
@@ -241,25 +217,4 @@ pub(crate) fn decode_row<P: Protocol>(
         }
     }
     Decoded::Row(cells)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::mysql::Mysql;
-    use crate::postgres::Postgres;
-
-    fn told_apart<P: Protocol>() {
-        let io = |kind| sqlx::Error::Io(std::io::Error::from(kind));
-        assert_eq!(failure::<P>(&io(std::io::ErrorKind::UnexpectedEof), "x").kind, ErrorKind::ConnectionLost);
-        let logging_in = |kind| login_failure::<P>(&io(kind), "x").kind;
-        assert_eq!(logging_in(std::io::ErrorKind::ConnectionRefused), ErrorKind::Unreachable);
-        assert_eq!(logging_in(std::io::ErrorKind::InvalidData), ErrorKind::Tls);
-    }
-
-    #[test]
-    fn what_ends_without_a_code_is_told_apart_by_when_it_ended() {
-        told_apart::<Mysql>();
-        told_apart::<Postgres>();
-    }
 }

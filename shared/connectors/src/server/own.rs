@@ -1,12 +1,13 @@
 //! Syncline's own tables in the target: `_syncline_turn` remembers which run of which installation holds a table,
 //! `_syncline_fence` the highest attempt at a chunk and its receipt.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use model::{Attempt, ChunkId, ErrorKind, InstallId, RunId, TablePlan, TargetHistory, Turn};
 
 use super::pool::{Answer, Lease, Pool};
-use super::{Protocol, cell_number, cell_text, error};
+use super::{Protocol, cell_number, error};
 use crate::error::{Error, Result};
 
 /// What names of Syncline's own tables begin with.
@@ -30,9 +31,10 @@ pub(crate) async fn attempts<P: Protocol>(
     limit: u32,
 ) -> Result<Vec<(ChunkId, Attempt)>> {
     let after = after.map(|chunk| format!("AND chunk > '{chunk}'")).unwrap_or_default();
+    let (top, limit) = P::DIALECT.limit(limit);
     let sql = format!(
-        "SELECT chunk, attempt FROM _syncline_fence WHERE install = '{install}' AND run = '{run}' {after} \
-         ORDER BY chunk LIMIT {limit}"
+        "SELECT {top}chunk, attempt FROM _syncline_fence WHERE install = '{install}' AND run = '{run}' {after} \
+         ORDER BY chunk{limit}"
     );
     let fences = rows::<P>(pool, sql).await?;
     let fences = fences.iter().map(|row| {
@@ -50,8 +52,9 @@ pub(crate) async fn raise_turns<P: Protocol>(
 ) -> Result<u64> {
     let operation = format!("raise all turns to {}", turn.0);
     let sql = format!(
-        "UPDATE _syncline_turn SET turn = {turn} WHERE install = '{install}' AND turn < {turn}",
-        turn = turn.0
+        "UPDATE _syncline_turn SET turn = {turn} WHERE install = '{install}' AND turn < {turn}{counted}",
+        turn = turn.0,
+        counted = P::COUNTED,
     );
     let mut lease = pool.lease(&operation).await?;
     match lease.run(&operation, sql).await {
@@ -95,8 +98,8 @@ async fn rows<P: Protocol>(pool: &Arc<Pool<P>>, sql: String) -> Result<Vec<P::Ro
     }
 }
 
-fn text<P: Protocol>(row: &P::Row, at: usize) -> Result<&str> {
-    cell_text::<P>(row, at).ok_or_else(unreadable::<P>)
+fn text<P: Protocol>(row: &P::Row, at: usize) -> Result<Cow<'_, str>> {
+    P::text(row, at).ok_or_else(unreadable::<P>)
 }
 
 fn unreadable<P: Protocol>() -> Error {
@@ -132,7 +135,7 @@ pub(crate) fn check_turn<P: Protocol>(
     let Some(row) = answers.iter().find_map(|a| a.rows.first()) else {
         return refused(ErrorKind::Fenced, unprepared());
     };
-    let holder = cell_text::<P>(row, 0).unwrap_or_default();
+    let holder = P::text(row, 0).unwrap_or_default();
     if holder != install.to_string() {
         let why = format!(
             "table {table}: another installation writes this table ({holder}; its row in _syncline_turn says so)"

@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 
 use futures::TryStreamExt as _;
 use model::{ErrorKind, Row, TablePlan};
-use sqlx::{Connection as _, Either};
+use sqlx::Either;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{Protocol, error, failure, login_failure};
+use super::{Protocol, error};
 use crate::circuit::Admitted;
 use crate::config::ConnectionConfig;
 use crate::error::{Error, Result};
@@ -92,7 +92,10 @@ impl<P: Protocol> Pool<P> {
                 continue;
             }
             let lives = age < PING_AFTER
-                || matches!(tokio::time::timeout(PING_AFTER, session.connection.ping()).await, Ok(Ok(())));
+                || matches!(
+                    tokio::time::timeout(PING_AFTER, P::ping(&mut session.connection)).await,
+                    Ok(true)
+                );
             if lives {
                 return Ok(Lease { session: Some(session), pool: self.clone(), permit: Some(permit) });
             }
@@ -129,7 +132,7 @@ impl<P: Protocol> Pool<P> {
         let connecting = tokio::time::timeout(self.deadline(), self.protocol.log_in(&self.config)).await;
         let mut connection = match connecting {
             Ok(Ok(connection)) => connection,
-            Ok(Err(failed)) => return Err(login_failure::<P>(&failed, operation)),
+            Ok(Err(failed)) => return Err(P::login_failure(&failed, operation)),
             Err(_) => return Err(error::<P>(ErrorKind::Unreachable, operation)),
         };
         let (server, id) = P::set_up(&mut connection, &self.config, operation).await?;
@@ -207,7 +210,7 @@ impl<P: Protocol> Lease<P> {
     pub(crate) async fn load(&mut self, operation: &str, plan: &TablePlan, rows: &[Row]) -> Result<()> {
         let deadline = self.pool.deadline();
         let done = match tokio::time::timeout(deadline, P::load(self, plan, rows)).await {
-            Ok(done) => done.map_err(|e| failure::<P>(&e, operation)),
+            Ok(done) => done.map_err(|e| P::failure(&e, operation)),
             Err(_) => Err(error::<P>(ErrorKind::Timeout, operation)),
         };
         self.noted(operation, done).await
@@ -237,7 +240,7 @@ impl<P: Protocol> Lease<P> {
         loop {
             match tokio::time::timeout(pool.deadline(), &mut work).await {
                 Ok(done) => {
-                    let done = done.map_err(|e| failure::<P>(&e, operation));
+                    let done = done.map_err(|e| P::failure(&e, operation));
                     return done.inspect_err(|failed| pool.note_failure(failed));
                 }
                 Err(_) if pool.is_running(id, operation).await? => {}
@@ -268,7 +271,7 @@ pub(crate) async fn answers<P: Protocol>(
     operation: &str,
 ) -> Result<Vec<Answer<P::Row>>> {
     match tokio::time::timeout(deadline, collect::<P>(connection, sql)).await {
-        Ok(done) => done.map_err(|e| failure::<P>(&e, operation)),
+        Ok(done) => done.map_err(|e| P::failure(&e, operation)),
         Err(_) => Err(error::<P>(ErrorKind::Timeout, operation)),
     }
 }
@@ -276,7 +279,7 @@ pub(crate) async fn answers<P: Protocol>(
 async fn collect<P: Protocol>(
     connection: &mut P::Connection,
     sql: String,
-) -> sqlx::Result<Vec<Answer<P::Row>>> {
+) -> std::result::Result<Vec<Answer<P::Row>>, P::Failed> {
     let mut parts = P::run(connection, sql);
     let (mut answers, mut rows) = (Vec::new(), Vec::new());
     while let Some(part) = parts.try_next().await? {

@@ -10,7 +10,7 @@ use futures::{SinkExt as _, StreamExt as _, TryStreamExt as _};
 use model::{ErrorKind, Key, RowBatch, TableRef, TableSchema, Value};
 
 use super::pool::Pool;
-use super::{Protocol, cell_number, decode_row, error, failure};
+use super::{Protocol, cell_number, decode_row, error};
 use crate::error::{Error, Result};
 use crate::read_batches::{Decoded, batches};
 use crate::sql::Statement;
@@ -56,11 +56,11 @@ pub(crate) async fn next_boundary<P: Protocol>(
     };
     let operation = format!("find the next boundary of {}", table.table);
     let columns: Vec<_> = key.iter().filter_map(|name| table.column(name).cloned()).collect();
-    let list = P::select_list(&columns);
-    let statement =
-        From { dialect: P::DIALECT, table: &table.table, list: list.text.clone(), key, index: Some(&index) }
-            .boundary(from, rows);
     let mut lease = pool.lease(&operation).await?;
+    let list = P::select_list(&columns, lease.server());
+    let from_table =
+        From { dialect: P::DIALECT, table: &table.table, list: list.text.clone(), key, index: Some(&index) };
+    let statement = from_table.boundary(from, rows);
     let found = lease.rows(&operation, statement.text).await?;
     lease.release();
     let Some(row) = found.first() else { return Ok(None) };
@@ -147,9 +147,9 @@ async fn hand_over<P: Protocol>(
     out: &mut mpsc::Sender<Result<Vec<Decoded>>>,
     session: &AtomicU64,
 ) -> Result<()> {
-    let list = P::select_list(&slice.columns);
     let key = places(slice);
     let mut lease = pool.lease(operation).await?;
+    let list = P::select_list(&slice.columns, lease.server());
     session.store(lease.id(), Ordering::SeqCst);
     let bytes_max = P::statement_bytes(lease.server());
     for statement in statements::<P>(slice, &list.text, bytes_max) {
@@ -161,7 +161,7 @@ async fn hand_over<P: Protocol>(
             for row in ready {
                 match row {
                     Ok(row) => decoded.push(decode_row::<P>(&row, &list, &slice.columns, &key)),
-                    Err(e) => failed = Some(failure::<P>(&e, operation)),
+                    Err(e) => failed = Some(P::failure(&e, operation)),
                 }
             }
             if out.send(Ok(decoded)).await.is_err() {

@@ -8,7 +8,7 @@ use model::{Column, Disposition, ErrorKind, Key, Receipt, Row, RowBatch, TablePl
 
 use super::own::check_turn;
 use super::pool::{Answer, Lease, Pool};
-use super::{Protocol, cell_number, cell_text, decode_row, error, read};
+use super::{Protocol, cell_number, decode_row, error, read};
 use crate::error::Result;
 use crate::sql::select::From;
 use crate::sql::write as sql_write;
@@ -16,10 +16,6 @@ use crate::{ChunkWrite, Fence};
 
 /// Bytes of a packet around its statement.
 const PACKET_MARGIN: usize = 1_024;
-/// To come back to when a call fails. It is released before the next one: PostgreSQL would keep them all.
-const SAVEPOINT: &str = "SAVEPOINT syncline";
-const NEXT_SAVEPOINT: &str = "RELEASE SAVEPOINT syncline; SAVEPOINT syncline";
-const BACK: &str = "ROLLBACK TO SAVEPOINT syncline";
 
 /// A write transaction. Dropped, it closes its connection and the server rolls back.
 pub(crate) struct ServerWrite<P: Protocol> {
@@ -50,7 +46,7 @@ pub(crate) async fn begin<P: Protocol>(
         let newer = format!("{}, which a newer attempt holds", fence.chunk);
         return Err(error::<P>(ErrorKind::Fenced, &operation).with_object(newer));
     }
-    let receipt = cell_text::<P>(row, 1).map(serde_json::from_str).transpose();
+    let receipt = P::text(row, 1).map(|json| serde_json::from_str(&json)).transpose();
     let receipt = receipt.map_err(|_| {
         error::<P>(ErrorKind::Internal, &operation).with_object("the receipt in _syncline_fence")
     })?;
@@ -62,7 +58,7 @@ pub(crate) async fn begin<P: Protocol>(
         receipt,
         columns,
         operation,
-        savepoint: SAVEPOINT,
+        savepoint: P::DIALECT.savepoint().set,
     })
 }
 
@@ -76,7 +72,7 @@ impl<P: Protocol> ServerWrite<P> {
     }
 
     fn next_savepoint(&mut self) -> &'static str {
-        std::mem::replace(&mut self.savepoint, NEXT_SAVEPOINT)
+        std::mem::replace(&mut self.savepoint, P::DIALECT.savepoint().set_again)
     }
 
     /// Rows of a statement; the transaction goes on if it fails.
@@ -109,7 +105,7 @@ impl<P: Protocol> ServerWrite<P> {
     async fn or_back<T>(&mut self, done: Result<T>) -> Result<T> {
         match &done {
             Err(failed) if failed.kind.disposition() != Disposition::Retry => {
-                self.lease.run(&self.operation, BACK.to_owned()).await?;
+                self.lease.run(&self.operation, P::DIALECT.savepoint().back.to_owned()).await?;
             }
             Ok(_) | Err(_) => {}
         }
@@ -136,14 +132,15 @@ impl<P: Protocol> ServerWrite<P> {
         let mut rest = rows;
         while let Some((first, mut tail)) = rest.split_first() {
             let mut sql = sql_write::insert(P::DIALECT, &self.plan, std::slice::from_ref(first));
-            while let Some((row, after)) = tail.split_first() {
+            let mut count = 1;
+            while let Some((row, after)) = tail.split_first().filter(|_| count < P::INSERT_ROWS_MAX) {
                 let mark = sql.text.len();
                 sql.push(", ").push_tuple(places.iter().map(|p| &row[*p]));
                 if sql.text.len() > limit {
                     sql.text.truncate(mark);
                     break;
                 }
-                tail = after;
+                (tail, count) = (after, count + 1);
             }
             statements.push(sql.text + P::WARNINGS);
             rest = tail;
@@ -159,7 +156,7 @@ impl<P: Protocol> ServerWrite<P> {
             let Some(update) = sql_write::update(P::DIALECT, &self.plan, row) else {
                 return Vec::new();
             };
-            let sql = update.text + P::WARNINGS;
+            let sql = update.text + P::COUNTED + P::WARNINGS;
             match statements.last_mut() {
                 Some(last) if last.len() + sql.len() + 2 <= limit => {
                     last.push_str("; ");
@@ -179,7 +176,7 @@ impl<P: Protocol> ChunkWrite for ServerWrite<P> {
     }
 
     async fn existing(&mut self, keys: &[Key]) -> Result<RowBatch> {
-        let list = P::select_list(&self.columns);
+        let list = P::select_list(&self.columns, self.lease.server());
         let plan = Arc::clone(&self.plan);
         let key = plan.target_key();
         // A table made for this plan has the key as its primary key, whatever the plan's picture of it says.
@@ -198,9 +195,7 @@ impl<P: Protocol> ChunkWrite for ServerWrite<P> {
         let mut decoded = Vec::new();
         let mut lists = read::key_lists(keys, P::statement_bytes(self.lease.server()));
         while let Some(keys) = lists.pop() {
-            let mut sql = from.keys(keys).text;
-            sql.push_str(" FOR UPDATE");
-            match self.select(sql).await {
+            match self.select(from.keys_for_update(keys).text).await {
                 Ok(rows) => decoded.extend(
                     rows.iter().map(|row| decode_row::<P>(row, &list, &self.columns, &self.plan.key)),
                 ),
@@ -245,7 +240,7 @@ impl<P: Protocol> ChunkWrite for ServerWrite<P> {
     async fn delete(&mut self, keys: &[Key]) -> Result<u64> {
         let statements: Vec<String> = read::key_lists(keys, P::statement_bytes(self.lease.server()))
             .into_iter()
-            .map(|keys| sql_write::delete(P::DIALECT, &self.plan, keys).text)
+            .map(|keys| sql_write::delete(P::DIALECT, &self.plan, keys).text + P::COUNTED)
             .collect();
         let answers = self.all_or_none(&statements).await?;
         Ok(answers.iter().map(|a| a.affected).sum())
@@ -256,9 +251,11 @@ impl<P: Protocol> ChunkWrite for ServerWrite<P> {
         let Fence { install, run, chunk, .. } = &self.fence;
         let json = serde_json::to_string(receipt).map_err(|_| error::<P>(ErrorKind::Internal, &operation))?;
         let sql = format!(
-            "UPDATE _syncline_fence SET receipt = {}, updated_at = CURRENT_TIMESTAMP(6) \
-             WHERE install = '{install}' AND run = '{run}' AND chunk = '{chunk}'",
-            P::DIALECT.literal(&json)
+            "UPDATE _syncline_fence SET receipt = {}, updated_at = {} \
+             WHERE install = '{install}' AND run = '{run}' AND chunk = '{chunk}'{}",
+            P::DIALECT.literal(&json),
+            P::DIALECT.now(),
+            P::COUNTED
         );
         self.fits(&sql)?;
         let kept = self.lease.run(&operation, sql).await?;
@@ -266,7 +263,7 @@ impl<P: Protocol> ChunkWrite for ServerWrite<P> {
             return Err(error::<P>(ErrorKind::Fenced, &operation)
                 .with_object(format!("{chunk}, whose fence is gone")));
         }
-        self.lease.run(&operation, "COMMIT".to_owned()).await?;
+        self.lease.run(&operation, P::commit_sql(&self.plan)).await?;
         // A session without foreign key checks is not lent to anybody.
         if !self.plan.in_cycle {
             self.lease.release();

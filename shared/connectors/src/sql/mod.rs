@@ -1,12 +1,13 @@
 //! SQL text: the only place where statements are put together.
 //!
 //! Identifiers go through [`Dialect::ident`] alone. Values are bound where the driver's fast path can bind
-//! (SQLite); for the text protocols they are rendered by [`literal`] (MySQL) and [`postgres_text`], from typed values,
-//! never from text that somebody wrote as SQL.
+//! (SQLite); for the text protocols they are rendered by [`literal`] (MySQL), [`postgres_text`] and [`transact`] (SQL
+//! Server), from typed values, never from text that somebody wrote as SQL.
 
 pub(crate) mod literal;
 pub(crate) mod postgres_text;
 pub(crate) mod select;
+pub(crate) mod transact;
 pub(crate) mod write;
 
 use model::{TableRef, Value};
@@ -18,6 +19,15 @@ pub(crate) enum Dialect {
     Sqlite,
     Mysql,
     Postgres,
+    Sqlserver,
+}
+
+/// A place in a transaction to come back to when a call fails.
+pub(crate) struct Savepoint {
+    pub(crate) set: &'static str,
+    /// It is released before the next one: PostgreSQL would keep them all.
+    pub(crate) set_again: &'static str,
+    pub(crate) back: &'static str,
 }
 
 impl Dialect {
@@ -25,19 +35,20 @@ impl Dialect {
     /// is dropped so that the statement fails on an unknown name instead of being cut.
     pub(crate) fn ident(self, name: &str) -> String {
         // SQLite takes an unknown name in double quotes for a string: backticks have no such second meaning.
-        let quote = match self {
-            Self::Sqlite | Self::Mysql => '`',
-            Self::Postgres => '"',
+        let (open, close) = match self {
+            Self::Sqlite | Self::Mysql => ('`', '`'),
+            Self::Postgres => ('"', '"'),
+            Self::Sqlserver => ('[', ']'),
         };
         let mut quoted = String::with_capacity(name.len() + 2);
-        quoted.push(quote);
+        quoted.push(open);
         for c in name.chars().filter(|c| *c != '\0') {
-            if c == quote {
-                quoted.push(quote);
+            if c == close {
+                quoted.push(close);
             }
             quoted.push(c);
         }
-        quoted.push(quote);
+        quoted.push(close);
         quoted
     }
 
@@ -55,8 +66,41 @@ impl Dialect {
         match self {
             Self::Mysql => literal::push(&mut sql, &text),
             Self::Sqlite | Self::Postgres => postgres_text::push_literal(&mut sql, &text),
+            Self::Sqlserver => transact::push(&mut sql, &text),
         }
         sql
+    }
+
+    /// What makes a SELECT give no more than so many rows: behind the word itself, and at the end.
+    pub(crate) fn limit(self, rows: u32) -> (String, String) {
+        match self {
+            Self::Sqlite | Self::Mysql | Self::Postgres => (String::new(), format!(" LIMIT {rows}")),
+            Self::Sqlserver => (format!("TOP ({rows}) "), String::new()),
+        }
+    }
+
+    /// The time, to the microsecond.
+    pub(crate) const fn now(self) -> &'static str {
+        match self {
+            Self::Sqlite | Self::Mysql | Self::Postgres => "CURRENT_TIMESTAMP(6)",
+            Self::Sqlserver => "SYSUTCDATETIME()",
+        }
+    }
+
+    pub(crate) const fn savepoint(self) -> Savepoint {
+        match self {
+            Self::Sqlite | Self::Mysql | Self::Postgres => Savepoint {
+                set: "SAVEPOINT syncline",
+                set_again: "RELEASE SAVEPOINT syncline; SAVEPOINT syncline",
+                back: "ROLLBACK TO SAVEPOINT syncline",
+            },
+            // The same name again is another place.
+            Self::Sqlserver => Savepoint {
+                set: "SAVE TRANSACTION syncline",
+                set_again: "SAVE TRANSACTION syncline",
+                back: "ROLLBACK TRANSACTION syncline",
+            },
+        }
     }
 
     /// The beginning of a name that leaves room for `spare` more within the engine's limit.
@@ -66,6 +110,7 @@ impl Dialect {
             let grown = match self {
                 Self::Sqlite | Self::Mysql => cut.chars().count() + 1,
                 Self::Postgres => cut.len() + c.len_utf8(),
+                Self::Sqlserver => cut.encode_utf16().count() + c.len_utf16(),
             };
             if grown > max {
                 break;
@@ -83,11 +128,12 @@ impl Dialect {
             .unwrap_or_else(|| self.cut_name(name, 0))
     }
 
-    /// How long a name may be: in characters, for PostgreSQL in bytes.
+    /// How long a name may be: in characters, for PostgreSQL in bytes, for SQL Server in units of UTF-16.
     const fn name_max(self) -> usize {
         match self {
             Self::Mysql => 64,
             Self::Postgres => 63,
+            Self::Sqlserver => 128,
             Self::Sqlite => usize::MAX,
         }
     }
@@ -125,6 +171,7 @@ impl Statement {
             }
             Dialect::Mysql => literal::push(&mut self.text, value),
             Dialect::Postgres => postgres_text::push_literal(&mut self.text, value),
+            Dialect::Sqlserver => transact::push(&mut self.text, value),
         }
         self
     }
@@ -155,6 +202,7 @@ mod tests {
     fn evil_names_stay_names() {
         assert_eq!(Dialect::Mysql.ident("a`; DROP TABLE x --"), "`a``; DROP TABLE x --`");
         assert_eq!(Dialect::Sqlite.ident("a\"b`'\0"), "`a\"b``'`");
+        assert_eq!(Dialect::Sqlserver.ident("a]; DROP TABLE [x] --"), "[a]]; DROP TABLE [x]] --]");
         assert_eq!(Dialect::Mysql.table(&"shop.a.b".parse().unwrap_or_else(|e| match e {})), "`shop`.`a.b`");
     }
 }

@@ -1,6 +1,6 @@
 //! Reading: ranges, keys, boundaries.
 
-use model::{Key, KeyRange, TableRef};
+use model::{Key, KeyRange, TableRef, Value};
 
 use super::{Dialect, Statement};
 
@@ -32,18 +32,36 @@ impl From<'_> {
             Dialect::Postgres => {
                 format!("{}.{}", self.dialect.table(self.table), self.dialect.ident(name))
             }
-            Dialect::Sqlite | Dialect::Mysql => self.dialect.ident(name),
+            Dialect::Sqlite | Dialect::Mysql | Dialect::Sqlserver => self.dialect.ident(name),
         };
         format!(" ORDER BY {}", self.key.iter().map(column).collect::<Vec<_>>().join(", "))
     }
 
     /// The rows of a key range in key order.
     pub(crate) fn range(&self, range: &KeyRange) -> Statement {
-        let mut sql = self.head();
-        push_range(&mut sql, self.key, range);
+        let mut sql = self.within(range);
         if !self.key.is_empty() {
             sql.push(&self.order());
         }
+        sql
+    }
+
+    fn within(&self, range: &KeyRange) -> Statement {
+        let is_split = self.dialect == Dialect::Sqlserver && self.key.len() > 1;
+        let branches = if is_split { prefix_ranges(self.key.len(), range) } else { Vec::new() };
+        if branches.is_empty() {
+            let mut sql = self.head();
+            push_range(&mut sql, self.key, range);
+            return sql;
+        }
+        let mut sql = Statement::new(self.dialect);
+        sql.push(&format!("SELECT {} FROM (", self.list));
+        for (i, branch) in branches.iter().enumerate() {
+            let joint = if i > 0 { " UNION ALL " } else { "" };
+            sql.push(&format!("{joint}SELECT * FROM {}", self.dialect.table(self.table)));
+            branch.push(&mut sql, self.key);
+        }
+        sql.push(") AS syncline");
         sql
     }
 
@@ -55,13 +73,87 @@ impl From<'_> {
         sql
     }
 
+    /// The rows at these keys, kept from others until the transaction ends.
+    pub(crate) fn keys_for_update(&self, keys: &[Key]) -> Statement {
+        let mut sql = self.head();
+        let is_hinted = self.dialect == Dialect::Sqlserver;
+        sql.push(if is_hinted { " WITH (UPDLOCK, HOLDLOCK, ROWLOCK) WHERE " } else { " WHERE " });
+        push_keys(&mut sql, self.key, keys);
+        sql.push(if is_hinted { "" } else { " FOR UPDATE" });
+        sql
+    }
+
     /// The key `rows` places after `from`.
     pub(crate) fn boundary(&self, from: Option<&Key>, rows: u64) -> Statement {
-        let mut sql = self.head();
-        push_range(&mut sql, self.key, &KeyRange { lower: from.cloned(), upper: None });
+        let range = KeyRange { lower: from.cloned(), upper: None };
+        let mut sql = self.within(&range);
         sql.push(&self.order());
-        sql.push(&format!(" LIMIT 1 OFFSET {rows}"));
+        sql.push(&match self.dialect {
+            Dialect::Sqlserver => format!(" OFFSET {rows} ROWS FETCH NEXT 1 ROWS ONLY"),
+            Dialect::Sqlite | Dialect::Mysql | Dialect::Postgres => format!(" LIMIT 1 OFFSET {rows}"),
+        });
         sql
+    }
+}
+
+/// Comparisons that all must hold: key column, operator, value.
+struct Branch<'a> {
+    compared: Vec<(usize, &'static str, &'a Value)>,
+    /// The end of the range, where comparisons alone do not tell it.
+    below: Option<&'a Key>,
+}
+
+/// A range of composite keys as ranges each of which an index serves, and no row is in two of them; none for the whole
+/// table. For k columns there are at most 2k - 1: up from the lower end, from its last column to the first that the ends do
+/// not share; what lies between; up to the upper end.
+///
+/// The server may take two values for one that are not the same here. Then nothing lies between them: the first branches
+/// hold all rows, for they are told the end as well, and the last ones none, for theirs must be above the lower end.
+fn prefix_ranges(columns: usize, range: &KeyRange) -> Vec<Branch<'_>> {
+    let (lower, upper) = (range.lower.as_ref(), range.upper.as_ref());
+    let shared = match (lower, upper) {
+        (Some(lower), Some(upper)) => lower.0.iter().zip(&upper.0).take_while(|(a, b)| a == b).count(),
+        (Some(_), None) | (None, Some(_)) => 0,
+        (None, None) => return Vec::new(),
+    };
+    let first = shared.min(columns - 1);
+    let at_least = |place| if place + 1 == columns { ">=" } else { ">" };
+    let mut branches = Vec::new();
+    if let Some(lower) = lower {
+        let from = first + usize::from(upper.is_some());
+        branches.extend((from..columns).rev().map(|place| {
+            let mut compared = equal(lower, place);
+            compared.push((place, at_least(place), &lower.0[place]));
+            Branch { compared, below: upper }
+        }));
+    }
+    let Some(upper) = upper else { return branches };
+    branches.extend((first..columns).map(|place| {
+        let mut compared = equal(upper, place);
+        compared.push((place, "<", &upper.0[place]));
+        let op = if place == first { at_least(first) } else { ">" };
+        compared.extend(lower.map(|lower| (first, op, &lower.0[first])));
+        Branch { compared, below: None }
+    }));
+    branches
+}
+
+/// The first columns are those of `key`.
+fn equal(key: &Key, columns: usize) -> Vec<(usize, &'static str, &Value)> {
+    key.0.iter().take(columns).enumerate().map(|(place, value)| (place, "=", value)).collect()
+}
+
+impl Branch<'_> {
+    fn push(&self, sql: &mut Statement, key: &[String]) {
+        for (n, (place, op, value)) in self.compared.iter().enumerate() {
+            let joint = if n > 0 { "AND" } else { "WHERE" };
+            let column = sql.dialect.ident(&key[*place]);
+            sql.push(&format!(" {joint} {column} {op} ")).push_value(value);
+        }
+        if let Some(end) = self.below {
+            sql.push(" AND ");
+            push_bound(sql, key, end, "<", "<");
+        }
     }
 }
 
@@ -85,7 +177,7 @@ fn push_bound(sql: &mut Statement, key: &[String], bound: &Key, op: &str, last_o
         sql.push(&format!("{} {last_op} ", dialect.ident(&key[0]))).push_value(&bound.0[0]);
         return;
     }
-    if dialect != Dialect::Mysql {
+    if !matches!(dialect, Dialect::Mysql | Dialect::Sqlserver) {
         sql.push(&format!("({}) {last_op} ", dialect.idents(key))).push_tuple(&bound.0);
         return;
     }
@@ -104,15 +196,15 @@ fn push_bound(sql: &mut Statement, key: &[String], bound: &Key, op: &str, last_o
     sql.push(")");
 }
 
-/// `k IN (..)`; for composite keys `(a, b) IN (..)`, or for MySQL, which reads the whole table for that,
-/// `((a = .. AND b = ..) OR ..)`. PostgreSQL would take literals in VALUES for text, SQLite needs VALUES.
+/// `k IN (..)`; for composite keys `(a, b) IN (..)`, or for MySQL, which reads the whole table for that, and for SQL
+/// Server, which has no such thing, `((a = .. AND b = ..) OR ..)`. PostgreSQL would take literals in VALUES for text, SQLite needs VALUES.
 pub(crate) fn push_keys(sql: &mut Statement, key: &[String], keys: &[Key]) {
     let dialect = sql.dialect;
     if key.len() == 1 {
         sql.push(&format!("{} IN ", dialect.ident(&key[0]))).push_tuple(keys.iter().map(|k| &k.0[0]));
         return;
     }
-    if dialect == Dialect::Mysql {
+    if matches!(dialect, Dialect::Mysql | Dialect::Sqlserver) {
         push_alternatives(sql, key, keys);
         return;
     }
@@ -172,6 +264,72 @@ mod tests {
             "SELECT 1 FROM `t` WHERE (`a`, `b`) >= (?, ?) AND (`a`, `b`) < (?, ?) ORDER BY `a`, `b`"
         );
         assert_eq!(sqlite.args.len(), 4);
+    }
+
+    #[test]
+    fn composite_ranges_are_prefix_ranges_for_sql_server() {
+        let (table, columns) = (TableRef::named("t"), ["a".to_owned(), "b".to_owned()]);
+        let text = |lower: Option<&[i64]>, upper: Option<&[i64]>| {
+            let range = KeyRange { lower: lower.map(key), upper: upper.map(key) };
+            from(Dialect::Sqlserver, &table, &columns).range(&range).text
+        };
+        let with = |branches: &[&str]| {
+            let all: Vec<String> = branches.iter().map(|b| format!("SELECT * FROM [t] WHERE {b}")).collect();
+            format!("SELECT 1 FROM ({}) AS syncline ORDER BY [a], [b]", all.join(" UNION ALL "))
+        };
+        let end = "(([a] < 3) OR ([a] = 3 AND [b] < 4))";
+        assert_eq!(
+            text(Some(&[1, 2]), Some(&[3, 4])),
+            with(&[
+                &format!("[a] = 1 AND [b] >= 2 AND {end}"),
+                "[a] < 3 AND [a] > 1",
+                "[a] = 3 AND [b] < 4 AND [a] > 1",
+            ])
+        );
+        assert_eq!(text(Some(&[1, 2]), Some(&[1, 4])), with(&["[a] = 1 AND [b] < 4 AND [b] >= 2"]));
+        assert_eq!(text(Some(&[1, 2]), None), with(&["[a] = 1 AND [b] >= 2", "[a] > 1"]));
+        assert_eq!(text(None, Some(&[3, 4])), with(&["[a] < 3", "[a] = 3 AND [b] < 4"]));
+        assert_eq!(text(None, None), "SELECT 1 FROM [t] ORDER BY [a], [b]");
+    }
+
+    /// The server takes `a` and `A` for one; the ends of a range may be any spelling of it.
+    #[test]
+    fn every_row_of_a_range_is_in_one_branch_however_the_server_compares() {
+        let letters = ["a", "A", "b", "B", "c"];
+        let mut keys = Vec::new();
+        for x in letters {
+            for y in letters {
+                keys.extend(letters.map(|z| Key([x, y, z].map(|t| Value::Text(t.to_owned())).to_vec())));
+            }
+        }
+        let folded = |value: &Value| {
+            if let Value::Text(text) = value { text.to_lowercase() } else { unreachable!("texts only") }
+        };
+        let place = |key: &Key| key.0.iter().map(&folded).collect::<Vec<_>>();
+        let holds = |row: &Key, (at, op, value): &(usize, &str, &Value)| {
+            let order = folded(&row.0[*at]).cmp(&folded(value));
+            match *op {
+                "=" => order.is_eq(),
+                ">" => order.is_gt(),
+                ">=" => order.is_ge(),
+                _ => order.is_lt(),
+            }
+        };
+        for (lower, upper) in keys.iter().step_by(3).flat_map(|a| keys.iter().step_by(7).map(move |b| (a, b)))
+        {
+            let range = KeyRange { lower: Some(lower.clone()), upper: Some(upper.clone()) };
+            let branches = prefix_ranges(3, &range);
+            assert!(branches.len() <= 5);
+            for row in &keys {
+                let in_branch = |branch: &&Branch<'_>| {
+                    branch.compared.iter().all(|compared| holds(row, compared))
+                        && branch.below.is_none_or(|end| place(row) < place(end))
+                };
+                let found = branches.iter().filter(in_branch).count();
+                let is_in = place(row) >= place(lower) && place(row) < place(upper);
+                assert_eq!(found, usize::from(is_in), "{row:?} from {lower:?} to {upper:?}");
+            }
+        }
     }
 
     #[test]

@@ -9,22 +9,23 @@ use super::validate::Findings;
 use crate::problem::code;
 use crate::secret;
 
-/// Engines of the design that this version does not have yet.
-const LATER: [&str; 2] = ["sqlserver", "mssql"];
 const URL_HELP: &str = "write mysql://user@host:3306/database, postgres://user@host:5432/database, \
-     mongodb://user@host:27017/database or sqlite:path, or a mapping with `engine`";
+     mongodb://user@host:27017/database, sqlserver://user@host:1433/database or sqlite:path, or a mapping with `engine`";
 /// What a URL may begin with, and the engine it names.
-const SCHEMES: [(&str, &str); 4] = [
+const SCHEMES: [(&str, &str); 6] = [
     ("mysql://", "mysql"),
     ("postgres://", "postgres"),
     ("postgresql://", "postgres"),
     ("mongodb://", "mongodb"),
+    ("sqlserver://", "sqlserver"),
+    ("mssql://", "sqlserver"),
 ];
 /// What people call an engine that is known here by another name.
-const OTHER_NAMES: [(&str, &str); 3] = [
+const OTHER_NAMES: [(&str, &str); 4] = [
     ("mariadb", "MariaDB is `mysql` too"),
     ("postgresql", "PostgreSQL is `postgres`"),
     ("mongo", "MongoDB is `mongodb`"),
+    ("mssql", "SQL Server is `sqlserver`"),
 ];
 
 /// `role` is `source` or `target`, for messages.
@@ -51,7 +52,9 @@ pub(super) fn connection(
     refuse_incomplete(parts, engine, role, findings);
     check_password(parts.password.as_ref(), role, findings);
     let tls = match engine {
-        Engine::Mysql | Engine::Postgres | Engine::Mongodb => tls(parts, host.as_deref(), role, findings),
+        Engine::Mysql | Engine::Postgres | Engine::Mongodb | Engine::Sqlserver => {
+            tls(parts, host.as_deref(), role, findings)
+        }
         Engine::Sqlite | Engine::Memory => Tls::Off,
     };
     let password = parts.password.as_ref().map(|password| password.value.clone());
@@ -59,17 +62,12 @@ pub(super) fn connection(
 }
 
 fn engine(given: &At<String>, findings: &mut Findings<'_>) -> Option<Engine> {
-    if LATER.contains(&given.value.as_str()) {
-        let message = format!("engine `{}` is not available in this version", given.value);
-        let help = "this version knows `sqlite`, `mysql`, `postgres` and `mongodb`";
-        findings.refuse(code::NOT_AVAILABLE, message, given.place, help);
-        return None;
-    }
     if let Some((name, help)) = OTHER_NAMES.iter().find(|(name, _)| given.value == *name) {
         findings.refuse(code::UNKNOWN_ENGINE, format!("unknown engine `{name}`"), given.place, help);
         return None;
     }
-    let known = [Engine::Sqlite, Engine::Mysql, Engine::Postgres, Engine::Mongodb].map(|e| (e.name(), e));
+    let known = [Engine::Sqlite, Engine::Mysql, Engine::Postgres, Engine::Mongodb, Engine::Sqlserver];
+    let known = known.map(|engine| (engine.name(), engine));
     findings.choose(code::UNKNOWN_ENGINE, given, &known)
 }
 
@@ -85,7 +83,7 @@ fn refuse_misfits(parts: &RawConnection, engine: Engine, findings: &mut Findings
             ("tls_ca", &parts.tls_ca),
             ("insecure_tls", &parts.insecure_tls),
         ],
-        Engine::Mysql | Engine::Postgres | Engine::Mongodb => &[("path", &parts.path)],
+        Engine::Mysql | Engine::Postgres | Engine::Mongodb | Engine::Sqlserver => &[("path", &parts.path)],
     };
     for (key, value) in misfits {
         if let Some(value) = value {
@@ -97,7 +95,9 @@ fn refuse_misfits(parts: &RawConnection, engine: Engine, findings: &mut Findings
 fn refuse_incomplete(parts: &RawConnection, engine: Engine, role: &str, findings: &mut Findings<'_>) {
     let (key, value, example) = match engine {
         Engine::Sqlite | Engine::Memory => ("path", &parts.path, "path: ./shop.db"),
-        Engine::Mysql | Engine::Postgres | Engine::Mongodb => ("database", &parts.database, "database: shop"),
+        Engine::Mysql | Engine::Postgres | Engine::Mongodb | Engine::Sqlserver => {
+            ("database", &parts.database, "database: shop")
+        }
     };
     if value.as_ref().is_none_or(|value| value.value.is_empty()) {
         let place = value.as_ref().map_or(parts.engine.place, |value| value.place);
@@ -177,7 +177,7 @@ fn tls(parts: &RawConnection, host: Option<&str>, role: &str, findings: &mut Fin
     chosen.unwrap_or(if is_local { Tls::Off } else { Tls::Verify })
 }
 
-/// The parts of `mysql://user:password@host:port/database`, the same for PostgreSQL, or `sqlite:path`.
+/// The parts of `mysql://user:password@host:port/database`, the same for the other servers, or `sqlite:path`.
 fn parse_url(url: &str, place: Place, findings: &mut Findings<'_>) -> Option<RawConnection> {
     let part = |text: &str| (!text.is_empty()).then(|| At::new(text.to_owned(), place));
     let blank = |engine: &str| RawConnection {
@@ -200,10 +200,7 @@ fn parse_url(url: &str, place: Place, findings: &mut Findings<'_>) -> Option<Raw
     }
     let scheme = SCHEMES.iter().find_map(|(lead, engine)| Some((url.strip_prefix(lead)?, *engine)));
     let Some((rest, engine)) = scheme else {
-        let scheme = url.split(':').next().unwrap_or_default();
-        let is_later = url.contains(':') && LATER.contains(&scheme);
-        let page = if is_later { code::NOT_AVAILABLE } else { code::BAD_URL };
-        findings.refuse(page, page.title, place, URL_HELP);
+        findings.refuse(code::BAD_URL, code::BAD_URL.title, place, URL_HELP);
         return None;
     };
     let (login, address) = rest.rsplit_once('@').unwrap_or(("", rest));
