@@ -62,7 +62,7 @@ sim: build-deps ## simulate many fleets under faults, each from one seed: SEEDS=
 	SYNCLINE_SIM_SEEDS=$(SEEDS) cargo test --release --locked -p syncline-sim --test seeds -- --nocapture
 
 bench: build-deps servers oracle ## how fast it is, next to other tools, on this machine
-	@$(WITH_SERVERS) cargo build --release --locked --package syncline --package syncline-harness && target/release/scaling && target/release/documents && target/release/bench
+	@$(WITH_SERVERS) cargo build --release --locked --package syncline --package syncline-harness && target/release/scaling && target/release/documents && target/release/billing && target/release/bench
 
 servers: ## start the servers of all engines and Redis for the tests
 	@tests/servers.sh up

@@ -10,6 +10,8 @@ mod mongodb;
 mod postgres;
 mod quarantine;
 mod scaled;
+mod sqlserver;
+mod tls;
 mod traps;
 mod values;
 mod verify;

@@ -35,7 +35,7 @@ fn orders() -> Vec<Document> {
 async fn documents_of_any_shape_become_rows() {
     let from = Database::fresh(Server::Mongodb).await;
     from.documents().await.collection::<Document>("orders").insert_many(orders()).await.unwrap();
-    for target in [Server::Sqlite, Server::Mariadb, Server::Postgres, Server::Mongodb] {
+    for target in [Server::Sqlite, Server::Mariadb, Server::Postgres, Server::Mongodb, Server::Sqlserver] {
         let to = Database::fresh(target).await;
         let syncline = syncline();
         let spec =

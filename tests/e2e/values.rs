@@ -209,8 +209,10 @@ async fn matrix(source: Server, target: Server) {
     assert_eq!((foreseen, scan.code), (quarantined, done.code), "what a scan foresees comes to be");
     assert_eq!(read, id, "{record:#}");
     assert_eq!(inserted + quarantined, read, "{record:#}");
+    // It has 38 digits, where PostgreSQL has all that there are.
+    let wanted = if target == Server::Sqlserver { 7 } else { 8 };
     assert!(
-        inserted > read * 8 / 10,
+        inserted > read * wanted / 10,
         "nearly all values are exact: {}",
         syncline.run(&["quarantine", "list", "latest"]).stdout
     );
@@ -403,10 +405,15 @@ async fn dirty_sqlite_values_are_exact_or_quarantined() {
         let syncline = syncline();
         let spec = syncline.spec(&from, &to, "tables:\n  - from: v");
         let record = syncline.run(&["run", &spec, "--json"]).expect(3).json();
-        // PostgreSQL keeps no NUL in a text.
-        let (refused, rest) = if target == Server::Postgres { (7, "OR id = 8") } else { (6, "") };
+        let (refused, gone) = match target {
+            // It keeps no NUL in a text.
+            Server::Postgres => (7, "id <= 6 OR id = 8"),
+            // It counts units of UTF-16, so that what it makes is twice as wide.
+            Server::Sqlserver => (5, "id <= 6 AND id <> 5"),
+            Server::Sqlite | Server::Mysql | Server::Mariadb | Server::Mongodb => (6, "id <= 6"),
+        };
         assert_eq!(record["record"]["counts"]["quarantined"], refused, "{target:?}: {record:#}");
-        from.exec(&format!("DELETE FROM v WHERE id <= 6 {rest}")).await;
+        from.exec(&format!("DELETE FROM v WHERE {gone}")).await;
         oracle::assert_equal(&from, &to, &["v"]);
     }
 }

@@ -14,6 +14,7 @@ Prints one JSON object per table. Exit code: 0 all equal, 1 something differs, 2
 import argparse
 import collections
 import datetime
+import decimal
 import hashlib
 import json
 import sqlite3
@@ -331,6 +332,8 @@ def _sqlserver_bytes(cell, column):
         head, _, ticks = moment.partition(".")
         offset = datetime.datetime.strptime(zone.replace(":", ""), "%z").utcoffset()
         return f"{datetime.datetime.fromisoformat(head) - offset}.{ticks or 0}".encode()
+    if isinstance(cell, decimal.Decimal):
+        return format(cell, "f").encode()
     return str(cell).encode()
 
 

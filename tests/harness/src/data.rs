@@ -48,6 +48,14 @@ pub const CUSTOMERS_SQLITE: &str = "CREATE TABLE customers (
     profile JSON_TEXT, notes TEXT, updated_at DATETIME(6) NOT NULL);
     CREATE INDEX customers_updated_at ON customers (updated_at)";
 
+/// The same for SQL Server.
+pub const CUSTOMERS_SQLSERVER: &str = "CREATE TABLE customers (
+    id bigint NOT NULL PRIMARY KEY, email nvarchar(120) NOT NULL, first_name nvarchar(60) NOT NULL,
+    last_name nvarchar(60) NOT NULL, country nchar(2) NOT NULL, city nvarchar(80), birth date,
+    balance decimal(12,2) NOT NULL, credit decimal(18,6), active tinyint NOT NULL, score float,
+    profile nvarchar(max), notes nvarchar(max), updated_at datetime2(6) NOT NULL);
+    CREATE INDEX customers_updated_at ON customers (updated_at)";
+
 /// A composite key whose first column is skewed: tenant 1 owns nine rows in ten.
 pub const ORDERS_MYSQL: &str = "CREATE TABLE orders (
     tenant_id INT NOT NULL, region CHAR(2) NOT NULL, order_no BIGINT NOT NULL, customer_id BIGINT NOT NULL,

@@ -3,7 +3,7 @@
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::{Database, Syncline, oracle};
+use crate::{Database, Syncline, oracle, wait_until};
 
 /// One process, or several that end together.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +35,47 @@ pub fn copy_customers(source: &Database, target: &Database, rows: u64) -> Measur
     let record = syncline.run(&["show", "latest", "--json"]).json();
     assert_eq!(record["record"]["counts"]["matching"], rows, "verified: {record:#}");
     Measured { wall, client_cpu, peak_kib }
+}
+
+/// Rows a second.
+#[must_use]
+#[allow(clippy::cast_precision_loss, reason = "figures for people")]
+pub fn per_second(rows: u64, wall: Duration) -> f64 {
+    rows as f64 / wall.as_secs_f64()
+}
+
+/// Copies `customers`, is killed with `kill -9` once half of the rows are `there`, and resumes: every row is inserted and
+/// counted once, and the oracle finds both sides equal.
+///
+/// # Panics
+/// That is not so.
+#[allow(clippy::print_stdout, reason = "a bench talks to a person")]
+pub async fn killed_and_resumed(
+    source: &Database,
+    target: &Database,
+    rows: u64,
+    there: impl AsyncFn() -> u64,
+) {
+    let syncline = release();
+    let spec = syncline.spec(source, target, "tables:\n  - from: customers");
+    let started = Instant::now();
+    let mut run = syncline.start("run", &["run", &spec, "--plain", "--lease", "2s"]);
+    wait_until("half of the rows are there", Duration::from_secs(600), async || there().await >= rows / 2)
+        .await;
+    run.kill();
+    let record = syncline.run(&["run", &spec, "--resume", "--lease", "2s", "--json"]).expect(0).json();
+    let counts = &record["record"]["counts"];
+    assert_eq!(
+        (&counts["inserted"], &counts["matching"]),
+        (&rows.into(), &rows.into()),
+        "exactly counted: {record:#}"
+    );
+    println!(
+        "killed at half, resumed      {:6.1} s, every row inserted and counted once",
+        started.elapsed().as_secs_f64()
+    );
+    oracle::assert_equal(source, target, &["customers"]);
+    println!("equal by the oracle");
 }
 
 /// Waits for the end; processor time and peak memory as the kernel counted them until just before.

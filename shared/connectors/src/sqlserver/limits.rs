@@ -19,7 +19,7 @@ pub(super) fn admits(value: &Value, column: &Column) -> Result<(), ConvertError>
         Value::Time(time) if !(0..DAY_NANOS).contains(&time.nanos) => {
             Err(refusal(ErrorKind::OutOfRange, "the time is not within a day"))
         }
-        Value::Text(text) => admits_text(text, &column.logical),
+        Value::Text(text) => admits_text(text, column),
         Value::Null
         | Value::Bool(_)
         | Value::Int(_)
@@ -76,15 +76,36 @@ fn admits_moment(moment: DateTime, native: &str) -> Result<(), ConvertError> {
     }
 }
 
-/// The server counts units of UTF-16, of which a character may take two, and gives a text of fixed length back without
-/// the blanks behind it.
-fn admits_text(text: &str, logical: &LogicalType) -> Result<(), ConvertError> {
-    let LogicalType::Text { max_chars: Some(max), .. } = logical else { return Ok(()) };
+/// The server counts units of UTF-16, of which a character may take two; in a column of a code page it counts bytes, and
+/// writes `?` for what the page lacks.
+fn admits_text(text: &str, column: &Column) -> Result<(), ConvertError> {
+    let word = column.native.split('(').next().unwrap_or_default();
+    let collation = column.collation.as_deref().unwrap_or_default();
+    let is_paged = matches!(word, "varchar" | "char" | "text");
+    let is_utf8 = is_paged && collation.ends_with("_UTF8");
+    if is_paged && !is_utf8 && !text.is_ascii() {
+        let is_latin = collation.starts_with("Latin1_") || collation.starts_with("SQL_Latin1_");
+        if !is_latin || !text.chars().all(is_in_windows_1252) {
+            let reason = format!("the code page of {} may lack a character of the text", column.native);
+            return Err(refusal(ErrorKind::Encoding, reason));
+        }
+    }
+    let LogicalType::Text { max_chars: Some(max), .. } = column.logical else { return Ok(()) };
     // Fewer bytes than units there cannot be.
-    if text.len() as u64 > *max && text.encode_utf16().count() as u64 > *max {
-        return Err(refusal(ErrorKind::TooLong, format!("the text is longer than {max} units of UTF-16")));
+    let is_longer = text.len() as u64 > max && (is_utf8 || text.encode_utf16().count() as u64 > max);
+    if is_longer {
+        let unit = if is_utf8 { "bytes" } else { "units of UTF-16" };
+        return Err(refusal(ErrorKind::TooLong, format!("the text is longer than {max} {unit}")));
     }
     Ok(())
+}
+
+/// What Windows-1252 has beside ASCII and the upper half of ISO 8859-1; see
+/// <https://www.unicode.org/Public/MAPPINGS/VENDORS/MICSFT/WINDOWS/CP1252.TXT>.
+const WINDOWS_1252: &str = "€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ";
+
+fn is_in_windows_1252(c: char) -> bool {
+    c.is_ascii() || matches!(c, '\u{a0}'..='\u{ff}') || WINDOWS_1252.contains(c)
 }
 
 #[cfg(test)]
@@ -119,6 +140,18 @@ mod tests {
             let logical = LogicalType::Text { max_chars: Some(4), fixed: false, long: false };
             kind(&Value::Text(text.to_owned()), "nvarchar(4)", logical)
         };
+        let paged = |text: &str, collation: &str| {
+            let logical = LogicalType::Text { max_chars: Some(4), fixed: false, long: false };
+            let mut column = Column::new("c", logical, true);
+            (column.native, column.collation) = ("varchar(4)".to_owned(), Some(collation.to_owned()));
+            admits(&Value::Text(text.to_owned()), &column).err().map(|e| e.kind)
+        };
+        assert_eq!(paged("caf\u{e9}", "SQL_Latin1_General_CP1_CI_AS"), None);
+        assert_eq!(paged("\u{20ac}", "Latin1_General_CI_AS"), None);
+        assert_eq!(paged("\u{65e5}", "Latin1_General_CI_AS"), Some(ErrorKind::Encoding));
+        assert_eq!(paged("\u{e9}", "Cyrillic_General_CI_AS"), Some(ErrorKind::Encoding));
+        assert_eq!(paged("\u{65e5}", "Latin1_General_100_CI_AS_SC_UTF8"), None);
+        assert_eq!(paged("\u{65e5}\u{65e5}", "Latin1_General_100_CI_AS_SC_UTF8"), Some(ErrorKind::TooLong));
         assert_eq!(text("ééé\u{20ac}"), None);
         assert_eq!(text("😀😀"), None);
         assert_eq!(text("😀😀a"), Some(ErrorKind::TooLong));

@@ -81,35 +81,13 @@ async fn create_alone(lease: &mut Lease, table: &TableRef, create: &str, operati
 async fn make_table(lease: &mut Lease, plan: &TablePlan, operation: &str) -> Result<()> {
     let table = &plan.target.table;
     if is_there(lease, table, operation).await? {
-        return refuse_circle(lease, plan, operation).await;
+        return Ok(());
     }
     if !plan.create_target {
         return Err(error(ErrorKind::UnknownTable, operation).with_object(table.to_string()));
     }
     let collations = collations(lease, plan, operation).await?;
     create_alone(lease, table, &ddl::create_table(plan, &collations), operation).await
-}
-
-/// Where tables refer to each other in a circle, rows come before what they refer to, and there is no session for which
-/// foreign keys are off.
-async fn refuse_circle(lease: &mut Lease, plan: &TablePlan, operation: &str) -> Result<()> {
-    if !plan.in_cycle || plan.create_target {
-        return Ok(());
-    }
-    let table = &plan.target.table;
-    let sql = format!(
-        "SELECT f.name FROM sys.foreign_keys AS f JOIN sys.tables AS t ON t.object_id = f.parent_object_id \
-         JOIN sys.schemas AS s ON s.schema_id = t.schema_id \
-         WHERE f.is_disabled = 0 AND t.name = {} AND s.name = {}",
-        quote(&table.name),
-        schema_sql(table)
-    );
-    let rows = lease.rows(operation, sql).await?;
-    let Some(name) = rows.first().and_then(|row| cell_text(row, 0)) else { return Ok(()) };
-    Err(error(ErrorKind::Unsupported, operation).with_object(format!(
-        "foreign key {name}, which is part of a circle: switch it off for the run (ALTER TABLE {table} NOCHECK \
-         CONSTRAINT {name}), and on again after it"
-    )))
 }
 
 /// The collations of the plan that the server has.
