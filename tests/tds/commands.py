@@ -1,6 +1,7 @@
 """Statements beside queries: settings, transactions, control of flow, databases, and what stands in for procedures."""
 
 import ddl
+from bulk import insert_bulk
 from errors import SqlError
 from statements import insert, modify
 from tokens import closing, quote, read_name, split_commas, split_statements
@@ -168,7 +169,7 @@ def truncate(session, tokens):
 
 HANDLERS = {
     "SELECT": lambda session, tokens: session.select(tokens),
-    "INSERT": insert, "UPDATE": modify, "DELETE": modify, "SET": set_option, "DECLARE": declare, "IF": condition,
+    ("INSERT", "BULK"): insert_bulk, "INSERT": insert, "UPDATE": modify, "DELETE": modify, "SET": set_option, "DECLARE": declare, "IF": condition,
     "EXEC": execute, "EXECUTE": execute, "THROW": throw, "KILL": kill, "DBCC": dbcc, "PRINT": lambda *_: None,
     "USE": lambda session, tokens: session.use(tokens[1].name),
     "COMMIT": lambda session, tokens: session.commit(tokens),

@@ -15,7 +15,7 @@ import sqlglot  # noqa: F401  (read once, before there are children that would e
 from errors import SqlError
 from session import Session
 from store import Store
-from wire import ATTENTION, BATCH, LOGIN, Gone, Wire, parse_batch, parse_login
+from wire import ATTENTION, BATCH, BULK, LOGIN, Gone, Wire, parse_batch, parse_login
 
 # Not secrets: they guard a throw-away server that only this machine can reach.
 USERS = {"sa": "syncline-root", "syncline": "syncline-user"}
@@ -94,6 +94,8 @@ def log_in(wire, store, spid, encrypted):
 def answer(session, kind, body):
     if kind == BATCH:
         session.run_batch(parse_batch(body))
+    elif kind == BULK:
+        session.run_bulk(body)
     elif kind == ATTENTION:
         session.wire.done(attention=True)
         session.wire.flush()

@@ -25,7 +25,7 @@ class Session:
         self.variables, self.row_count = {}, 0
         self.transaction_depth, self.descriptor, self.is_writing = 0, 0, False
         self.lock_timeout, self.isolation, self.identity_insert = -1, "READ COMMITTED", None
-        self.faults, self.converters, self.changed = [], {}, False
+        self.faults, self.converters, self.bulk = [], {}, None
         self.database = None
         self.use(database)
 
@@ -141,6 +141,18 @@ class Session:
         self.wire.flush()
         self.store.note_session(self.spid, "sleeping", self.database_name, self.encrypted)
 
+    def run_bulk(self, body):
+        failed = False
+        try:
+            load(self, body)
+        except SqlError as error:
+            failed = True
+            self._tell(error)
+            if error.ends_batch:
+                self._lose_transaction()
+        self.wire.done(error=failed)
+        self.wire.flush()
+
     def _tell(self, error):
         self.wire.error(error.number, error.message, error.severity)
         self.wire.done(more=True, error=True)
@@ -160,7 +172,7 @@ class Session:
         handler = HANDLERS.get((first, second)) or HANDLERS.get(first)
         if handler is None:
             raise SqlError(102, f"Incorrect syntax near '{tokens[0].text}'.", 15)
-        if first in PARSED and sum(len(token.text) for token in tokens) < PARSED_BYTES_MAX:
+        if first in PARSED and second != "BULK" and sum(len(token.text) for token in tokens) < PARSED_BYTES_MAX:
             check_by_parser(shape(tokens))
         handler(self, tokens)
 
@@ -349,6 +361,7 @@ def query_error(text):
     return SqlError(102, f"Incorrect syntax: {text[:200]}", 15)
 
 
-from commands import HANDLERS  # noqa: E402  (the commands need what stands above)
+from bulk import load  # noqa: E402  (the commands need what stands above)
+from commands import HANDLERS  # noqa: E402
 
 PARSED = frozenset(("SELECT", "INSERT", "UPDATE", "DELETE"))

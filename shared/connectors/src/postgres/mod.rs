@@ -46,7 +46,6 @@ impl Protocol for Postgres {
     const DIALECT: Dialect = Dialect::Postgres;
     /// A value that does not fit is an error here, always.
     const WARNINGS: &'static str = "";
-    const LOADS: bool = true;
 
     type Connection = PgConnection;
     type Row = PgRow;
@@ -186,6 +185,10 @@ impl Protocol for Postgres {
 
     fn begin_sql(plan: &TablePlan, fence: &Fence, name: &str) -> String {
         write::begin_sql(plan, fence, name)
+    }
+
+    fn loads(_plan: &TablePlan, _rows: &[Row]) -> bool {
+        true
     }
 
     fn load<'a>(

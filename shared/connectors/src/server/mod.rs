@@ -168,8 +168,13 @@ pub(crate) trait Protocol: Send + Sync + Sized + 'static {
         error::<Self>(ErrorKind::Conversion, operation)
     }
 
-    /// Whether rows are inserted by [`Self::load`] and not by INSERT.
-    const LOADS: bool = false;
+    /// Whether these rows are inserted by [`Self::load`] and not by INSERT.
+    fn loads(_plan: &TablePlan, _rows: &[Row]) -> bool {
+        false
+    }
+
+    /// Whether INSERT tells more of what [`Self::load`] refuses: then it is tried after it.
+    const LOAD_IS_TERSE: bool = false;
 
     /// Inserts rows by a way of the engine's own, all or none; the caller has set a savepoint.
     fn load<'a>(

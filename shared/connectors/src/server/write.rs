@@ -26,6 +26,8 @@ pub(crate) struct ServerWrite<P: Protocol> {
     columns: Arc<[Column]>,
     operation: String,
     savepoint: &'static str,
+    /// No load has been refused yet.
+    loads: bool,
 }
 
 pub(crate) async fn begin<P: Protocol>(
@@ -59,6 +61,7 @@ pub(crate) async fn begin<P: Protocol>(
         columns,
         operation,
         savepoint: P::DIALECT.savepoint().set,
+        loads: true,
     })
 }
 
@@ -209,17 +212,22 @@ impl<P: Protocol> ChunkWrite for ServerWrite<P> {
     }
 
     async fn insert(&mut self, rows: &[Row]) -> Result<()> {
-        if !P::LOADS {
-            let statements = self.inserts(rows);
-            return self.all_or_none(&statements).await.map(|_| ());
-        }
         if rows.is_empty() {
             return Ok(());
         }
-        let savepoint = self.next_savepoint().to_owned();
-        self.lease.run(&self.operation, savepoint).await?;
-        let done = self.lease.load(&self.operation, &self.plan, rows).await;
-        self.or_back(done).await
+        if self.loads && P::loads(&self.plan, rows) {
+            let savepoint = self.next_savepoint().to_owned();
+            self.lease.run(&self.operation, savepoint).await?;
+            let done = self.lease.load(&self.operation, &self.plan, rows).await;
+            match self.or_back(done).await {
+                Err(failed) if P::LOAD_IS_TERSE && failed.kind.disposition() != Disposition::Retry => {
+                    self.loads = false;
+                }
+                done => return done,
+            }
+        }
+        let statements = self.inserts(rows);
+        self.all_or_none(&statements).await.map(|_| ())
     }
 
     async fn update(&mut self, rows: &[Row]) -> Result<()> {

@@ -3,6 +3,7 @@
 //! Statements go as text, put together in `sql` from typed values; rows come back as the driver's typed cells and are
 //! decoded by our own codec. What reads is a snapshot, or locks what it reads: see `session`.
 
+mod bulk;
 mod catalog;
 mod classify;
 mod codec;
@@ -19,6 +20,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use model::convert::ConvertError;
 use model::limits::Gauge;
 use model::{Column, Engine, InstallId, TablePlan, TableRef, TableSchema, Turn, Value};
@@ -44,6 +47,7 @@ impl Protocol for Sqlserver {
     const WARNINGS: &'static str = "";
     const COUNTED: &'static str = session::COUNTED;
     const INSERT_ROWS_MAX: usize = 1_000;
+    const LOAD_IS_TERSE: bool = true;
 
     type Connection = Connection;
     type Row = Row;
@@ -189,6 +193,18 @@ impl Protocol for Sqlserver {
 
     fn begin_sql(plan: &TablePlan, fence: &Fence, name: &str) -> String {
         write::begin_sql(plan, fence, name)
+    }
+
+    fn loads(plan: &TablePlan, rows: &[model::Row]) -> bool {
+        bulk::takes(plan, rows)
+    }
+
+    fn load<'a>(
+        connection: &'a mut Connection,
+        plan: &'a TablePlan,
+        rows: &'a [model::Row],
+    ) -> BoxFuture<'a, std::result::Result<(), Failed>> {
+        bulk::load(connection, plan, rows).boxed()
     }
 
     fn commit_sql(plan: &TablePlan) -> String {

@@ -29,6 +29,16 @@ pub(super) fn date(days: i64) -> Date {
     }
 }
 
+/// Days from 1 January of the year 1, of a day that the calendar has; the inverse of [`date`].
+pub(super) fn days(date: Date) -> u32 {
+    let shifted_year = i64::from(date.year) - i64::from(date.month <= 2);
+    let (era, year_of_era) = (shifted_year.div_euclid(400), shifted_year.rem_euclid(400));
+    let month = i64::from(if date.month > 2 { date.month - 3 } else { date.month + 9 });
+    let day_of_year = (153 * month + 2) / 5 + i64::from(date.day) - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    u32::try_from(era * 146_097 + day_of_era + 60 - YEAR_0_DAYS).unwrap_or_default()
+}
+
 /// Days from the year 1 and nanoseconds of the day, less an offset in minutes that they were told with.
 pub(super) fn moment(days: i64, nanos: i64, offset_minutes: i64) -> DateTime {
     let nanos = nanos - offset_minutes * MINUTE_NANOS;
@@ -75,6 +85,7 @@ mod tests {
         for days in 1..=3_652_058 {
             let day = date(days);
             assert!(day > before && day.is_real(), "{days}: {day:?}");
+            assert_eq!(i64::from(super::days(day)), days);
             before = day;
         }
         assert_eq!(before, Date { year: 9999, month: 12, day: 31 });
