@@ -137,18 +137,6 @@ def create_view(session, tokens):
     session.write(lambda: session.database.execute(f"CREATE VIEW {quote(session.resolve(parts))} AS {text}"))
 
 
-def dbcc(session, tokens):
-    if tokens[1].upper != "CHECKIDENT":
-        raise SqlError(40515, f"the double does not know DBCC {tokens[1].text}")
-    name = tokens[3].value if tokens[3].kind == "string" else tokens[3].text
-    number = session.object_id(name)
-    table = ddl.Table(session.database, session._name_of(number)[1:-1].replace('""', '"'))
-    column = next(c for c in table.columns if c.identity)
-    highest = session.database.execute(f"SELECT max({quote(column.name)}) FROM {table.sql}").fetchone()[0]
-    sql = 'UPDATE "sys.columns" SET last_identity = max(ifnull(last_identity, 0), ?) WHERE object_id = ? AND column_id = ?'
-    session.write(lambda: session.database.execute(sql, (highest or 0, table.id, column.id)))
-
-
 def kill(session, tokens):
     session.store.kill(value_of(session, tokens[1:]))
 
@@ -170,7 +158,7 @@ def truncate(session, tokens):
 HANDLERS = {
     "SELECT": lambda session, tokens: session.select(tokens),
     ("INSERT", "BULK"): insert_bulk, "INSERT": insert, "UPDATE": modify, "DELETE": modify, "SET": set_option, "DECLARE": declare, "IF": condition,
-    "EXEC": execute, "EXECUTE": execute, "THROW": throw, "KILL": kill, "DBCC": dbcc, "PRINT": lambda *_: None,
+    "EXEC": execute, "EXECUTE": execute, "THROW": throw, "KILL": kill, "PRINT": lambda *_: None,
     "USE": lambda session, tokens: session.use(tokens[1].name),
     "COMMIT": lambda session, tokens: session.commit(tokens),
     "ROLLBACK": lambda session, tokens: session.rollback(tokens),

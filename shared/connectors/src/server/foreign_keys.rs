@@ -109,7 +109,8 @@ async fn orphans<P: Protocol>(
     let present: Vec<String> =
         key.columns.iter().map(|child| format!("c.{} IS NOT NULL", ident(child))).collect();
     let sql = format!(
-        "SELECT COUNT(*) FROM {} c WHERE {} AND NOT EXISTS (SELECT 1 FROM {} p WHERE {})",
+        "SELECT {} FROM {} c WHERE {} AND NOT EXISTS (SELECT 1 FROM {} p WHERE {})",
+        P::DIALECT.count(),
         P::DIALECT.table(table),
         present.join(" AND "),
         P::DIALECT.table(&key.parent),

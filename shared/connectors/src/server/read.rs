@@ -36,8 +36,8 @@ pub(crate) async fn describe<P: Protocol>(
 pub(crate) async fn count<P: Protocol>(pool: &Arc<Pool<P>>, table: &TableRef) -> Result<u64> {
     let operation = format!("count table {table}");
     let mut lease = pool.lease(&operation).await?;
-    let answers =
-        lease.run_long(&operation, format!("SELECT COUNT(*) FROM {}", P::DIALECT.table(table))).await?;
+    let sql = format!("SELECT {} FROM {}", P::DIALECT.count(), P::DIALECT.table(table));
+    let answers = lease.run_long(&operation, sql).await?;
     let rows = answers.first().and_then(|a| a.rows.first()).and_then(|row| cell_number::<P>(row, 0));
     lease.release();
     rows.ok_or_else(|| error::<P>(ErrorKind::Internal, &operation))

@@ -79,6 +79,14 @@ impl Dialect {
         }
     }
 
+    /// How many rows there are, beyond 31 bits too.
+    pub(crate) const fn count(self) -> &'static str {
+        match self {
+            Self::Sqlite | Self::Mysql | Self::Postgres => "COUNT(*)",
+            Self::Sqlserver => "COUNT_BIG(*)",
+        }
+    }
+
     /// The time, to the microsecond.
     pub(crate) const fn now(self) -> &'static str {
         match self {

@@ -31,7 +31,9 @@ fn expression(column: &Column, as_utf16: bool) -> String {
         (_, "money") => format!("CAST({name} AS decimal(19,4))"),
         (_, "smallmoney") => format!("CAST({name} AS decimal(10,4))"),
         (LogicalType::Text { max_chars, .. }, _) if as_utf16 => {
-            let (text, binary) = match max_chars.filter(|n| *n <= CHARS_MAX) {
+            // A `sql_variant` is never longer, and becomes nothing that may be.
+            let most = if word == "sql_variant" { Some(CHARS_MAX) } else { *max_chars };
+            let (text, binary) = match most.filter(|n| *n <= CHARS_MAX) {
                 Some(n) => (format!("nvarchar({n})"), format!("varbinary({})", n * 2)),
                 None => ("nvarchar(max)".to_owned(), "varbinary(max)".to_owned()),
             };
@@ -233,6 +235,7 @@ mod tests {
             ("money", decimal, "CAST([c] AS decimal(19,4))"),
             ("nvarchar(9)", TEXT, "CAST([c] AS varbinary(18))"),
             ("varchar(9)", TEXT, "CAST(CAST([c] AS nvarchar(9)) AS varbinary(18))"),
+            ("sql_variant", long.clone(), "CAST(CAST([c] AS nvarchar(4000)) AS varbinary(8000))"),
             ("xml", long, "CAST(CAST([c] AS nvarchar(max)) AS varbinary(max))"),
             ("timestamp", bytes, "CAST([c] AS binary(8))"),
         ] {

@@ -40,7 +40,7 @@ fn definition(plan: &TablePlan, at: usize, collations: &HashSet<String>) -> Stri
         }
     }
     sql.push_str(if in_key || !column.nullable { " NOT NULL" } else { " NULL" });
-    // Rows come with their numbers; see `finish` for where it goes on.
+    // Rows come with their numbers.
     if column.auto_increment {
         sql.push_str(" IDENTITY(1,1)");
     }

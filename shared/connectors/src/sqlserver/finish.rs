@@ -1,8 +1,9 @@
-//! What follows the rows of a table that was made here: secondary indexes, and where identity columns go on.
+//! What follows the rows of a table that was made here: secondary indexes. Identity columns go on after the highest number
+//! by themselves.
 
 use std::sync::Arc;
 
-use model::{ErrorKind, Index, TablePlan, TableRef, TableSchema};
+use model::{ErrorKind, Index, TablePlan, TableSchema};
 
 use super::catalog;
 use super::session::{Lease, Pool, error};
@@ -26,9 +27,6 @@ pub(super) async fn build_indexes(pool: &Arc<Pool>, plan: &TablePlan) -> Result<
             Err(failed) if failed.ends_all() => return Err(failed),
             Err(failed) => notes.push(format!("index {} was not built: {}", index.name, failed.reason())),
         }
-    }
-    if actual.columns.iter().any(|column| column.auto_increment) {
-        go_on(&mut lease, table, &operation).await?;
     }
     lease.release();
     Ok(notes)
@@ -58,10 +56,4 @@ async fn build(lease: &mut Lease, actual: &TableSchema, index: &Index, operation
     );
     let filter = if open.is_empty() { String::new() } else { format!(" WHERE {}", catalog::filled(&open)) };
     lease.run_long(operation, sql + &filter).await.map(|_| ())
-}
-
-/// The next number of an identity column comes after those that were copied.
-async fn go_on(lease: &mut Lease, table: &TableRef, operation: &str) -> Result<()> {
-    let name = catalog::quote(&Dialect::Sqlserver.table(table));
-    lease.run_long(operation, format!("DBCC CHECKIDENT ({name}, RESEED) WITH NO_INFOMSGS")).await.map(|_| ())
 }
