@@ -248,7 +248,7 @@ async fn sqlite_to_mongodb_to_mongodb_and_back() {
     let there = copies_whole(Server::Sqlite, "Chinook_Sqlite.sql", Server::Mongodb).await;
     let (from, way) = there.expect("both servers are always there");
     let syncline = syncline();
-    for target in [Server::Mongodb, Server::Sqlite] {
+    for target in [Server::Mongodb, Server::Sqlserver, Server::Sqlite] {
         let to = Database::fresh(target).await;
         let _ = syncline.run(&["run", &syncline.spec(&way, &to, SPEC)]).expect(0);
         oracle::assert_equal(&way, &to, &TABLES);

@@ -59,7 +59,7 @@ fn kind(number: u32, message: &str) -> ErrorKind {
         3960 | 3961 => ErrorKind::Deadlock,
         1222 | NO_LOCK => ErrorKind::LockWait,
         // The transaction has ended, by a trigger or because of an error: it is made anew.
-        3903 | 3902 | 3971 | 3930 | 3998 | 628 | 6401 | 266 => ErrorKind::Deadlock,
+        3903 | 3902 | 3971 | 3930 | 3931 | 3998 | 628 | 6401 | 266 => ErrorKind::Deadlock,
         596 | 64 | 233 | 10_053 | 10_054 | 10_060 | 17_830 | 6005 => ErrorKind::ConnectionLost,
         10_928 | 10_929 | 40_501 | 40_613 | 40_197 | 49_918..=49_920 | 17_809 => {
             ErrorKind::TooManyConnections
