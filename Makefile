@@ -43,11 +43,11 @@ deny: cargo-deny
 	cargo deny --locked check bans licenses sources
 
 test: build-deps servers oracle cargo-nextest ## all tests, on real servers that it installs and starts
-	@$(WITH_SERVERS) .venv/bin/python -m unittest discover tests/oracle
+	@$(WITH_SERVERS) .venv/bin/python -m unittest discover tests/oracle && .venv/bin/python -m unittest discover --start-directory tests/tds --pattern test_double.py
 	@$(WITH_SERVERS) cargo nextest run --workspace --locked --features failpoints
 
 test-all: build-deps servers oracle cargo-nextest ## also the tests that take minutes
-	@$(WITH_SERVERS) .venv/bin/python -m unittest discover tests/oracle
+	@$(WITH_SERVERS) .venv/bin/python -m unittest discover tests/oracle && .venv/bin/python -m unittest discover --start-directory tests/tds --pattern test_double.py
 	@$(WITH_SERVERS) cargo nextest run --workspace --locked --features failpoints --run-ignored all
 
 faults: build-deps servers oracle cargo-nextest ## the fault suite, the long ones included; as root nothing is skipped

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Holds the double to SQL Server's documented behaviour, through FreeTDS. Run by the oracle's environment, which has it."""
+"""Holds the double to SQL Server's documented behaviour, through FreeTDS. Run in the oracle's environment, which has it."""
 
 import decimal
 import os
@@ -24,6 +24,7 @@ class Double(unittest.TestCase):
             probe.bind(("127.0.0.1", 0))
             cls.port = probe.getsockname()[1]
         cls.folder = tempfile.TemporaryDirectory()
+        subprocess.run([HERE / "run", "install"], check=True)
         cls.server = subprocess.Popen([HERE / "run", "--port", str(cls.port), "--data", cls.folder.name])
         for _ in range(200):
             try:

@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,8 @@ use crate::circuit::Admitted;
 use crate::config::ConnectionConfig;
 use crate::error::{Error, Result};
 
+/// Sessions lost in loads, after which rows go by INSERT.
+const LOST_LOADS_MAX: u32 = 2;
 /// Time for ending a statement that passed its deadline.
 const END_WITHIN: Duration = Duration::from_secs(2);
 /// A session idle for longer is asked whether it still lives before it is used.
@@ -35,6 +38,8 @@ pub(crate) struct Pool<P: Protocol> {
     idle: Mutex<Vec<Idle<P>>>,
     /// The server as the first session found it.
     server: OnceLock<P::Server>,
+    /// Loads during which the session was lost.
+    lost_loads: AtomicU32,
 }
 
 struct Idle<P: Protocol> {
@@ -64,6 +69,7 @@ impl<P: Protocol> Pool<P> {
             free: Arc::new(Semaphore::new(config.connections_max.max(1) as usize)),
             idle: Mutex::default(),
             server: OnceLock::new(),
+            lost_loads: AtomicU32::new(0),
         }))
     }
 
@@ -206,6 +212,11 @@ impl<P: Protocol> Lease<P> {
         self.noted(operation, done).await
     }
 
+    /// Whether loads are to be tried: a server that ends the session for one would do so again.
+    pub(crate) fn may_load(&self) -> bool {
+        !P::LOAD_IS_TERSE || self.pool.lost_loads.load(Ordering::Relaxed) < LOST_LOADS_MAX
+    }
+
     /// See [`Protocol::load`].
     pub(crate) async fn load(&mut self, operation: &str, plan: &TablePlan, rows: &[Row]) -> Result<()> {
         let deadline = self.pool.deadline();
@@ -213,6 +224,9 @@ impl<P: Protocol> Lease<P> {
             Ok(done) => done.map_err(|e| P::failure(&e, operation)),
             Err(_) => Err(error::<P>(ErrorKind::Timeout, operation)),
         };
+        if matches!(&done, Err(failed) if failed.kind == ErrorKind::ConnectionLost) {
+            self.pool.lost_loads.fetch_add(1, Ordering::Relaxed);
+        }
         self.noted(operation, done).await
     }
 

@@ -215,7 +215,7 @@ impl<P: Protocol> ChunkWrite for ServerWrite<P> {
         if rows.is_empty() {
             return Ok(());
         }
-        if self.loads && P::loads(&self.plan, rows) {
+        if self.loads && self.lease.may_load() && P::loads(&self.plan, rows) {
             let savepoint = self.next_savepoint().to_owned();
             self.lease.run(&self.operation, savepoint).await?;
             let done = self.lease.load(&self.operation, &self.plan, rows).await;

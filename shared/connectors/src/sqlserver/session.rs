@@ -158,13 +158,19 @@ pub(super) async fn set_up(
         return Err(error(ErrorKind::Unsupported, operation)
             .with_object(format!("SQL Server {number}: 11 (2012) or newer is needed")));
     }
-    let product = if text(1).starts_with("Babelfish") { "Babelfish" } else { "SQL Server" };
+    let is_babelfish = text(1).starts_with("Babelfish");
+    let reads = match rows.next() {
+        // PostgreSQL under another name: a statement is a snapshot, always.
+        _ if is_babelfish => Reads::Committed,
+        Some(row) => reads(&row),
+        None => Reads::Locked,
+    };
     let server = Server {
-        version: format!("{product} {number}"),
+        version: format!("{} {number}", if is_babelfish { "Babelfish" } else { "SQL Server" }),
         schema: text(3),
         folds_names: text(4) == "1",
         text_is_utf16: codec::bytes(&row, 5) == Some(&[b'a', 0, 0xac, 0x20]),
-        reads: rows.next().map_or(Reads::Locked, |row| reads(&row)),
+        reads,
     };
     if config.role == Role::Source {
         let level = format!("SET TRANSACTION ISOLATION LEVEL {}", server.reads.level());
