@@ -287,7 +287,7 @@ start_mysql() {
 start_mongodb() {
     mkdir -p "$DIR/mongodb/data"
     launch mongodb "$(mongodb_bin)" --host 127.0.0.1 --port "$MONGODB_PORT" --storage-path "$DIR/mongodb/data" \
-        --sync-on-commit --cache-size 512M --log-file-max 16MB --log-level WARNING
+        --sync-on-commit --cache-size 2G --log-file-max 16MB --log-level WARNING
 }
 
 start_mssql() {
