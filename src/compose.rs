@@ -83,11 +83,20 @@ impl Embedded {
 
     /// Starts working on one run, and on no other that the ledger may hold: those belong to other processes, and
     /// their passwords are not known here.
-    pub(crate) fn start(self, run: RunId, shutdown: &Shutdown) -> Started {
-        let Self { mut coordinator, workers, lease } = self;
-        coordinator.only = Some(run);
+    pub(crate) fn start(mut self, run: RunId, shutdown: &Shutdown) -> Started {
+        self.coordinator.only = Some(run);
+        self.start_as(attendant(run), shutdown)
+    }
+
+    /// Starts working on every run of the ledger.
+    pub(crate) fn start_all(self, shutdown: &Shutdown) -> Started {
+        self.start_as(WorkerId(format!("{}-{}{SERVES_ALL}", host(), std::process::id())), shutdown)
+    }
+
+    fn start_as(self, id: WorkerId, shutdown: &Shutdown) -> Started {
+        let Self { coordinator, workers, lease } = self;
         let worker = Worker {
-            id: attendant(run),
+            id,
             ledger: coordinator.ledger.clone(),
             connections: coordinator.connections.clone(),
             lease,
@@ -175,9 +184,14 @@ fn tail(run: RunId) -> String {
     text[text.len() - 8..].to_owned()
 }
 
-/// Whether some process works on the run: the one that embeds it, or a shared fleet.
+/// How the name of a worker ends that works on all runs of its ledger.
+const SERVES_ALL: &str = "-serve";
+
+/// Whether some process works on the run: the one that embeds it, one that serves all, or a shared fleet.
 pub(crate) fn is_attended(run: RunId, is_shared: bool, workers: &[WorkerView], now_ms: i64) -> bool {
-    workers.iter().any(|worker| (is_shared || is_attendant(worker, run)) && is_alive(worker, now_ms))
+    let works_on_it =
+        |worker: &WorkerView| is_shared || is_attendant(worker, run) || worker.id.0.ends_with(SERVES_ALL);
+    workers.iter().any(|worker| works_on_it(worker) && is_alive(worker, now_ms))
 }
 
 /// Workers that embedded this run and are gone without a goodbye: nobody needs to wait for their leases.

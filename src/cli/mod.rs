@@ -16,10 +16,12 @@ mod grid;
 mod human;
 mod init;
 mod ledger;
+mod pipelines;
 mod plan;
 mod progress;
 mod quarantine;
 mod record;
+mod resync;
 mod retry;
 mod run;
 mod runs;
@@ -118,6 +120,8 @@ enum Command {
     Plan(plan::Args),
     /// Copy and verify the tables of a spec
     Run(run::Args),
+    /// Read incremental tables whole once more
+    Resync(resync::Args),
     /// Compare both sides; writes nothing
     Verify(verify::Args),
     /// Name the rows and fields that differ in one table
@@ -140,9 +144,11 @@ enum Command {
     Set(control::SetArgs),
     /// Stop a run
     Cancel(control::Args),
+    /// What `serve` runs again and again: list, pause, resume, trigger, change the interval
+    Pipelines(pipelines::Args),
     /// List workers, or ask one to finish what it holds and leave
     Workers(workers::Args),
-    /// Coordinate runs for workers on many machines
+    /// Coordinate runs, for workers on many machines or in this process, and start those of pipelines
     Serve(serve::Args),
     /// Work for a `serve`, as one of many
     Worker(worker::Args),
@@ -206,6 +212,7 @@ async fn dispatch(context: &Context, command: Command) -> Outcome {
         Command::Doctor(args) => Box::pin(doctor::run(context, &args)).await,
         Command::Plan(args) => Box::pin(plan::run(context, &args)).await,
         Command::Run(args) => Box::pin(run::run(context, args)).await,
+        Command::Resync(args) => Box::pin(resync::run(context, &args)).await,
         Command::Verify(args) => Box::pin(verify::run(context, &args)).await,
         Command::Diff(args) => Box::pin(diff::run(context, &args)).await,
         Command::Status(args) => Box::pin(status::run(context, &args)).await,
@@ -217,6 +224,7 @@ async fn dispatch(context: &Context, command: Command) -> Outcome {
         Command::Resume(args) => Box::pin(control::resume(context, &args)).await,
         Command::Set(args) => Box::pin(control::set(context, &args)).await,
         Command::Cancel(args) => Box::pin(control::cancel(context, &args)).await,
+        Command::Pipelines(args) => Box::pin(pipelines::run(context, &args)).await,
         Command::Workers(args) => Box::pin(workers::run(context, &args)).await,
         Command::Serve(args) => Box::pin(serve::run(context, &args)).await,
         Command::Worker(args) => Box::pin(worker::run(context, &args)).await,

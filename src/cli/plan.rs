@@ -182,7 +182,7 @@ fn overview(planned: &PlannedRun) -> Grid {
             }),
             plain(table.rows_estimate.map_or_else(|| "?".to_owned(), |rows| format!("~{}", count(rows)))),
             plain(count(plan.rows_per_chunk)),
-            plain(mode(&plan.policy)),
+            plain(mode(plan)),
             if key.is_empty() { ("none".to_owned(), Some(Ink::Warn)) } else { plain(key.join(", ")) },
             plain(plan.wave.to_string()),
             (losses.to_string(), (losses > 0).then_some(Ink::Warn)),
@@ -195,11 +195,16 @@ fn overview(planned: &PlannedRun) -> Grid {
     grid
 }
 
-fn mode(policy: &MergePolicy) -> String {
-    match policy {
+fn mode(plan: &TablePlan) -> String {
+    let policy = &plan.policy;
+    let mode = match policy {
         MergePolicy::InsertOnly | MergePolicy::Mirror => policy.name().to_owned(),
         MergePolicy::NewestWins { column } => format!("merge, newest {column}"),
         MergePolicy::KeepTarget | MergePolicy::SourceWins => format!("merge, {}", policy.name()),
+    };
+    match &plan.window {
+        Some(window) => format!("{mode}, changes by {}", plan.columns[window.column].source.name),
+        None => mode,
     }
 }
 

@@ -1,8 +1,9 @@
 //! `syncline run`: copies and verifies the tables of a spec, coordinator and workers in one process.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use connectors::Connections;
 use ledger::{Ledger, Run};
 use model::{Limits, RunKind, RunSpec, RunState};
 use service::Problem;
@@ -67,28 +68,35 @@ pub(super) async fn run(context: &Context, args: Args) -> Outcome {
     }
     let workers = usize::from(args.workers);
     let connections = compose::connections(&[&loaded.spec], workers);
-    if args.resume.is_none() {
-        // What cannot work fails here, before even a ledger is made.
-        coordinator::plan_run(&loaded.spec, RunKind::Copy, &connections)
-            .await
-            .map_err(|e| plan_problem(&e))?;
-    }
-    let ledger = context.ledger().await?;
-    let embedded = Embedded::new(ledger.clone(), connections, workers, args.lease)
-        .await
-        .map_err(|e| queue_problem(&e))?;
-    let run = match &args.resume {
-        Some(which) => resume(context, &embedded, &loaded.spec, which).await?,
-        None => {
-            end_interrupted(context, &ledger, &loaded.spec).await?;
-            ledger.create_run(RunKind::Copy, &loaded.spec).await.map_err(|e| ledger_problem(&e))?
-        }
+    let Some(which) = &args.resume else {
+        return run_new(context, &loaded.spec, connections, (workers, args.lease), &args.spec).await;
     };
+    let ledger = context.ledger().await?;
+    let embedded =
+        Embedded::new(ledger, connections, workers, args.lease).await.map_err(|e| queue_problem(&e))?;
+    let run = resume(context, &embedded, &loaded.spec, which).await?;
     execute(context, embedded, run.id, Some(&args.spec)).await
 }
 
+/// Runs a spec anew in this process. What cannot work fails before even a ledger is made.
+pub(super) async fn run_new(
+    context: &Context,
+    spec: &RunSpec,
+    connections: Connections,
+    (workers, lease): (usize, Duration),
+    file: &Path,
+) -> Outcome {
+    coordinator::plan_run(spec, RunKind::Copy, &connections).await.map_err(|e| plan_problem(&e))?;
+    let ledger = context.ledger().await?;
+    let embedded =
+        Embedded::new(ledger.clone(), connections, workers, lease).await.map_err(|e| queue_problem(&e))?;
+    end_interrupted(context, &ledger, spec).await?;
+    let run = ledger.create_run(RunKind::Copy, spec).await.map_err(|e| ledger_problem(&e))?;
+    execute(context, embedded, run.id, Some(file)).await
+}
+
 /// Stores a run for a `serve` to find.
-async fn detach(context: &Context, spec: &RunSpec) -> Outcome {
+pub(super) async fn detach(context: &Context, spec: &RunSpec) -> Outcome {
     let refuse = |detail: &str, next: &str| Err(Problem::new(code::BAD_SETTING, detail, next));
     if spec.source.has_inline_secret() || spec.target.has_inline_secret() {
         return refuse(

@@ -1,43 +1,106 @@
-//! `syncline serve`: coordinates the runs of a shared ledger for workers on many machines, until it is stopped.
+//! `syncline serve`: coordinates the runs of a ledger until it is stopped, and starts those of its pipelines when they
+//! are due. Its workers are on many machines, or in this process.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use coordinator::Coordinator;
-use ledger::Ledger;
+use ledger::{Ledger, NewPipeline};
 use queue::Queue;
 use service::problem::code;
 use service::{Drained, Problem, Shutdown};
 
-use super::context::Context;
+use super::context::{Context, ledger_problem, plan_problem};
 use super::{DONE, Outcome};
-use crate::{compose, fleet};
+use crate::compose::{self, Embedded, Started};
+use crate::fleet;
 
 /// Chunks that all workers together may hold at once; decides how many jobs wait in the queue. Too many cost memory
 /// of Redis, too few starve a large fleet: this feeds 250 workers' worth of jobs.
 const FLEET: usize = 64;
 /// Connections that the coordinator itself needs.
 const CONNECTIONS: usize = 4;
-/// A coordinator holds nothing: it ends between two looks at the ledger.
+/// A coordinator holds nothing: it ends between two looks at the ledger. Workers finish what they have in hand.
 const GRACE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = super::worker::VARIABLES)]
-pub(super) struct Args {}
+pub(super) struct Args {
+    /// Specs to run again and again, by their `schedule`; those registered before stay
+    #[arg(value_name = "SPEC")]
+    specs: Vec<PathBuf>,
+    /// Chunks at work at once in this process; then no Redis is needed, and no other worker
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    workers: Option<u16>,
+    /// How long a chunk stays with a process that does not say that it lives
+    #[arg(long, value_name = "TIME", default_value = "30s", hide = true, value_parser = super::run::time)]
+    lease: Duration,
+}
 
-pub(super) async fn run(context: &Context, _args: &Args) -> Outcome {
-    // It pushes jobs and takes none: the lease is that of the workers.
-    let (ledger, queue) = shared_parts(context, worker::LEASE).await?;
+pub(super) async fn run(context: &Context, args: &Args) -> Outcome {
+    let pipelines = pipelines(context, args).await?;
+    let (coordinator, workers) = match args.workers {
+        None => {
+            // It pushes jobs and takes none: the lease is that of the workers.
+            let (ledger, queue) = shared_parts(context, worker::LEASE).await?;
+            let connections = compose::connections(&[], CONNECTIONS);
+            let nudge = Arc::new(tokio::sync::Notify::new());
+            (Coordinator::new(ledger, queue, connections, FLEET, nudge), None)
+        }
+        Some(workers) => {
+            let workers = usize::from(workers);
+            let connections = compose::connections(&[], workers);
+            let ledger = context.ledger().await?;
+            let embedded = Embedded::new(ledger, connections, workers, args.lease).await;
+            let embedded = embedded.map_err(|e| fleet::queue_problem(&e))?;
+            (embedded.coordinator.clone(), Some(embedded))
+        }
+    };
+    let ledger = coordinator.ledger.clone();
+    for pipeline in &pipelines {
+        ledger.register_pipeline(pipeline).await.map_err(|e| ledger_problem(&e))?;
+        tracing::info!(pipeline = pipeline.spec.name, "pipeline registered");
+    }
     let shutdown = Shutdown::new();
     listen(&shutdown)?;
-    let connections = compose::connections(&[], CONNECTIONS);
-    let nudge = Arc::new(tokio::sync::Notify::new());
-    let coordinator = Coordinator::new(ledger.clone(), queue, connections, FLEET, nudge);
     tracing::info!(ledger = ledger.address(), install = %ledger.install(), "coordinator started");
-    let stop = shutdown.stop();
-    shutdown.spawn("coordinator", async move { coordinator.run(stop).await });
-    shutdown.stop().cancelled().await;
-    leave(shutdown.wait(GRACE).await, &ledger).await
+    let drained = match workers {
+        Some(embedded) => {
+            let started = embedded.start_all(&shutdown);
+            shutdown.stop().cancelled().await;
+            Started::stop(started, &shutdown, GRACE).await
+        }
+        None => {
+            let stop = shutdown.stop();
+            shutdown.spawn("coordinator", async move { coordinator.run(stop).await });
+            shutdown.stop().cancelled().await;
+            shutdown.wait(GRACE).await
+        }
+    };
+    leave(drained, &ledger).await
+}
+
+/// The specs as pipelines. What cannot work is refused before anything is registered.
+async fn pipelines(context: &Context, args: &Args) -> Result<Vec<NewPipeline>, Problem> {
+    let mut pipelines: Vec<NewPipeline> = Vec::new();
+    for path in &args.specs {
+        let loaded = context.ready_spec(path)?;
+        let spec = loaded.spec;
+        let refuse = |detail: String, next: &str| Err(Problem::new(code::BAD_SETTING, detail, next));
+        if spec.source.has_inline_secret() || spec.target.has_inline_secret() {
+            let detail = format!("a password stands in {}; the ledger does not keep it", path.display());
+            return refuse(detail, "write password: ${env:NAME}, and set NAME for `serve` and `worker`");
+        }
+        if pipelines.iter().any(|other| other.spec.name == spec.name) {
+            return refuse(format!("two specs are called `{}`", spec.name), "give one another `name`");
+        }
+        let connections = compose::connections(&[&spec], 1);
+        let planned = coordinator::plan_run(&spec, model::RunKind::Copy, &connections).await;
+        planned.map_err(|e| plan_problem(&e))?;
+        pipelines.push(NewPipeline { spec, schedule: loaded.schedule, is_default: loaded.is_default });
+    }
+    Ok(pipelines)
 }
 
 /// Ledger and queue as a fleet shares them.

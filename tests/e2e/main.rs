@@ -4,6 +4,7 @@
 
 mod chinook;
 mod crash;
+mod incremental;
 mod keys;
 mod modes;
 mod mongodb;

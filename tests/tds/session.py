@@ -2,6 +2,7 @@
 
 import os
 import re
+import time
 
 import apsw
 
@@ -24,6 +25,7 @@ class Session:
         self.wire, self.store, self.spid, self.encrypted = wire, store, spid, encrypted
         self.variables, self.row_count = {}, 0
         self.transaction_depth, self.descriptor, self.is_writing = 0, 0, False
+        self.transaction_number = 0
         self.lock_timeout, self.isolation, self.identity_insert = -1, "READ COMMITTED", None
         self.faults, self.converters, self.bulk = [], {}, None
         self.database = None
@@ -44,7 +46,12 @@ class Session:
         self._set_lock_timeout(self.lock_timeout)
         teach(self.database, self)
         self.database.execute("PRAGMA synchronous = OFF")
-        self.store.note_session(self.spid, "sleeping", self.database_name, self.encrypted)
+        self._note("sleeping")
+
+    def _note(self, status):
+        """What other sessions may see of this one."""
+        transaction = self.transaction_number if self.transaction_depth else 0
+        self.store.note_session(self.spid, status, self.database_name, self.encrypted, transaction)
 
     def close(self):
         if self.database is not None:
@@ -116,7 +123,7 @@ class Session:
     # --- batches ---
 
     def run_batch(self, sql):
-        self.store.note_session(self.spid, "running", self.database_name, self.encrypted)
+        self._note("running")
         self.variables = {}
         failed = False
         try:
@@ -139,7 +146,7 @@ class Session:
                     break
         self.wire.done(error=failed)
         self.wire.flush()
-        self.store.note_session(self.spid, "sleeping", self.database_name, self.encrypted)
+        self._note("sleeping")
 
     def run_bulk(self, body):
         failed = False
@@ -182,6 +189,7 @@ class Session:
         self.transaction_depth += 1
         if self.transaction_depth == 1:
             self.descriptor += 1
+            self.transaction_number = time.time_ns()
             self.wire.transaction(BEGUN, self.descriptor)
             if self.isolation == "SNAPSHOT":
                 self.database.execute("BEGIN")

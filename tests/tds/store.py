@@ -3,6 +3,7 @@
 import os
 import pathlib
 import signal
+import time
 
 import apsw
 
@@ -18,6 +19,12 @@ VIEWS = {
     "sys.dm_exec_sessions": (
         'CREATE TEMP TABLE IF NOT EXISTS "sys.dm_exec_sessions" (session_id "smallint|INTEGER", '
         'status "nvarchar(30)|TEXT" COLLATE TS_CI, is_user_process "bit|INTEGER")'
+    ),
+    "sys.dm_exec_requests": (
+        'CREATE TEMP TABLE IF NOT EXISTS "sys.dm_exec_requests" (session_id "smallint|INTEGER", total_elapsed_time "int|INTEGER")'
+    ),
+    "sys.dm_tran_session_transactions": (
+        'CREATE TEMP TABLE IF NOT EXISTS "sys.dm_tran_session_transactions" (session_id "int|INTEGER", transaction_id "bigint|INTEGER")'
     ),
     "sys.dm_exec_connections": (
         'CREATE TEMP TABLE IF NOT EXISTS "sys.dm_exec_connections" (session_id "int|INTEGER", encrypt_option "nvarchar(40)|TEXT")'
@@ -82,9 +89,10 @@ class Store:
 
     # --- sessions ---
 
-    def note_session(self, spid, status, database, encrypted):
+    def note_session(self, spid, status, database, encrypted, transaction):
+        """`transaction` is the number of the one that is open, or 0."""
         place = self.sessions / str(spid)
-        text = f"{os.getpid()}\n{status}\n{database}\n{int(encrypted)}"
+        text = f"{os.getpid()}\n{status}\n{database}\n{int(encrypted)}\n{transaction}\n{time.time()}"
         new = self.sessions / f".{spid}"
         new.write_text(text)
         new.rename(place)
@@ -93,16 +101,16 @@ class Store:
         (self.sessions / str(spid)).unlink(missing_ok=True)
 
     def told_sessions(self):
-        """Of each living session by its number: process, status, database, whether encrypted."""
+        """Of each living session by its number: process, status, database, whether encrypted, transaction, since when."""
         told = {}
         for place in self.sessions.glob("[0-9]*"):
             try:
-                process, status, database, encrypted = place.read_text().split("\n")
+                process, status, database, encrypted, transaction, since = place.read_text().split("\n")
                 os.kill(int(process), 0)
             except (OSError, ValueError):
                 place.unlink(missing_ok=True)
                 continue
-            told[int(place.name)] = (int(process), status, database, encrypted == "1")
+            told[int(place.name)] = (int(process), status, database, encrypted == "1", int(transaction), float(since))
         return told
 
     def kill(self, spid):
@@ -145,5 +153,11 @@ class Store:
         for spid, told in self.told_sessions().items():
             if view == "sys.dm_exec_sessions":
                 yield spid, told[1], 1
+            elif view == "sys.dm_exec_requests":
+                if told[1] == "running":
+                    yield spid, int((time.time() - told[5]) * 1000)
+            elif view == "sys.dm_tran_session_transactions":
+                if told[4]:
+                    yield spid, told[4]
             else:
                 yield spid, "TRUE" if told[3] else "FALSE"

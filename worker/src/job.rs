@@ -108,7 +108,7 @@ async fn execute(worker: &Worker, claimed: Claimed, progress: Progress) -> Optio
     };
     let result = match Work::new(worker, chunk, plan, fence.clone(), &run, progress) {
         Ok(work) => match pass {
-            Pass::Copy => retry::inside(|| work.copy()).await,
+            Pass::Copy | Pass::Again => retry::inside(|| work.copy()).await,
             Pass::Verify => retry::inside(|| work.verify()).await,
             Pass::Sweep => retry::inside(|| work.sweep()).await,
             Pass::Delete => match approved(worker, &work).await {

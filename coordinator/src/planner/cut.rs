@@ -11,7 +11,14 @@ use super::sizing;
 /// The side whose key order cuts the chunks of a pass.
 #[must_use]
 pub fn owner(plan: &TablePlan, pass: Pass) -> (&TableSchema, Vec<String>) {
-    if pass.is_over_target() { (&plan.target, plan.target_key()) } else { (&plan.source, plan.source_key()) }
+    if pass.is_over_target() { (&plan.target, plan.target_key()) } else { (&plan.source, plan.cut_by()) }
+}
+
+/// Where the first range of a pass begins to count: the beginning of the window, if there is one.
+#[must_use]
+pub fn start(plan: &TablePlan, pass: Pass) -> Option<Key> {
+    let since = plan.since().filter(|_| !pass.is_over_target());
+    since.map(|(_, since)| Key(vec![since.clone()]))
 }
 
 /// Rows per chunk for a table nobody has read yet: measured on its first rows.
@@ -19,16 +26,20 @@ pub fn owner(plan: &TablePlan, pass: Pass) -> (&TableSchema, Vec<String>) {
 /// # Errors
 /// The source cannot be read.
 pub async fn first_size(source: &dyn Source, plan: &TablePlan, limits: &ChunkLimits) -> Result<u64> {
-    let key = plan.source_key();
-    if key.is_empty() {
+    let by = plan.cut_by();
+    if by.is_empty() {
         return Ok(limits.rows_max);
     }
-    let upper = source.next_boundary(&plan.source, &key, None, sizing::SAMPLE_ROWS).await?;
+    let lower = start(plan, Pass::Copy);
+    let upper = source.next_boundary(&plan.source, &by, lower.as_ref(), sizing::SAMPLE_ROWS).await?;
+    if lower.is_some() && upper.is_none() {
+        return Ok(limits.rows_max); // Few changes, or no index by which they could be cut.
+    }
     let slice = Slice {
         table: plan.source.clone(),
         columns: plan.columns.iter().map(|c| c.source.clone()).collect(),
-        key,
-        rows: Selection::Range(KeyRange { lower: None, upper }),
+        key: plan.source_key(),
+        rows: Selection::Window { by, range: KeyRange { lower, upper } },
     };
     let (mut rows, mut bytes) = (0_u64, 0_u64);
     let mut batches = source.read(&slice);
@@ -40,20 +51,19 @@ pub async fn first_size(source: &dyn Source, plan: &TablePlan, limits: &ChunkLim
     Ok(sizing::first(rows, bytes, plan.source.row_estimate, limits))
 }
 
-/// The range that begins at `lower` and holds `rows` rows; its upper end is open if the table ends before.
+/// Where the range ends that begins at `lower` and holds `rows` rows; `None` if the table ends before.
 ///
 /// # Errors
 /// The database cannot be read.
-pub async fn next_range(
+pub async fn next_upper(
     source: &dyn Source,
     table: &TableSchema,
     key: &[String],
     lower: Option<Key>,
     rows: u64,
-) -> Result<KeyRange> {
+) -> Result<Option<Key>> {
     if key.is_empty() {
-        return Ok(KeyRange::all());
+        return Ok(None);
     }
-    let upper = source.next_boundary(table, key, lower.as_ref(), rows).await?;
-    Ok(KeyRange { lower, upper })
+    source.next_boundary(table, key, lower.as_ref(), rows).await
 }

@@ -9,6 +9,7 @@ mod error;
 pub mod sizing;
 mod tables;
 mod waves;
+mod window;
 
 pub use compare::loss;
 pub use error::PlanError;

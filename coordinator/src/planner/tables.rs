@@ -14,7 +14,7 @@ use super::checks::{
     check_unfilled, check_unique, check_width,
 };
 use super::error::PlanError;
-use super::{compare, waves};
+use super::{compare, waves, window};
 
 /// All tables of a run, in waves, as they would be copied.
 #[derive(Debug, Clone)]
@@ -77,7 +77,9 @@ pub async fn plan_known(
     let chosen = chosen_tables(spec, &*source).await?;
     let mut tables = Vec::with_capacity(chosen.len());
     for (table, spec_table) in chosen {
-        tables.push(plan_table(kind, (&*source, &*target), &table, &spec_table, known).await?);
+        let mut planned = plan_table(kind, (&*source, &*target), &table, &spec_table, known).await?;
+        window::set_shape(spec, &mut planned);
+        tables.push(planned);
     }
     order(&mut tables);
     leave_out_strangers(&mut tables, &*target).await?;
@@ -157,7 +159,9 @@ async fn plan_table(
     let target_schema =
         target_schema(&described, existing.as_ref().filter(|_| !is_ours), &columns, &key, wanted);
     check_names(&target_schema, target.engine())?;
-    let notes = notes(&described, existing.as_ref(), &columns);
+    let window = window::window(&described, &columns, spec)?;
+    let mut notes = notes(&described, existing.as_ref(), &columns);
+    notes.extend(window::notes(&described, &columns, window.as_ref()));
     let plan = TablePlan {
         v: 1,
         source: source_schema,
@@ -173,6 +177,7 @@ async fn plan_table(
         delete_guard: spec.delete_guard,
         quarantined_max: spec.quarantined_max,
         notes,
+        window,
     };
     let rows_estimate = described.row_estimate;
     Ok(PlannedTable { spec: spec.clone(), plan, rows_estimate })

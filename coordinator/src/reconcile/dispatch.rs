@@ -87,12 +87,12 @@ fn is_eligible(table: &TableRow, tables: &[TableRow]) -> bool {
     let wave = |t: &TableRow| t.plan.as_ref().map_or(0, |plan| plan.wave);
     let rows_are_in = |t: &TableRow| {
         t.state.is_terminal()
-            || (t.state != TableState::Pending && t.pass != Pass::Copy)
+            || (t.state != TableState::Pending && !matches!(t.pass, Pass::Copy | Pass::Again))
             || t.state == TableState::Finishing
     };
     match table.pass {
         Pass::Verify | Pass::Sweep => true,
-        Pass::Copy => tables.iter().filter(|t| wave(t) < wave(table)).all(rows_are_in),
+        Pass::Copy | Pass::Again => tables.iter().filter(|t| wave(t) < wave(table)).all(rows_are_in),
         Pass::Delete => tables
             .iter()
             .filter(|t| wave(t) > wave(table))

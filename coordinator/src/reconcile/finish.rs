@@ -8,7 +8,7 @@ use model::{Counts, ErrorKind, Failure, Pass, RunKind, RunState, TableState};
 use tracing::{info, warn};
 
 use super::plan::{RUNS_LOOKED_AT, next_pass};
-use super::{Coordinator, TickError, ledger_error};
+use super::{Coordinator, TickError, ledger_error, window};
 
 pub(super) async fn tick(coordinator: &Coordinator, run: &Run) -> Result<(), TickError> {
     let tables = coordinator.ledger.tables(run.id).await?;
@@ -93,10 +93,12 @@ async fn pass_ended(
         ledger.fail_table(run.id, table.ordinal, TableState::Held, &failure).await?;
         return Ok(());
     }
-    let next = match next_pass(run, &plan.policy, table.pass) {
+    let next = match next_pass(run, plan, table.pass) {
         Some(Pass::Delete) if counts.extra == 0 => None,
         // With chunks missing nobody knows what the source holds.
-        Some(Pass::Sweep) if chunks.quarantined > 0 && run.kind == RunKind::Copy => {
+        Some(Pass::Sweep)
+            if run.kind == RunKind::Copy && ledger.has_quarantined_chunks(run.id, table.ordinal).await? =>
+        {
             ledger
                 .add_note(run.id, table.ordinal, "nothing was deleted: some chunks are in quarantine")
                 .await?;
@@ -140,6 +142,9 @@ async fn finish_table(
             coordinator.ledger.add_note(run.id, table.ordinal, &note).await.map_err(failed)?;
         }
     }
+    // The rows are in, and only now does the watermark pass them: a crash before this reads them once more.
+    window::close(coordinator, run, table).await.map_err(failed)?;
+    failpoint::point("w1").await;
     let (from, to) = ((TableState::Finishing, table.pass), (TableState::Done, table.pass));
     coordinator.ledger.advance_table(run.id, table.ordinal, from, to).await.map_err(failed)?;
     Ok(())

@@ -8,6 +8,8 @@ mod past;
 mod plan;
 mod queue;
 mod reap;
+mod schedule;
+mod window;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -123,6 +125,7 @@ impl Coordinator {
     /// The ledger or the queue could not be reached; the next tick tries again.
     pub async fn tick(&self) -> Result<bool, TickError> {
         reap::tick(self).await?;
+        schedule::tick(self).await?;
         let mut runs = self.ledger.active_runs().await?;
         runs.retain(|run| self.only.is_none_or(|only| only == run.id));
         let is_busy = !runs.is_empty();

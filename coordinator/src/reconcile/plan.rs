@@ -3,11 +3,11 @@
 use connectors::config::Role;
 use ledger::{NewTable, Run, TableRow};
 use model::chunk::next_planned;
-use model::{ErrorKind, Failure, KeyRange, MergePolicy, Pass, RunKind, RunSpec, TableState};
+use model::{ErrorKind, Failure, KeyRange, MergePolicy, Pass, RunKind, RunSpec, TablePlan, TableState};
 
 use tracing::debug;
 
-use super::{Coordinator, TickError, first_pass, ledger_error};
+use super::{Coordinator, TickError, first_pass, ledger_error, window};
 use crate::planner::{Known, PlanError, PlannedRun, cut, plan_known, plan_run, sizing};
 
 /// Stores a new run of `spec`. The spec is planned first, so that what cannot work fails here, before any write to
@@ -47,7 +47,7 @@ fn plan_tables(coordinator: &Coordinator, run: &Run) {
     coordinator.beside(run, u32::MAX, first_pass(run.kind), async move {
         failpoint::point("r1").await;
         let known = known_tables(&this, &owner).await?;
-        let planned = match plan_known(&owner.spec, owner.kind, &this.connections, &known).await {
+        let mut planned = match plan_known(&owner.spec, owner.kind, &this.connections, &known).await {
             Ok(planned) => planned,
             // What another coordinator has planned meanwhile may be at work already: its rows are no reason to refuse
             // the run. The next tick plans what is left, if anything is.
@@ -62,6 +62,7 @@ fn plan_tables(coordinator: &Coordinator, run: &Run) {
                 return Err(connectors::Error::new(error.kind, engine, operation));
             }
         };
+        window::open_all(&this, &owner, &mut planned.tables).await?;
         let stored = store_tables(&this, &owner, &planned).await?;
         let source = this.connections.get(&owner.spec.source, Role::Source)?;
         for table in planned.tables {
@@ -171,7 +172,8 @@ async fn cut_table(coordinator: &Coordinator, run: &Run, table: &TableRow) -> Re
         let target = coordinator.connections.get(&run.spec.target, Role::Target)?;
         target.prepare(&plan, ledger.install(), run.turn).await?;
     }
-    let (schema, key) = cut::owner(&plan, pass);
+    let (schema, key) =
+        if pass == Pass::Again { (&plan.source, Vec::new()) } else { cut::owner(&plan, pass) };
     let mut rows = plan.rows_per_chunk.max(1);
     while !coordinator.tasks.is_closed() && !is_held_back(coordinator, run).await.map_err(failed)? {
         // Asked again for every page: another coordinator may be cutting the same table.
@@ -196,8 +198,10 @@ async fn cut_table(coordinator: &Coordinator, run: &Run, table: &TableRow) -> Re
             lower = None;
         }
         while page.len() < page_len && (ordinal == 0 || lower.is_some()) {
-            let range = cut::next_range(&*database, schema, &key, lower.clone(), rows).await?;
-            if range.upper.is_some() && range.upper == lower {
+            let from = lower.clone().or_else(|| cut::start(&plan, pass));
+            let upper = cut::next_upper(&*database, schema, &key, from, rows).await?;
+            let range = KeyRange { lower: lower.take(), upper };
+            if range.upper.is_some() && range.upper == range.lower {
                 let operation = format!("cut table {}", schema.table);
                 return Err(connectors::Error::new(ErrorKind::Refused, database.engine(), operation)
                     .with_object("many rows share one key: its columns do not tell rows apart"));
@@ -242,9 +246,10 @@ async fn adapted(
 }
 
 /// Whether the pass after `pass` exists for this table.
-pub(super) fn next_pass(run: &Run, policy: &MergePolicy, pass: Pass) -> Option<Pass> {
+pub(super) fn next_pass(run: &Run, plan: &TablePlan, pass: Pass) -> Option<Pass> {
     match (run.kind, pass) {
-        (RunKind::Copy, Pass::Copy) if *policy == MergePolicy::Mirror => Some(Pass::Sweep),
+        (RunKind::Copy, Pass::Copy) if window::has_again(plan) => Some(Pass::Again),
+        (RunKind::Copy, Pass::Copy | Pass::Again) if window::sweeps(plan) => Some(Pass::Sweep),
         (RunKind::Copy, Pass::Sweep) => Some(Pass::Delete),
         (RunKind::Verify, Pass::Verify) => Some(Pass::Sweep),
         _ => None,

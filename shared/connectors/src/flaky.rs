@@ -13,8 +13,8 @@ use futures::stream::{self, BoxStream, StreamExt as _};
 use model::convert::ConvertError;
 use model::limits::Gauge;
 use model::{
-    Attempt, ChunkId, Column, Disposition, Engine, ErrorKind, InstallId, Key, Receipt, Row, RowBatch, RunId,
-    TablePlan, TableRef, TableSchema, TargetHistory, Turn, Value,
+    Activity, Attempt, ChunkId, Column, Disposition, Engine, ErrorKind, InstallId, Key, Receipt, Row,
+    RowBatch, RunId, TablePlan, TableRef, TableSchema, TargetHistory, Turn, Value,
 };
 use tokio::sync::Notify;
 
@@ -157,6 +157,14 @@ impl Source for Flaky {
 
     async fn gauge(&self, gauge: &Gauge) -> Result<Option<u64>> {
         self.step(asked(Ask::Server, None), self.inner.gauge(gauge)).await
+    }
+
+    async fn activity(&self, watched: bool) -> Result<Activity> {
+        self.step(asked(Ask::Server, None), self.inner.activity(watched)).await
+    }
+
+    async fn greatest(&self, table: &TableSchema, column: &str) -> Result<Option<Value>> {
+        self.step(asked(Ask::NextBoundary, Some(&table.table)), self.inner.greatest(table, column)).await
     }
 
     /// The script is asked before the first batch and after each.

@@ -32,8 +32,8 @@ use futures::stream::BoxStream;
 use model::convert::ConvertError;
 use model::limits::Gauge;
 use model::{
-    Attempt, ChunkId, Column, Engine, InstallId, Key, KeyRange, Receipt, Row, RowBatch, RunId, TablePlan,
-    TableRef, TableSchema, TargetHistory, Turn, Value,
+    Activity, Attempt, ChunkId, Column, Engine, InstallId, Key, KeyRange, Receipt, Row, RowBatch, RunId,
+    TablePlan, TableRef, TableSchema, TargetHistory, Turn, Value,
 };
 
 pub use circuit::Circuit;
@@ -69,6 +69,8 @@ pub enum Selection {
     /// The rows with exactly these keys, as this database compares them (its collation may find more or fewer
     /// than byte equality would); in any order.
     Keys(Vec<Key>),
+    /// A range over these columns instead of the key's, in their order.
+    Window { by: Vec<String>, range: KeyRange },
 }
 
 /// What `doctor` and the run record say about a server.
@@ -100,7 +102,8 @@ pub trait Source: Debug + Send + Sync {
     async fn describe(&self, table: &TableRef) -> Result<Option<TableSchema>>;
 
     /// The key that stands `rows` places after `from` (or after the first row) in this database's own order, or
-    /// `None` if the table ends before. Reads only the key's index. `rows` is at least 1.
+    /// `None` if the table ends before. Reads only the key's index. `rows` is at least 1. `from` may have fewer columns
+    /// than the key: then it stands before all keys that begin with it.
     ///
     /// # Errors
     /// `NotNull`, naming the column, if the key found there holds a NULL: such rows have no place in any range.
@@ -120,6 +123,16 @@ pub trait Source: Debug + Send + Sync {
     /// # Errors
     /// `Unsupported` for a gauge that this engine does not have, or a query that finds no number.
     async fn gauge(&self, gauge: &Gauge) -> Result<Option<u64>>;
+
+    /// The clock, and what is under way here that may still commit a change with a mark of now, if `watched`; otherwise
+    /// the clock alone.
+    ///
+    /// # Errors
+    /// `Permission` if this user may not see the work of others; `Unsupported` where the engine cannot tell.
+    async fn activity(&self, watched: bool) -> Result<Activity>;
+
+    /// The greatest value in a column; `None` if there is none. Reads the end of its index, or the table.
+    async fn greatest(&self, table: &TableSchema, column: &str) -> Result<Option<Value>>;
 
     /// Streams a slice in batches bounded by [`BATCH_ROWS_MAX`] and [`BATCH_BYTES_MAX`]. One statement, so one
     /// snapshot. A row that cannot be decoded is in [`RowBatch::undecodable`] of its batch; a connection that

@@ -9,9 +9,21 @@ use crate::fields::Fields as _;
 /// Statements of each version, from 1. A file that has been released is never changed.
 const fn files(dialect: Dialect) -> &'static [&'static str] {
     match dialect {
-        Dialect::Sqlite => &[include_str!("../migrations/sqlite/0001_runs.sql")],
-        Dialect::Mysql => &[include_str!("../migrations/mysql/0001_runs.sql")],
-        Dialect::Postgres => &[include_str!("../migrations/postgres/0001_runs.sql")],
+        Dialect::Sqlite => &[
+            include_str!("../migrations/sqlite/0001_runs.sql"),
+            include_str!("../migrations/sqlite/0002_watermarks.sql"),
+            include_str!("../migrations/sqlite/0003_pipelines.sql"),
+        ],
+        Dialect::Mysql => &[
+            include_str!("../migrations/mysql/0001_runs.sql"),
+            include_str!("../migrations/mysql/0002_watermarks.sql"),
+            include_str!("../migrations/mysql/0003_pipelines.sql"),
+        ],
+        Dialect::Postgres => &[
+            include_str!("../migrations/postgres/0001_runs.sql"),
+            include_str!("../migrations/postgres/0002_watermarks.sql"),
+            include_str!("../migrations/postgres/0003_pipelines.sql"),
+        ],
     }
 }
 

@@ -196,10 +196,11 @@ fn progress(table: TableRow, kind: RunKind, tallies: &[PassTally]) -> TableProgr
     for tally in tallies {
         add_tally(&mut progress.chunks, &tally.chunks);
         progress.retries += tally.retries;
-        progress.counts += if tally.pass == main { tally.counts } else { only_of(tally.pass, &tally.counts) };
-        if tally.pass == main {
-            progress.source_digest = tally.source_digest;
-            progress.target_digest = tally.target_digest;
+        let is_main = tally.pass == main || tally.pass == Pass::Again;
+        progress.counts += if is_main { tally.counts } else { only_of(tally.pass, &tally.counts) };
+        if is_main {
+            progress.source_digest += tally.source_digest;
+            progress.target_digest += tally.target_digest;
         }
     }
     progress
@@ -215,7 +216,7 @@ fn span(tallies: &[PassTally]) -> Option<(i64, i64)> {
 fn only_of(pass: Pass, counts: &Counts) -> Counts {
     let none = Counts::default();
     match pass {
-        Pass::Copy => none,
+        Pass::Copy | Pass::Again => none,
         Pass::Verify => {
             Counts { matching: counts.matching, different: counts.different, missing: counts.missing, ..none }
         }

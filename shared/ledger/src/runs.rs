@@ -71,7 +71,20 @@ impl Ledger {
             return Ok(run); // made by a try whose answer was lost
         }
         let mut tx = self.begin().await?;
-        let turn = self.numbers(&mut tx, Counter::Turn, 1).await?;
+        self.insert_run(&mut tx, id, kind, spec).await?;
+        tx.commit().await?;
+        self.run_once(id).await?.ok_or(Cause::Unreadable { column: "id" })
+    }
+
+    /// Makes a run, as the last writes of a transaction.
+    pub(crate) async fn insert_run(
+        &self,
+        tx: &mut Write,
+        id: RunId,
+        kind: RunKind,
+        spec: &RunSpec,
+    ) -> std::result::Result<(), Cause> {
+        let turn = self.numbers(tx, Counter::Turn, 1).await?;
         let sql = "INSERT INTO syncline_run (id, turn, kind, name, spec, state, limits, created_ms) \
             VALUES (?, ?, ?, ?, ?, ?, ?, {now})";
         sqlx::query(self.sql(sql))
@@ -84,10 +97,8 @@ impl Ledger {
             .bind((!spec.limits.is_none()).then(|| fields::json(&spec.limits, "limit")).transpose()?)
             .execute(tx.conn())
             .await?;
-        self.put_event(&mut tx, Place::run(id), "run-created", &json!({ "turn": turn, "kind": kind }))
-            .await?;
-        tx.commit().await?;
-        self.run_once(id).await?.ok_or(Cause::Unreadable { column: "id" })
+        self.put_event(tx, Place::run(id), "run-created", &json!({ "turn": turn, "kind": kind })).await?;
+        Ok(())
     }
 
     /// The run of this id.

@@ -55,6 +55,8 @@ named_enum!(
     Pass {
         /// Rows move from source to target and are verified.
         Copy = "copy",
+        /// As copy, for rows at the keys that earlier runs of an incremental table set aside: one chunk.
+        Again = "again",
         /// Source rows are compared with the target; nothing is written.
         Verify = "verify",
         /// Chunks of the *target*: keys that the source lacks are counted; nothing is written.

@@ -6,6 +6,8 @@ use crate::key::Key;
 use crate::merge::MergePolicy;
 use crate::row::Row;
 use crate::schema::{Column, LogicalType, TableSchema};
+use crate::value::Value;
+use crate::watermark::Window;
 
 /// One column pair.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +70,9 @@ pub struct TablePlan {
     pub quarantined_max: u64,
     /// Warnings for people: index advice, coarser collations, declared losses.
     pub notes: Vec<String>,
+    /// The changes that an incremental run reads; absent where the table is not incremental.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<Window>,
 }
 
 impl TablePlan {
@@ -89,6 +94,30 @@ impl TablePlan {
         self.key.iter().map(|i| self.columns[*i].source.name.clone()).collect()
     }
 
+    /// Columns of the source by which a copy is cut and read, in order: the key; in a window the change column before it.
+    #[must_use]
+    pub fn cut_by(&self) -> Vec<String> {
+        self.cut_places().map(|place| self.columns[place].source.name.clone()).collect()
+    }
+
+    /// Where a row stands among those columns.
+    #[must_use]
+    pub fn place_of(&self, row: &Row) -> Key {
+        Key(self.cut_places().map(|place| row[place].clone()).collect())
+    }
+
+    fn cut_places(&self) -> impl Iterator<Item = usize> + '_ {
+        let first = self.since().map(|(column, _)| column);
+        first.into_iter().chain(self.key.iter().copied().filter(move |place| Some(*place) != first))
+    }
+
+    /// The change column's place and the value where the window begins, if not all rows are read.
+    #[must_use]
+    pub fn since(&self) -> Option<(usize, &Value)> {
+        let window = self.window.as_ref()?;
+        window.since.as_ref().map(|since| (window.column, since))
+    }
+
     /// Key column names at the target.
     #[must_use]
     pub fn target_key(&self) -> Vec<String> {
@@ -102,9 +131,13 @@ impl TablePlan {
     }
 
     /// Whether a key range of the source is the same range at the target: only for integers on both sides.
-    /// Collations order text in many ways, engines order UUIDs in several, and SQLite keeps dates as text.
+    /// Collations order text in many ways, engines order UUIDs in several, and SQLite keeps dates as text. The rows of a
+    /// window lie anywhere.
     #[must_use]
     pub fn is_order_safe(&self) -> bool {
+        if self.since().is_some() {
+            return false;
+        }
         let is_int = |logical: &LogicalType| matches!(logical, LogicalType::Int { .. });
         self.key
             .iter()

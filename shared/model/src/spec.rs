@@ -8,6 +8,7 @@ use crate::limits::{Brake, Limits};
 use crate::merge::MergePolicy;
 use crate::plan::DeleteGuard;
 use crate::schema::Engine;
+use crate::watermark::Incremental;
 
 /// TLS of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -127,6 +128,9 @@ pub struct TableSpec {
     /// a table is refused.
     #[serde(default)]
     pub lossy_allowed: bool,
+    /// Only what changed since the last run is read; absent: everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incremental: Option<Incremental>,
 }
 
 impl TableSpec {
@@ -194,6 +198,9 @@ pub struct RunSpec {
     /// What makes its runs wait.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub brakes: Vec<Brake>,
+    /// Incremental tables are read whole once more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reads_all: bool,
 }
 
 impl RunSpec {
@@ -244,6 +251,7 @@ mod tests {
             chunk: ChunkLimits::default(),
             limits: Limits::default(),
             brakes: vec![],
+            reads_all: false,
         };
         let snapshot = serde_json::to_string(&spec.without_secrets()).expect("serialises");
         assert!(!snapshot.contains("hunter2") && snapshot.contains("${env:PW}"));

@@ -146,6 +146,43 @@ pub struct DateTime {
 }
 
 impl DateTime {
+    /// The moment so many microseconds after the beginning of 1970, in UTC. (Days to dates as in Howard Hinnant's
+    /// "chrono-Compatible Low-Level Date Algorithms".)
+    #[must_use]
+    pub fn from_unix_micros(micros: i64) -> Self {
+        let (days, rest) = (micros.div_euclid(86_400_000_000), micros.rem_euclid(86_400_000_000));
+        // Counted from the first of March of a year that 400 divides, a leap day ends its year.
+        let shifted = days + 719_468;
+        let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
+        let year_of_era =
+            (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let march_month = (5 * day_of_year + 2) / 153;
+        let day = day_of_year - (153 * march_month + 2) / 5 + 1;
+        let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
+        let year = era * 400 + year_of_era + i64::from(month <= 2);
+        let small = |n: i64| u8::try_from(n).unwrap_or_default();
+        let date =
+            Date { year: i32::try_from(year).unwrap_or(i32::MAX), month: small(month), day: small(day) };
+        Self { date, nanos: rest.unsigned_abs() * 1_000 }
+    }
+
+    /// Microseconds since the beginning of 1970; `None` for what is no day of the calendar, or too far away.
+    #[must_use]
+    pub fn unix_micros(self) -> Option<i64> {
+        if !self.date.is_real() {
+            return None;
+        }
+        let (month, day) = (i64::from(self.date.month), i64::from(self.date.day));
+        // As above: years begin in March.
+        let year = i64::from(self.date.year) - i64::from(month <= 2);
+        let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
+        let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+        let days =
+            era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468;
+        days.checked_mul(86_400_000_000)?.checked_add(i64::try_from(self.nanos / 1_000).ok()?)
+    }
+
     /// Reads `DATE`, `DATE TIME` or `DATE'T'TIME`; the time may lack its seconds and may end in `Z`.
     ///
     /// # Errors
@@ -265,6 +302,23 @@ mod tests {
         assert_eq!(noon.to_text('T', 3), "2024-02-29T12:00:00.500");
         assert_eq!(DateTime::parse("2024-02-29").map(|d| d.nanos), Ok(0));
         assert!(DateTime::parse("2024-02-29 24:00:00").is_err());
+    }
+
+    #[test]
+    fn moments_are_days_of_the_calendar_and_back() {
+        let day = |micros| DateTime::from_unix_micros(micros).to_text('T', 6);
+        assert_eq!(day(0), "1970-01-01T00:00:00.000000");
+        assert_eq!(day(-1), "1969-12-31T23:59:59.999999");
+        assert_eq!(day(951_782_400_000_000), "2000-02-29T00:00:00.000000");
+        assert_eq!(day(4_107_542_399_999_999), "2100-02-28T23:59:59.999999");
+        for n in -100_000..100_000_i64 {
+            let micros = n * 345_599_000_007;
+            let moment = DateTime::from_unix_micros(micros);
+            assert!(moment.date.is_real(), "{micros}");
+            assert_eq!(moment.unix_micros(), Some(micros));
+        }
+        let zero = DateTime { date: Date { year: 2000, month: 0, day: 1 }, nanos: 0 };
+        assert_eq!(zero.unix_micros(), None);
     }
 
     proptest! {

@@ -8,6 +8,7 @@ use sqlx::{
     AssertSqlSafe, Connection as _, MySqlConnection, PgConnection, Row as _, SqliteConnection, ValueRef as _,
 };
 
+use crate::session::{Connection, Session};
 use crate::{Proxy, documents, sqlserver};
 
 /// Which server.
@@ -117,6 +118,23 @@ impl Database {
             .await
             .expect("a database can be made");
         Self { server, url, name, base, via: None, _dir: None }
+    }
+
+    /// A session of its own.
+    ///
+    /// # Panics
+    /// The server does not answer, or the database is MongoDB's.
+    pub async fn session(&self) -> Session {
+        Session::new(match self.server {
+            Server::Mongodb => panic!("MongoDB speaks no SQL"),
+            Server::Sqlite => Connection::Sqlite(self.sqlite().await),
+            Server::Mysql | Server::Mariadb => Connection::Mysql(self.mysql().await),
+            Server::Postgres => Connection::Postgres(self.postgres().await),
+            Server::Sqlserver => {
+                let session = sqlserver::session(&self.base, &self.name).await;
+                Connection::Sqlserver(Box::new(session.expect("the test server answers")))
+            }
+        })
     }
 
     /// Runs statements, separated by semicolons.

@@ -12,11 +12,13 @@ pub mod private;
 pub mod private_mongodb;
 pub mod proxy;
 pub mod redis;
+pub mod session;
 pub mod sqlserver;
 pub mod syncline;
 pub mod wait;
 
 pub use database::{Database, Server};
 pub use proxy::Proxy;
+pub use session::Session;
 pub use syncline::{Finished, Syncline};
 pub use wait::wait_until;

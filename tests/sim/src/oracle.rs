@@ -127,7 +127,7 @@ impl Held<'_> {
     /// Each chunk that wrote has one receipt, which says what the ledger says.
     fn receive(&self, record: &RunRecord, chunks: &[ChunkView], wrong: &mut Vec<String>) {
         let receipts = self.target.receipts(self.ledger.install(), self.run.id);
-        let writes = |view: &&ChunkView| matches!(view.chunk.pass, Pass::Copy | Pass::Delete);
+        let writes = |view: &&ChunkView| matches!(view.chunk.pass, Pass::Copy | Pass::Again | Pass::Delete);
         for view in chunks.iter().filter(writes) {
             let (id, commits) = (view.chunk.id, self.world.witness().commits(self.run.id, view.chunk.id));
             if commits != 1 {
@@ -234,10 +234,10 @@ fn summed<'a>(chunks: impl Iterator<Item = &'a ChunkView>, kind: RunKind) -> Cou
     let mut sum = Counts::default();
     for view in chunks {
         match (kind, view.chunk.pass) {
-            (RunKind::Copy, Pass::Copy) | (RunKind::Verify, Pass::Verify) => sum += view.counts,
+            (RunKind::Copy, Pass::Copy | Pass::Again) | (RunKind::Verify, Pass::Verify) => sum += view.counts,
             (_, Pass::Sweep) => sum.extra += view.counts.extra,
             (_, Pass::Delete) => sum.deleted += view.counts.deleted,
-            (RunKind::Copy, Pass::Verify) | (RunKind::Verify, Pass::Copy) => {}
+            (RunKind::Copy, Pass::Verify) | (RunKind::Verify, Pass::Copy | Pass::Again) => {}
         }
     }
     sum

@@ -108,6 +108,7 @@ impl Shape {
             chunk: ChunkLimits { rows_max: self.rows_max, ..ChunkLimits::default() },
             limits: Limits::default(),
             brakes: vec![],
+            reads_all: false,
         }
     }
 
@@ -267,6 +268,7 @@ impl TableShape {
             delete_guard: DeleteGuard { rows: u64::MAX, percent: 100.0 },
             quarantined_max: 100_000,
             lossy_allowed: true,
+            incremental: None,
         }
     }
 

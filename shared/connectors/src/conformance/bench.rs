@@ -121,6 +121,7 @@ fn plan_of(
         delete_guard: DeleteGuard::default(),
         quarantined_max: 0,
         notes: Vec::new(),
+        window: None,
     }
 }
 

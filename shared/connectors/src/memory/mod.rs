@@ -22,8 +22,8 @@ use futures::stream::{self, BoxStream, StreamExt as _};
 use model::convert::{ConvertError, convert};
 use model::limits::Gauge;
 use model::{
-    Attempt, ChunkId, Column, Engine, ErrorKind, InstallId, Key, Receipt, Row, RowBatch, RunId, TablePlan,
-    TableRef, TableSchema, TargetHistory, Turn, Value,
+    Activity, Attempt, ChunkId, Column, Engine, ErrorKind, InstallId, Key, Receipt, Row, RowBatch, RunId,
+    TablePlan, TableRef, TableSchema, TargetHistory, Turn, Value,
 };
 use tokio::sync::Notify;
 
@@ -197,6 +197,7 @@ impl Memory {
         let rows = match &slice.rows {
             Selection::Range(range) => table.range(&key, range),
             Selection::Keys(keys) => table.at(&key, keys),
+            Selection::Window { by, range } => table.range(&table.places(by).map_err(unknown)?, range),
         };
         Ok(rows.iter().map(|row| places.iter().map(|place| row[*place].clone()).collect()).collect())
     }
@@ -327,6 +328,16 @@ impl Source for Memory {
 
     async fn gauge(&self, gauge: &Gauge) -> Result<Option<u64>> {
         Err(Error::new(ErrorKind::Unsupported, Engine::Memory, format!("read the gauge `{gauge}`")))
+    }
+
+    /// It has no clock of its own.
+    async fn activity(&self, _watched: bool) -> Result<Activity> {
+        Err(Error::new(ErrorKind::Unsupported, Engine::Memory, "look at what is under way"))
+    }
+
+    async fn greatest(&self, table: &TableSchema, column: &str) -> Result<Option<Value>> {
+        let operation = format!("find the greatest {column} of {}", table.table);
+        Err(Error::new(ErrorKind::Unsupported, Engine::Memory, operation))
     }
 
     fn read<'a>(&'a self, slice: &'a Slice) -> BoxStream<'a, Result<RowBatch>> {

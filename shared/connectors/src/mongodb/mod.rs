@@ -27,13 +27,13 @@ use futures::stream::BoxStream;
 use model::convert::ConvertError;
 use model::limits::Gauge;
 use model::{
-    Attempt, ChunkId, Column, Engine, InstallId, Key, RowBatch, RunId, TablePlan, TableRef, TableSchema,
-    TargetHistory, Turn, Value,
+    Activity, Attempt, ChunkId, Column, Engine, ErrorKind, InstallId, Key, RowBatch, RunId, TablePlan,
+    TableRef, TableSchema, TargetHistory, Turn, Value,
 };
 
 use self::client::Client;
 use crate::config::ConnectionConfig;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::{ChunkWrite, Fence, ServerInfo, Slice, Source, Target};
 
 /// A MongoDB database.
@@ -83,6 +83,16 @@ impl Source for Mongodb {
 
     async fn gauge(&self, gauge: &Gauge) -> Result<Option<u64>> {
         read::gauge(&self.client, gauge).await
+    }
+
+    /// Open transactions show no time that their documents would have.
+    async fn activity(&self, _watched: bool) -> Result<Activity> {
+        Err(Error::new(ErrorKind::Unsupported, Engine::Mongodb, "look at what is under way"))
+    }
+
+    async fn greatest(&self, table: &TableSchema, column: &str) -> Result<Option<Value>> {
+        let operation = format!("find the greatest {column} of {}", table.table);
+        Err(Error::new(ErrorKind::Unsupported, Engine::Mongodb, operation))
     }
 
     fn read<'a>(&'a self, slice: &'a Slice) -> BoxStream<'a, Result<RowBatch>> {

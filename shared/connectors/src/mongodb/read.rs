@@ -128,6 +128,10 @@ fn filters(slice: &Slice, layout: &Layout, operation: &str) -> Result<Vec<Docume
     match &slice.rows {
         // A key that is no `_id` has no ranges but the one that is everything.
         Selection::Range(range) => Ok(vec![range_filter(layout, range, operation)?]),
+        Selection::Window { .. } => {
+            Err(Error::new(ErrorKind::Unsupported, Engine::Mongodb, operation)
+                .with_object("a window of changes"))
+        }
         Selection::Keys(keys) => {
             keys.chunks(KEYS_MAX).map(|keys| document(&layout.filter(keys), operation)).collect()
         }

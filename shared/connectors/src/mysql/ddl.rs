@@ -173,6 +173,7 @@ mod tests {
             delete_guard: model::plan::DeleteGuard::default(),
             quarantined_max: 0,
             notes: vec![],
+            window: None,
         }
     }
 

@@ -3,6 +3,7 @@
 //! Everything goes as text: statements are put together in `sql` from typed values, rows come back as the bytes
 //! the server printed and are decoded by our own codec.
 
+mod activity;
 mod catalog;
 mod classify;
 mod codec;
@@ -22,7 +23,7 @@ use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use model::convert::ConvertError;
 use model::limits::Gauge;
-use model::{Column, Engine, InstallId, TablePlan, TableRef, TableSchema, Turn, Value};
+use model::{Activity, Column, Engine, InstallId, TablePlan, TableRef, TableSchema, Turn, Value};
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlRow, MySqlSslMode};
 use sqlx::{ConnectOptions as _, Connection as _, Either};
 
@@ -159,6 +160,10 @@ impl Protocol for Mysql {
 
     async fn cascading_children(pool: &Arc<Pool>, table: &TableRef) -> Result<Vec<TableRef>> {
         catalog::cascading_children(pool, table).await
+    }
+
+    async fn activity(pool: &Arc<Pool>, watched: bool) -> Result<Activity> {
+        activity::activity(pool, watched).await
     }
 
     fn column_for(source: &Column) -> Column {

@@ -3,6 +3,7 @@
 //! Everything goes as text: statements are put together in `sql` from typed values, loads go by COPY, rows come back as
 //! the text the server printed, which is exact for every type, and are decoded by our own codec.
 
+mod activity;
 mod catalog;
 mod classify;
 mod codec;
@@ -23,7 +24,7 @@ use futures::stream::BoxStream;
 use futures::{FutureExt as _, StreamExt as _};
 use model::convert::ConvertError;
 use model::limits::Gauge;
-use model::{Column, Engine, InstallId, Row, TablePlan, TableRef, TableSchema, Turn, Value};
+use model::{Activity, Column, Engine, InstallId, Row, TablePlan, TableRef, TableSchema, Turn, Value};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
 use sqlx::{ConnectOptions as _, Connection as _, Either};
 
@@ -156,6 +157,10 @@ impl Protocol for Postgres {
 
     async fn cascading_children(pool: &Arc<Pool>, table: &TableRef) -> Result<Vec<TableRef>> {
         catalog::cascading_children(pool, table).await
+    }
+
+    async fn activity(pool: &Arc<Pool>, watched: bool) -> Result<Activity> {
+        activity::activity(pool, watched).await
     }
 
     fn column_for(source: &Column) -> Column {

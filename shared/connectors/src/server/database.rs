@@ -8,8 +8,8 @@ use futures::stream::BoxStream;
 use model::convert::ConvertError;
 use model::limits::Gauge;
 use model::{
-    Attempt, ChunkId, Column, Engine, InstallId, Key, RowBatch, RunId, TablePlan, TableRef, TableSchema,
-    TargetHistory, Turn, Value,
+    Activity, Attempt, ChunkId, Column, Engine, InstallId, Key, RowBatch, RunId, TablePlan, TableRef,
+    TableSchema, TargetHistory, Turn, Value,
 };
 
 use super::pool::Pool;
@@ -70,6 +70,14 @@ impl<P: Protocol> Source for Database<P> {
 
     async fn gauge(&self, gauge: &Gauge) -> Result<Option<u64>> {
         gauge::read(&self.pool, gauge).await
+    }
+
+    async fn activity(&self, watched: bool) -> Result<Activity> {
+        P::activity(&self.pool, watched).await
+    }
+
+    async fn greatest(&self, table: &TableSchema, column: &str) -> Result<Option<Value>> {
+        read::greatest(&self.pool, table, column).await
     }
 
     fn read<'a>(&'a self, slice: &'a Slice) -> BoxStream<'a, Result<RowBatch>> {

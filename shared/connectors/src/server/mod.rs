@@ -20,8 +20,8 @@ use futures::stream::BoxStream;
 use model::convert::{ConvertError, refusal};
 use model::limits::Gauge;
 use model::{
-    Column, Engine, ErrorKind, InstallId, Key, QuarantinedRow, Row, TablePlan, TableRef, TableSchema, Turn,
-    Value,
+    Activity, Column, Engine, ErrorKind, InstallId, Key, QuarantinedRow, Row, TablePlan, TableRef,
+    TableSchema, Turn, Value,
 };
 use sqlx::Either;
 
@@ -123,6 +123,9 @@ pub(crate) trait Protocol: Send + Sync + Sized + 'static {
     async fn server(pool: &Arc<Pool<Self>>) -> Result<ServerInfo>;
 
     async fn tables(pool: &Arc<Pool<Self>>) -> Result<Vec<TableRef>>;
+
+    /// As [`Source::activity`](crate::Source::activity).
+    async fn activity(pool: &Arc<Pool<Self>>, watched: bool) -> Result<Activity>;
 
     async fn cascading_children(pool: &Arc<Pool<Self>>, table: &TableRef) -> Result<Vec<TableRef>>;
 

@@ -55,42 +55,82 @@ pub(crate) async fn next_boundary<P: Protocol>(
         return Ok(None);
     };
     let operation = format!("find the next boundary of {}", table.table);
-    let columns: Vec<_> = key.iter().filter_map(|name| table.column(name).cloned()).collect();
-    let mut lease = pool.lease(&operation).await?;
+    let values =
+        one(pool, table, key, Some(&index), &operation, |select| select.boundary(from, rows)).await?;
+    let Some(values) = values else { return Ok(None) };
+    match values.iter().position(Value::is_null) {
+        // A unique index may hold NULLs.
+        Some(at) => Err(error::<P>(ErrorKind::NotNull, &operation).with_object(key[at].clone())),
+        None => Ok(Some(Key(values))),
+    }
+}
+
+pub(crate) async fn greatest<P: Protocol>(
+    pool: &Arc<Pool<P>>,
+    table: &TableSchema,
+    column: &str,
+) -> Result<Option<Value>> {
+    let operation = format!("find the greatest {column} of {}", table.table);
+    let by = [column.to_owned()];
+    let index = index_that_begins(table, &by);
+    let found = one(pool, table, &by, index.as_deref(), &operation, |select| select.greatest()).await?;
+    Ok(found.and_then(|mut values| values.pop()))
+}
+
+/// The values of these columns in the first row that a statement finds.
+async fn one<P: Protocol>(
+    pool: &Arc<Pool<P>>,
+    table: &TableSchema,
+    by: &[String],
+    index: Option<&str>,
+    operation: &str,
+    statement: impl FnOnce(&From<'_>) -> Statement,
+) -> Result<Option<Vec<Value>>> {
+    let columns: Vec<_> = by.iter().filter_map(|name| table.column(name).cloned()).collect();
+    let mut lease = pool.lease(operation).await?;
     let list = P::select_list(&columns, lease.server());
-    let from_table =
-        From { dialect: P::DIALECT, table: &table.table, list: list.text.clone(), key, index: Some(&index) };
-    let statement = from_table.boundary(from, rows);
-    let found = lease.rows(&operation, statement.text).await?;
+    let select = From { dialect: P::DIALECT, table: &table.table, list: list.text.clone(), key: by, index };
+    let statement = statement(&select);
+    let found = lease.rows(operation, statement.text).await?;
     lease.release();
     let Some(row) = found.first() else { return Ok(None) };
     match decode_row::<P>(row, &list, &columns, &[]) {
-        Decoded::Row(values) => match values.iter().position(Value::is_null) {
-            // A unique index may hold NULLs.
-            Some(at) => Err(error::<P>(ErrorKind::NotNull, &operation).with_object(key[at].clone())),
-            None => Ok(Some(Key(values))),
-        },
-        Decoded::Undecodable(why) => Err(error::<P>(why.kind, &operation)
+        Decoded::Row(values) => Ok(Some(values)),
+        Decoded::Undecodable(why) => Err(error::<P>(why.kind, operation)
             .with_object(why.column.unwrap_or_else(|| "a key column".to_owned()))),
     }
 }
 
-/// The index that orders a table by exactly these columns.
+/// The index that orders a table by these columns: exactly, or by the first, if the primary key makes up the rest.
 pub(crate) fn index_for(table: &TableSchema, key: &[String]) -> Option<String> {
-    let same = |columns: &[String]| {
-        columns.len() == key.len() && columns.iter().zip(key).all(|(a, b)| a.eq_ignore_ascii_case(b))
-    };
     if key.is_empty() {
         None
-    } else if same(&table.primary_key) {
+    } else if is_same(&table.primary_key, key) {
         Some("PRIMARY".to_owned())
     } else {
-        table
-            .indexes
-            .iter()
-            .find(|index| index.unique && same(&index.columns))
-            .map(|index| index.name.clone())
+        let exact = table.indexes.iter().find(|index| index.unique && is_same(&index.columns, key));
+        let by_first = || {
+            let rest: Vec<String> =
+                table.primary_key.iter().filter(|name| !is_one(name, &key[0])).cloned().collect();
+            if is_same(&rest, &key[1..]) { index_that_begins(table, key) } else { None }
+        };
+        exact.map(|index| index.name.clone()).or_else(by_first)
     }
+}
+
+/// The index whose first column is the first of these.
+fn index_that_begins(table: &TableSchema, by: &[String]) -> Option<String> {
+    let begins = |columns: &[String]| columns.first().is_some_and(|first| is_one(first, &by[0]));
+    let found = table.indexes.iter().find(|index| begins(&index.columns)).map(|index| index.name.clone());
+    found.or_else(|| begins(&table.primary_key).then(|| "PRIMARY".to_owned()))
+}
+
+fn is_same(columns: &[String], key: &[String]) -> bool {
+    columns.len() == key.len() && columns.iter().zip(key).all(|(a, b)| is_one(a, b))
+}
+
+fn is_one(a: &str, b: &str) -> bool {
+    a.eq_ignore_ascii_case(b)
 }
 
 pub(crate) fn read<'a, P: Protocol>(
@@ -198,16 +238,20 @@ pub(crate) fn key_lists(keys: &[Key], bytes_max: usize) -> Vec<&[Key]> {
 }
 
 fn statements<P: Protocol>(slice: &Slice, list: &str, bytes_max: usize) -> Vec<Statement> {
-    let index = index_for(&slice.table, &slice.key);
+    let by = match &slice.rows {
+        Selection::Range(_) | Selection::Keys(_) => &slice.key,
+        Selection::Window { by, .. } => by,
+    };
+    let index = index_for(&slice.table, by);
     let from = From {
         dialect: P::DIALECT,
         table: &slice.table.table,
         list: list.to_owned(),
-        key: &slice.key,
+        key: by,
         index: index.as_deref(),
     };
     match &slice.rows {
-        Selection::Range(range) => vec![from.range(range)],
+        Selection::Range(range) | Selection::Window { range, .. } => vec![from.range(range)],
         Selection::Keys(keys) => key_lists(keys, bytes_max).into_iter().map(|keys| from.keys(keys)).collect(),
     }
 }
@@ -266,6 +310,13 @@ mod tests {
         assert_eq!(index_for(&table, &key(&["a"])).as_deref(), Some("PRIMARY"));
         assert_eq!(index_for(&table, &key(&["b", "a"])).as_deref(), Some("wide"));
         assert_eq!(index_for(&table, &key(&["b"])), None);
+        assert_eq!(index_for(&table, &key(&["B", "a"])).as_deref(), Some("wide"));
+        let marked = TableSchema {
+            indexes: vec![Index { name: "marks".to_owned(), columns: key(&["b"]), unique: false }],
+            ..table.clone()
+        };
+        assert_eq!(index_for(&marked, &key(&["b", "a"])).as_deref(), Some("marks"));
+        assert_eq!(index_for(&marked, &key(&["b", "c"])), None);
         assert_eq!(index_for(&table, &[]), None);
     }
 }

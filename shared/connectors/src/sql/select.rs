@@ -83,6 +83,16 @@ impl From<'_> {
         sql
     }
 
+    /// The rows with a value in the first of the columns, the greatest first, no more than one.
+    pub(crate) fn greatest(&self) -> Statement {
+        let mut sql = self.head();
+        let is_top = self.dialect == Dialect::Sqlserver;
+        let column = self.dialect.ident(&self.key[0]);
+        sql.push(&format!(" WHERE {column} IS NOT NULL{} DESC", self.order()));
+        sql.push(if is_top { " OFFSET 0 ROWS FETCH NEXT 1 ROWS ONLY" } else { " LIMIT 1" });
+        sql
+    }
+
     /// The key `rows` places after `from`.
     pub(crate) fn boundary(&self, from: Option<&Key>, rows: u64) -> Statement {
         let range = KeyRange { lower: from.cloned(), upper: None };
@@ -117,22 +127,23 @@ fn prefix_ranges(columns: usize, range: &KeyRange) -> Vec<Branch<'_>> {
         (None, None) => return Vec::new(),
     };
     let first = shared.min(columns - 1);
-    let at_least = |place| if place + 1 == columns { ">=" } else { ">" };
+    // An end may have fewer columns than the key.
+    let ends = |key: &Key, place: usize| if place + 1 == key.0.len() { ">=" } else { ">" };
     let mut branches = Vec::new();
     if let Some(lower) = lower {
         let from = first + usize::from(upper.is_some());
-        branches.extend((from..columns).rev().map(|place| {
+        branches.extend((from..lower.0.len()).rev().map(|place| {
             let mut compared = equal(lower, place);
-            compared.push((place, at_least(place), &lower.0[place]));
+            compared.push((place, ends(lower, place), &lower.0[place]));
             Branch { compared, below: upper }
         }));
     }
     let Some(upper) = upper else { return branches };
-    branches.extend((first..columns).map(|place| {
+    branches.extend((first..upper.0.len()).map(|place| {
         let mut compared = equal(upper, place);
         compared.push((place, "<", &upper.0[place]));
-        let op = if place == first { at_least(first) } else { ">" };
-        compared.extend(lower.map(|lower| (first, op, &lower.0[first])));
+        let above = lower.and_then(|lower| Some((first, ends(lower, first), lower.0.get(first)?)));
+        compared.extend(above);
         Branch { compared, below: None }
     }));
     branches
@@ -172,7 +183,7 @@ fn push_range(sql: &mut Statement, key: &[String], range: &KeyRange) {
 /// One end of a range. MySQL reads the whole table for row constructors but exactly the range for the expanded
 /// form; SQLite and PostgreSQL have native row values.
 fn push_bound(sql: &mut Statement, key: &[String], bound: &Key, op: &str, last_op: &str) {
-    let dialect = sql.dialect;
+    let (dialect, key) = (sql.dialect, &key[..bound.0.len().min(key.len())]);
     if key.len() == 1 {
         sql.push(&format!("{} {last_op} ", dialect.ident(&key[0]))).push_value(&bound.0[0]);
         return;
@@ -315,8 +326,9 @@ mod tests {
                 _ => order.is_lt(),
             }
         };
-        for (lower, upper) in keys.iter().step_by(3).flat_map(|a| keys.iter().step_by(7).map(move |b| (a, b)))
-        {
+        let beginnings = keys.iter().step_by(5).map(|key| Key(key.0[..1].to_vec()));
+        let lowers: Vec<Key> = keys.iter().step_by(3).cloned().chain(beginnings).collect();
+        for (lower, upper) in lowers.iter().flat_map(|a| keys.iter().step_by(7).map(move |b| (a, b))) {
             let range = KeyRange { lower: Some(lower.clone()), upper: Some(upper.clone()) };
             let branches = prefix_ranges(3, &range);
             assert!(branches.len() <= 5);
@@ -330,6 +342,36 @@ mod tests {
                 assert_eq!(found, usize::from(is_in), "{row:?} from {lower:?} to {upper:?}");
             }
         }
+    }
+
+    #[test]
+    fn an_end_with_fewer_columns_stands_before_all_that_begin_with_it() {
+        let (table, columns) = (TableRef::named("t"), ["c".to_owned(), "a".to_owned()]);
+        let range = KeyRange { lower: Some(key(&[5])), upper: Some(key(&[7, 2])) };
+        let text = |dialect| from(dialect, &table, &columns).range(&range).text;
+        assert_eq!(
+            text(Dialect::Mysql),
+            "SELECT 1 FROM `t` FORCE INDEX (`PRIMARY`) WHERE `c` >= 5 AND ((`c` < 7) OR (`c` = 7 AND `a` < 2)) \
+             ORDER BY `c`, `a`"
+        );
+        assert_eq!(
+            text(Dialect::Sqlite),
+            "SELECT 1 FROM `t` WHERE `c` >= ? AND (`c`, `a`) < (?, ?) ORDER BY `c`, `a`"
+        );
+        assert_eq!(
+            text(Dialect::Sqlserver),
+            "SELECT 1 FROM (SELECT * FROM [t] WHERE [c] < 7 AND [c] >= 5 UNION ALL SELECT * FROM [t] WHERE [c] = 7 \
+             AND [a] < 2 AND [c] >= 5) AS syncline ORDER BY [c], [a]"
+        );
+        let open = KeyRange { lower: Some(key(&[5])), upper: None };
+        assert_eq!(
+            from(Dialect::Sqlserver, &table, &columns).range(&open).text,
+            "SELECT 1 FROM (SELECT * FROM [t] WHERE [c] >= 5) AS syncline ORDER BY [c], [a]"
+        );
+        assert_eq!(
+            from(Dialect::Sqlserver, &table, &columns[..1]).greatest().text,
+            "SELECT 1 FROM [t] WHERE [c] IS NOT NULL ORDER BY [c] DESC OFFSET 0 ROWS FETCH NEXT 1 ROWS ONLY"
+        );
     }
 
     #[test]

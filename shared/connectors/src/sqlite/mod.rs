@@ -21,8 +21,8 @@ use futures::stream::BoxStream;
 use model::convert::ConvertError;
 use model::limits::Gauge;
 use model::{
-    Attempt, ChunkId, Column, Engine, ErrorKind, InstallId, Key, RowBatch, RunId, TablePlan, TableRef,
-    TableSchema, TargetHistory, Turn, Value,
+    Activity, Attempt, ChunkId, Column, Engine, ErrorKind, InstallId, Key, RowBatch, RunId, TablePlan,
+    TableRef, TableSchema, TargetHistory, Turn, Value,
 };
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions};
 
@@ -118,6 +118,14 @@ impl Source for Sqlite {
 
     async fn gauge(&self, gauge: &Gauge) -> Result<Option<u64>> {
         read::gauge(self, gauge).await
+    }
+
+    async fn activity(&self, watched: bool) -> Result<Activity> {
+        read::activity(self, watched).await
+    }
+
+    async fn greatest(&self, table: &TableSchema, column: &str) -> Result<Option<Value>> {
+        read::greatest(self, table, column).await
     }
 
     fn read<'a>(&'a self, slice: &'a Slice) -> BoxStream<'a, Result<RowBatch>> {

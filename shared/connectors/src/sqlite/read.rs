@@ -2,9 +2,11 @@
 
 use futures::stream::{BoxStream, StreamExt as _};
 use model::limits::Gauge;
-use model::{Column, Engine, ErrorKind, Key, QuarantinedRow, RowBatch, TableRef, TableSchema, Value};
-use sqlx::Row as _;
+use model::{
+    Activity, Column, Engine, ErrorKind, Key, QuarantinedRow, RowBatch, TableRef, TableSchema, Value,
+};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
+use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 
 use super::{Sqlite, classify, codec};
 use crate::error::{Error, Result};
@@ -45,6 +47,39 @@ pub(super) async fn gauge(db: &Sqlite, gauge: &Gauge) -> Result<Option<u64>> {
     crate::gauge::whole(&text).map(Some).ok_or_else(|| unsupported("its answer, which is no number"))
 }
 
+pub(super) async fn greatest(db: &Sqlite, table: &TableSchema, column: &str) -> Result<Option<Value>> {
+    let operation = format!("find the greatest {column} of {}", table.table);
+    let by = [column.to_owned()];
+    let list = Dialect::Sqlite.idents(&by);
+    let Statement { text, .. } =
+        From { dialect: Dialect::Sqlite, table: &table.table, list, key: &by, index: None }.greatest();
+    let found = db.bounded(&operation, sqlx::query(safe(text)).fetch_optional(&db.pool)).await?;
+    let value = found.map(|row| codec::stored(&row, 0)).transpose();
+    value.map_err(|why| Error::new(why.kind, Engine::Sqlite, operation).with_object(column))
+}
+
+/// One process writes at a time: while none can, nothing is open.
+pub(super) async fn activity(db: &Sqlite, watched: bool) -> Result<Activity> {
+    const CLOCK: &str = "SELECT CAST(ROUND(unixepoch('subsec') * 1000000) AS INTEGER)";
+    let operation = format!("look at what is under way in {}", db.path);
+    let look = |micros| Activity { micros, ahead_s: Some(0), ..Activity::default() };
+    if !watched {
+        return Ok(look(db.bounded(operation, sqlx::query_scalar(CLOCK).fetch_one(&db.pool)).await?));
+    }
+    // The source is opened for reading alone, and a lock needs the right to write.
+    let options = db.pool.connect_options().as_ref().clone().read_only(false);
+    let work = async {
+        let mut connection = options.connect().await?;
+        let mut lock = connection.begin_with("BEGIN IMMEDIATE").await?;
+        // Read while nobody else can write: a writer that comes later has a later clock.
+        let micros: i64 = sqlx::query_scalar(CLOCK).fetch_one(&mut *lock).await?;
+        lock.rollback().await?;
+        connection.close().await?;
+        Ok(micros)
+    };
+    Ok(look(db.bounded(operation, work).await?))
+}
+
 pub(super) async fn next_boundary(
     db: &Sqlite,
     table: &TableSchema,
@@ -82,6 +117,10 @@ pub(super) fn read<'a>(db: &'a Sqlite, slice: &'a Slice) -> BoxStream<'a, Result
     };
     match &slice.rows {
         Selection::Range(range) => rows(db, slice, select.range(range), operation),
+        Selection::Window { by, range } => {
+            let select = From { key: by, ..select };
+            rows(db, slice, select.range(range), operation)
+        }
         Selection::Keys(keys) => {
             let lists = keys.chunks((BOUND_VALUES_MAX / slice.key.len().max(1)).min(500));
             let statements: Vec<Statement> = lists.map(|list| select.keys(list)).collect();

@@ -3,6 +3,7 @@
 //! Statements go as text, put together in `sql` from typed values; rows come back as the driver's typed cells and are
 //! decoded by our own codec. What reads is a snapshot, or locks what it reads: see `session`.
 
+mod activity;
 mod bulk;
 mod catalog;
 mod classify;
@@ -24,7 +25,7 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use model::convert::ConvertError;
 use model::limits::Gauge;
-use model::{Column, Engine, InstallId, TablePlan, TableRef, TableSchema, Turn, Value};
+use model::{Activity, Column, Engine, InstallId, TablePlan, TableRef, TableSchema, Turn, Value};
 use tiberius::Row;
 
 use self::session::{Connection, Failed, Lease, Pool, Server};
@@ -163,6 +164,10 @@ impl Protocol for Sqlserver {
 
     async fn cascading_children(pool: &Arc<Pool>, table: &TableRef) -> Result<Vec<TableRef>> {
         catalog::cascading_children(pool, table).await
+    }
+
+    async fn activity(pool: &Arc<Pool>, watched: bool) -> Result<Activity> {
+        activity::activity(pool, watched).await
     }
 
     fn column_for(source: &Column) -> Column {

@@ -7,11 +7,13 @@ mod claims;
 mod control;
 mod opening;
 mod past;
+mod pipelines;
 mod planning;
 mod quarantine;
 mod runs;
 mod security;
 mod sums;
+mod watermarks;
 mod world;
 
 use world::{Server, World};
@@ -91,6 +93,14 @@ conformance!(
     security::security_events_are_counted_and_kept,
     security::a_flood_of_security_events_fills_no_ledger,
     security::what_a_run_waits_for_is_said_once,
+    pipelines::a_due_time_starts_one_run,
+    pipelines::a_run_under_way_is_not_doubled,
+    pipelines::a_pause_holds_until_it_is_taken_back,
+    pipelines::an_interval_that_was_set_wins_over_the_file,
+    pipelines::a_pipeline_without_a_schedule_waits_to_be_asked,
+    watermarks::a_watermark_goes_forward_with_the_turns,
+    watermarks::a_watch_is_kept_beside_the_mark,
+    watermarks::watermarks_are_made_once,
     past::attempts_that_were_not_given_out_are_noticed,
     past::turns_are_raised_above_what_was_found,
     opening::concurrent_openers_migrate_once,

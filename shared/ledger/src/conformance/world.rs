@@ -250,6 +250,7 @@ pub(super) fn spec(name: &str) -> RunSpec {
         chunk: ChunkLimits::default(),
         limits: model::Limits::default(),
         brakes: vec![],
+        reads_all: false,
     }
 }
 
@@ -283,5 +284,6 @@ pub(super) fn plan() -> TablePlan {
         delete_guard: DeleteGuard::default(),
         quarantined_max: 10,
         notes: vec!["collations differ".to_owned()],
+        window: None,
     }
 }

@@ -6,9 +6,11 @@
 mod connection;
 mod error;
 mod form;
+mod incremental;
 mod parse;
 mod raw;
 mod redact;
+mod schedule;
 mod schema;
 mod tables;
 mod units;
@@ -18,7 +20,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::Path;
 
-use model::RunSpec;
+use model::{RunSpec, Schedule};
 
 pub use error::{SpecError, SpecProblem};
 pub use schema::spec_schema;
@@ -35,6 +37,10 @@ pub struct LoadedSpec {
     pub spec: RunSpec,
     /// What is allowed but unwise, a sentence each. `check --strict` refuses it.
     pub warnings: Vec<String>,
+    /// When `serve` runs it; absent: only when asked for.
+    pub schedule: Option<Schedule>,
+    /// It is meant where no pipeline is named.
+    pub is_default: bool,
 }
 
 /// Reads and checks a spec file.

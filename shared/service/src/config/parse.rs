@@ -8,7 +8,7 @@ use super::raw::RawSpec;
 use crate::problem::{Page, code};
 
 /// Keys of the design that this version does not have yet.
-const LATER: [&str; 4] = ["fields", "capture_user_edits", "schedule", "alerts"];
+const LATER: [&str; 3] = ["fields", "capture_user_edits", "alerts"];
 
 pub(super) fn parse(text: &str) -> Result<RawSpec, SpecProblem> {
     // A spec is a page of text: far less than what the parser would take.

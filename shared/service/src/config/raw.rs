@@ -26,6 +26,10 @@ pub(crate) struct RawSpec {
     pub limits: Option<RawLimits>,
     /// What source and target say about themselves that makes a run wait.
     pub brakes: Option<Vec<RawBrake>>,
+    /// When `serve` runs it; only when asked for if absent.
+    pub schedule: Option<At<Form<RawSchedule>>>,
+    /// The pipeline that is meant where none is named.
+    pub default: Option<At<bool>>,
     /// The tables, one by one or by patterns.
     #[schemars(length(min = 1))]
     pub tables: At<Vec<RawTable>>,
@@ -107,6 +111,25 @@ pub(crate) struct RawChunk {
     pub target_time: Option<At<String>>,
 }
 
+/// When runs begin.
+#[derive(Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Schedule")]
+pub(crate) struct RawSchedule {
+    /// Time from start to start: `15m`.
+    pub every: Option<At<String>>,
+    /// A cron expression instead: minute, hour, day of the month, month, day of the week.
+    pub cron: Option<At<String>>,
+    /// The time zone of `cron`, such as `Europe/Berlin`; UTC if absent.
+    pub timezone: Option<At<String>>,
+    /// What becomes of a start while the run before is under way: left out, or made when it has ended. `skip` if absent.
+    #[schemars(extend("enum" = ["skip", "queue"]))]
+    pub if_running: Option<At<String>>,
+    /// What becomes of starts while `serve` was down: one makes up for them, or none. `once` if absent.
+    #[schemars(extend("enum" = ["once", "skip"]))]
+    pub missed: Option<At<String>>,
+}
+
 /// What a run may read in a second.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -154,6 +177,29 @@ pub(crate) struct RawTable {
     #[schemars(extend("enum" = ["refuse", "quarantine"]))]
     pub on_lossy_type: Option<At<String>>,
     pub guard: Option<RawGuard>,
+    /// After the first run, only rows that have changed since are read: the column that rises with every change, or a
+    /// mapping that names it.
+    pub incremental: Option<At<Form<RawIncremental>>>,
+}
+
+/// What tells changes.
+#[derive(Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Incremental")]
+pub(crate) struct RawIncremental {
+    /// The column that rises with every change of a row: a time of the source's clock, or a number it hands out.
+    pub column: At<String>,
+    /// How far before the last watermark each run begins to read, for times; 60s if absent.
+    pub overlap: Option<At<String>>,
+    /// The zone of times that have none: `UTC`, `+02:00`, or `server`, which is what is meant if absent.
+    pub zone: Option<At<String>>,
+    /// `watched`: the source is asked what may still commit, so that no late commit is skipped; `trusted`: the overlap
+    /// alone must cover it. `watched` if absent.
+    #[schemars(extend("enum" = ["watched", "trusted"]))]
+    pub late_commits: Option<At<String>>,
+    /// Mode mirror: how often the target is searched for rows that are gone from the source; 24h if absent, 0s for
+    /// every run.
+    pub sweep_every: Option<At<String>>,
 }
 
 /// The later row wins.
@@ -204,6 +250,24 @@ impl Shape for RawNewest {
 
     fn scalar() -> Schema {
         json_schema!({ "enum": ["source-wins", "keep-target"] })
+    }
+}
+
+impl Shape for RawIncremental {
+    const EXPECTED: &'static str = "the column that tells changes, or { column: updated_at, overlap: 60s }";
+    const LIST: bool = false;
+
+    fn scalar() -> Schema {
+        json_schema!({ "type": "string", "minLength": 1 })
+    }
+}
+
+impl Shape for RawSchedule {
+    const EXPECTED: &'static str = "a time from start to start such as 15m, or { cron: \"0 1 * * *\" }";
+    const LIST: bool = false;
+
+    fn scalar() -> Schema {
+        json_schema!({ "type": "string", "pattern": "^[0-9]+ ?(s|m|min|h)$" })
     }
 }
 

@@ -6,6 +6,7 @@ use model::spec::wildcard;
 use model::{ConnectionSpec, Engine, Mode, TableSpec};
 
 use super::form::{At, Form, Place};
+use super::incremental::{check_incremental, incremental};
 use super::raw::{RawDefaults, RawGuard, RawMaxDelete, RawNewest, RawSpec, RawTable};
 use super::units::parse_percent;
 use super::validate::Findings;
@@ -107,8 +108,10 @@ fn table(raw: &RawTable, defaults: &Defaults, findings: &mut Findings<'_>) -> Ta
         delete_guard,
         quarantined_max,
         lossy_allowed: lossy_allowed(raw.on_lossy_type.as_ref(), defaults.lossy_allowed, findings),
+        incremental: raw.incremental.as_ref().and_then(|given| incremental(given, findings)),
     };
     check_columns(raw, &table, findings);
+    check_incremental(raw, &table, findings);
     table
 }
 

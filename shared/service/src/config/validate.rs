@@ -69,11 +69,24 @@ pub(super) fn validate(raw: &RawSpec, variables: Variables<'_>) -> Result<Loaded
     let chunk = chunk.map_or_else(ChunkLimits::default, |chunk| chunk_limits(chunk, &mut findings));
     let limits = raw.limits.as_ref().map_or_else(Limits::default, |raw| limits(raw, &mut findings));
     let brakes = raw.brakes.iter().flatten().filter_map(|raw| brake(raw, &mut findings)).collect();
+    let schedule = raw.schedule.as_ref().and_then(|given| super::schedule::schedule(given, &mut findings));
+    let is_default = raw.default.as_ref().is_some_and(|given| given.value);
     let tables = super::tables::tables(raw, (source.as_ref(), target.as_ref()), &mut findings);
     match (source, target) {
         (Some(source), Some(target)) if findings.problems.is_empty() => Ok(LoadedSpec {
-            spec: RunSpec { name: raw.name.value.clone(), source, target, tables, chunk, limits, brakes },
+            spec: RunSpec {
+                name: raw.name.value.clone(),
+                source,
+                target,
+                tables,
+                chunk,
+                limits,
+                brakes,
+                reads_all: false,
+            },
             warnings: findings.warnings,
+            schedule,
+            is_default,
         }),
         _ => Err(findings.problems),
     }

@@ -97,6 +97,9 @@ pages! {
         "A limit is outside what is possible. Percentages go from 0% to 100%, chunk.rows_max from 1 to 100000."
     UNKNOWN_CHOICE "SYN-1033" 4 "unknown choice"
         "The value is not one of those this key knows. The help line lists them."
+    BAD_SCHEDULE "SYN-1034" 4 "not a schedule"
+        "A schedule is a time from start to start, `every: 15m`, or a cron expression of five fields with a time zone: \
+         cron: \"0 1 * * *\", timezone: Europe/Berlin."
     BAD_REFERENCE "SYN-1040" 4 "not a reference"
         "A reference is ${env:NAME}, ${env:NAME:-default} or ${file:/absolute/path}. Anything else that begins with ${ \
          is refused, so that a typing error cannot become a password."

@@ -35,21 +35,21 @@ fn an_unknown_key_gets_a_suggestion() {
        ·        ╰── here
        ╰────
       help: did you mean `exclude`? Known here: `from`, `to`, `except`, `key`, `mode`, `policy`,
-            `exclude`, `on_lossy_type`, `guard`
+            `exclude`, `on_lossy_type`, `guard`, `incremental`
       next: correct it, then: syncline check shop.yaml
     ");
 }
 
 #[test]
 fn a_key_of_a_later_version_is_told_from_a_wrong_one() {
-    insta::assert_snapshot!(refused_tables("tables: [{ from: t }]\nschedule: { cron: \"0 1 * * *\" }\n"), @r#"
+    insta::assert_snapshot!(refused_tables("tables: [{ from: t }]\nalerts: []\n"), @r#"
     error[SYN-1008]: the spec is not valid
-      × `schedule` is not available in this version
+      × `alerts` is not available in this version
        ╭─[shop.yaml:6:1]
      5 │ tables: [{ from: t }]
-     6 │ schedule: { cron: "0 1 * * *" }
-       · ────┬───
-       ·     ╰── here
+     6 │ alerts: []
+       · ───┬──
+       ·    ╰── here
        ╰────
       help: remove the key
       next: correct it, then: syncline check shop.yaml
@@ -391,4 +391,29 @@ fn a_file_that_cannot_be_read_is_named() {
     error[SYN-1001]: the spec cannot be read: /nonexistent/shop.yaml: No such file or directory (os error 2)
       next: ls -l /nonexistent/shop.yaml
     ");
+}
+
+#[test]
+fn a_schedule_that_never_comes_or_is_none_is_refused() {
+    let told = |schedule: &str| lines(&format!("{HEAD}tables: [{{ from: t }}]\nschedule: {schedule}\n"));
+    insta::assert_snapshot!(told("0s"), @"shop.yaml:6:11: SYN-1034: not an interval");
+    insta::assert_snapshot!(told("{ every: 5m, cron: \"0 1 * * *\" }"), @"shop.yaml:6:11: SYN-1034: a schedule is one of `every` and `cron`");
+    insta::assert_snapshot!(told("{ cron: \"61 * * * *\" }"), @"shop.yaml:6:19: SYN-1034: not a cron expression: five fields, such as `0 1 * * *`");
+    insta::assert_snapshot!(told("{ cron: \"0 0 30 2 *\" }"), @"shop.yaml:6:19: SYN-1034: the expression names a time that never comes");
+    insta::assert_snapshot!(told("{ cron: \"0 1 * * *\", timezone: Europe/Atlantis }"), @"shop.yaml:6:42: SYN-1034: not a time zone: a name such as `Europe/Berlin` or `UTC`");
+    insta::assert_snapshot!(told("{ every: 5m, timezone: UTC }"), @"shop.yaml:6:34: SYN-1034: `timezone` stands beside `cron` only");
+}
+
+#[test]
+fn an_incremental_table_names_a_column_and_what_it_means() {
+    let told = |incremental: &str| {
+        lines(&format!("{HEAD}tables: [{{ from: t, exclude: [x], incremental: {incremental} }}]\n"))
+    };
+    insta::assert_snapshot!(told("\"\""), @"shop.yaml:5:48: SYN-1029: `incremental` names no column");
+    insta::assert_snapshot!(told("x"), @"shop.yaml:5:48: SYN-1029: `x` tells changes and is excluded");
+    insta::assert_snapshot!(told("{ column: c, overlap: long }"), @"shop.yaml:5:70: SYN-1031: not a duration");
+    insta::assert_snapshot!(told("{ column: c, zone: +25:00 }"), @"shop.yaml:5:67: SYN-1032: not a zone");
+    insta::assert_snapshot!(told("{ column: c, late_commits: maybe }"), @"shop.yaml:5:75: SYN-1033: unknown choice `maybe`");
+    insta::assert_snapshot!(told("{ column: c, late_commits: trusted, overlap: 5s }"), @"shop.yaml:5:93: SYN-1032: an overlap that must cover late commits is at least 60s");
+    insta::assert_snapshot!(told("{ column: c, sweep_every: 1h }"), @"shop.yaml:5:74: SYN-1033: `sweep_every` is for mode mirror: no other deletes rows");
 }

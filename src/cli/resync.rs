@@ -1,0 +1,37 @@
+//! `syncline resync`: reads tables whole once more, whatever their watermarks say.
+
+use std::path::PathBuf;
+
+use model::RunSpec;
+
+use super::context::Context;
+use super::run::{detach, run_new};
+use super::{Outcome, tables};
+use crate::compose;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The spec file
+    spec: PathBuf,
+    /// Only these tables; may hold *
+    #[arg(default_value = "*")]
+    table: String,
+    /// Chunks at work at once
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+    workers: u16,
+    /// Hand the run to a `serve` that shares the ledger, print its id and return
+    #[arg(long)]
+    detach: bool,
+}
+
+pub(super) async fn run(context: &Context, args: &Args) -> Outcome {
+    let loaded = context.ready_spec(&args.spec)?;
+    let workers = usize::from(args.workers);
+    let connections = compose::connections(&[&loaded.spec], workers);
+    let narrowed = tables::narrowed(&loaded.spec, &args.table, &connections).await?;
+    let spec = RunSpec { reads_all: true, ..narrowed };
+    if args.detach {
+        return detach(context, &spec).await;
+    }
+    run_new(context, &spec, connections, (workers, worker::LEASE), &args.spec).await
+}

@@ -1,0 +1,136 @@
+//! Pipelines of `serve`: each due time makes one run, and neither a schedule nor a pause is lost, whenever it is killed.
+
+use std::time::Duration;
+
+use harness::{Database, Server, Syncline, oracle, wait_until};
+use serde_json::Value;
+
+/// Longest wait for a run of two rows.
+const SOON: Duration = Duration::from_secs(60);
+
+struct Bed {
+    from: Database,
+    to: Database,
+    syncline: Syncline,
+    spec: String,
+}
+
+async fn bed(schedule: &str) -> Bed {
+    let (from, to) = (Database::fresh(Server::Sqlite).await, Database::fresh(Server::Sqlite).await);
+    from.exec("CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT); INSERT INTO t VALUES (1, 'a'), (2, 'b')")
+        .await;
+    let syncline = Syncline::new(env!("CARGO_BIN_EXE_syncline"));
+    let spec = syncline.spec(&from, &to, &format!("schedule: {schedule}\ntables: [{{ from: t }}]"));
+    Bed { from, to, syncline, spec }
+}
+
+impl Bed {
+    fn serve(&self, name: &str, failpoints: &str) -> harness::syncline::Background {
+        let args = ["serve", &self.spec, "--workers", "2", "--lease", "1s"];
+        self.syncline.start_with(name, &[("SYNCLINE_FAILPOINTS", failpoints)], &args)
+    }
+
+    /// Runs of the ledger by state.
+    fn runs(&self, state: &str) -> usize {
+        let listed = self.syncline.run(&["runs", "--json", "--limit", "1000"]);
+        let lines = listed.stdout.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.filter(|line| line["event"] == "run" && (state == "any" || line["state"] == state)).count()
+    }
+
+    fn pipeline(&self) -> Value {
+        self.syncline.run(&["pipelines", "--json"]).expect(0).json()
+    }
+
+    async fn until_done(&self, runs: usize) {
+        wait_until("the runs are done", SOON, async || self.runs("done") >= runs).await;
+    }
+}
+
+/// 4-03: from start to start; changed, paused, triggered and resumed while it runs.
+#[tokio::test]
+async fn s4_03_a_pipeline_heeds_its_interval_and_a_person() {
+    let bed = bed("1s").await;
+    let mut serve = bed.serve("serve", "");
+    bed.until_done(3).await;
+    oracle::assert_equal(&bed.from, &bed.to, &["t"]);
+
+    let _ = bed.syncline.run(&["pipelines", "pause", "test"]).expect(0);
+    wait_until("nothing is under way", SOON, async || bed.runs("running") == 0).await;
+    let before = bed.runs("any");
+    let refused = bed.syncline.run(&["pipelines", "trigger", "test"]);
+    assert!(refused.stderr.contains("is paused") && refused.code == Some(7), "{}", refused.stderr);
+    bed.from.exec("INSERT INTO t VALUES (3, 'c')").await;
+    tokio::time::sleep(Duration::from_secs(3)).await; // Three starts that must not be.
+    assert_eq!(bed.runs("any"), before);
+
+    let _ = bed.syncline.run(&["pipelines", "interval", "test", "1h"]).expect(0);
+    let _ = bed.syncline.run(&["pipelines", "resume", "test"]).expect(0);
+    let triggered = bed.syncline.run(&["pipelines", "trigger", "test"]).expect(0);
+    assert!(triggered.stdout.starts_with("run_"), "{}", triggered.stdout);
+    bed.until_done(before + 1).await;
+    oracle::assert_equal(&bed.from, &bed.to, &["t"]);
+    let found = bed.pipeline();
+    let (next, last) = (&found["next_ms"], &found["last_start_ms"]);
+    assert_eq!(next.as_i64().zip(last.as_i64()).map(|(next, last)| next - last), Some(3_600_000), "{found}");
+
+    assert_eq!(serve.terminate(), Some(0), "{}", serve.log());
+    let mut again = bed.serve("again", "");
+    wait_until("it is registered", SOON, async || again.log().contains("pipeline registered")).await;
+    assert_eq!(bed.pipeline()["interval_set_s"], 3_600, "what a person has set wins over the file");
+    assert_eq!(again.terminate(), Some(0), "{}", again.log());
+    assert_eq!(bed.runs("any"), before + 1);
+}
+
+/// Killed before a due run is made, and after: one run, which the next `serve` ends.
+#[tokio::test]
+async fn a_kill_at_the_start_of_a_run_loses_none_and_doubles_none() {
+    for point in ["p1:1=abort", "p2:1=abort"] {
+        let bed = bed("1h").await;
+        let mut serve = bed.serve("serve", point);
+        wait_until("it is killed", SOON, async || !serve.is_alive()).await;
+        assert!(bed.runs("done") == 0, "{point}");
+        let mut again = bed.serve("again", "");
+        bed.until_done(1).await;
+        assert_eq!(bed.runs("any"), 1, "{point}");
+        oracle::assert_equal(&bed.from, &bed.to, &["t"]);
+        let found = bed.pipeline();
+        assert_eq!(found["last_state"], "done", "{found}");
+        assert!(found["next_ms"].as_i64() > found["last_start_ms"].as_i64(), "{found}");
+        again.kill();
+    }
+}
+
+#[tokio::test]
+async fn a_pause_outlives_the_process() {
+    let bed = bed("1s").await;
+    let mut serve = bed.serve("serve", "");
+    bed.until_done(1).await;
+    let _ = bed.syncline.run(&["pipelines", "pause", "test"]).expect(0);
+    serve.kill();
+    let before = bed.runs("any");
+    let mut again = bed.serve("again", "");
+    wait_until("it is registered", SOON, async || again.log().contains("pipeline registered")).await;
+    tokio::time::sleep(Duration::from_secs(3)).await; // Three starts that must not be.
+    assert_eq!(bed.runs("any"), before);
+    assert!(bed.pipeline()["paused_ms"].is_i64());
+    again.kill();
+}
+
+/// 4-13: what no retry can heal pauses the pipeline and says why; once mended and resumed, it goes on.
+#[tokio::test]
+async fn s4_13_a_critical_error_pauses_the_pipeline() {
+    let bed = bed("1s").await;
+    let mut serve = bed.serve("serve", "");
+    bed.until_done(1).await;
+    bed.from.exec("ALTER TABLE t RENAME TO elsewhere").await;
+    wait_until("it is paused", SOON, async || bed.pipeline()["paused_ms"].is_i64()).await;
+    let found = bed.pipeline();
+    assert_eq!(found["cause"]["kind"], "unknown-table", "{found}");
+    assert!(serve.log().contains("the pipeline is paused"), "{}", serve.log());
+    bed.from.exec("ALTER TABLE elsewhere RENAME TO t; INSERT INTO t VALUES (3, 'c')").await;
+    let done = bed.runs("done");
+    let _ = bed.syncline.run(&["pipelines", "resume", "test"]).expect(0);
+    bed.until_done(done + 1).await;
+    oracle::assert_equal(&bed.from, &bed.to, &["t"]);
+    assert_eq!(serve.terminate(), Some(0), "{}", serve.log());
+}
