@@ -108,6 +108,7 @@ fn settled(line: &str) -> String {
         match words.get(at + 1) {
             Some(&("ms" | "s")) if is_number => settled.push("TIME"),
             _ if matches!(*word, "ms" | "s") => {}
+            _ if is_number && word.contains('T') && word.ends_with('Z') => settled.push("MOMENT"),
             _ if is_number && word.matches('.').count() == 2 => settled.push("VERSION"),
             _ => settled.push(word),
         }
