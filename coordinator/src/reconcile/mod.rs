@@ -33,6 +33,8 @@ const TICK_BUSY: Duration = Duration::from_millis(100);
 const TICK_AWAY: Duration = Duration::from_secs(1);
 /// Tries at planning, cutting or finishing a table before the run halts: with doubling delays, most of a minute.
 const TRIES_MAX: u32 = 8;
+/// Between looks at the schedules of pipelines, however busy the loop is.
+const SCHEDULE_EVERY: Duration = Duration::from_millis(500);
 /// Between looks while there is none.
 const TICK_IDLE: Duration = Duration::from_millis(500);
 
@@ -58,6 +60,7 @@ pub struct Coordinator {
     pub(crate) health: Arc<queue::Health>,
     pub(crate) readings: brake::Readings,
     watch: Arc<Mutex<reap::Watch>>,
+    scheduled: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Coordinator {
@@ -82,6 +85,7 @@ impl Coordinator {
             health: Arc::default(),
             readings: Arc::default(),
             watch: Arc::default(),
+            scheduled: Arc::default(),
         }
     }
 
@@ -125,7 +129,9 @@ impl Coordinator {
     /// The ledger or the queue could not be reached; the next tick tries again.
     pub async fn tick(&self) -> Result<bool, TickError> {
         reap::tick(self).await?;
-        schedule::tick(self).await?;
+        if self.is_time_for_schedules() {
+            schedule::tick(self).await?;
+        }
         let mut runs = self.ledger.active_runs().await?;
         runs.retain(|run| self.only.is_none_or(|only| only == run.id));
         let is_busy = !runs.is_empty();
@@ -139,6 +145,15 @@ impl Coordinator {
         }
         queue::tick(self, &runs);
         Ok(is_busy)
+    }
+
+    fn is_time_for_schedules(&self) -> bool {
+        let mut last = self.scheduled.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_time = last.is_none_or(|last| last.elapsed() >= SCHEDULE_EVERY);
+        if is_time {
+            *last = Some(Instant::now());
+        }
+        is_time
     }
 
     async fn see_to(&self, run: &Run) -> Result<(), TickError> {

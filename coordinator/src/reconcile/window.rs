@@ -34,9 +34,11 @@ pub(super) async fn open_all(
         return Ok(());
     }
     let source = coordinator.connections.get(&run.spec.source, Role::Source)?;
+    // What one table has waited for, the others need not wait for again.
+    let began = Instant::now();
     for table in tables.iter_mut() {
         if let Some(incremental) = table.spec.incremental.clone() {
-            open(coordinator, run, &*source, &mut table.plan, &incremental).await?;
+            open(coordinator, run, (&*source, began), &mut table.plan, &incremental).await?;
             if table.plan.since().is_some() {
                 table.rows_estimate = None;
             }
@@ -48,7 +50,7 @@ pub(super) async fn open_all(
 async fn open(
     coordinator: &Coordinator,
     run: &Run,
-    source: &dyn Target,
+    (source, began): (&dyn Target, Instant),
     plan: &mut TablePlan,
     incremental: &Incremental,
 ) -> Result<(), Error> {
@@ -61,7 +63,7 @@ async fn open(
     let before = known.watermark.as_ref().filter(|_| whole.is_none());
     let mut look = Look { source, plan, incremental, watch: known.watch };
     let wait = if before.is_some() { WAIT } else { WAIT_FIRST };
-    let Proof { mark: proven, is_own, activity } = look.until_proven(wait).await?;
+    let Proof { mark: proven, is_own, activity } = look.until_proven(began + wait).await?;
     let watch = look.watch;
     ledger.keep_watch(&run.spec.name, &table, &watch).await.map_err(failed)?;
     let ahead_s = ahead(plan, incremental, &activity, source)?;
@@ -177,10 +179,9 @@ struct Proof {
 }
 
 impl Look<'_> {
-    /// Looks until something of this run's own looks is proven, or for `wait`: then what an earlier run noted may do.
-    async fn until_proven(&mut self, wait: Duration) -> Result<Proof, Error> {
-        let (until, column) = (Instant::now() + wait, self.column());
-        let mut first = None;
+    /// Looks until something of its own looks is proven, or until then: what an earlier run noted may do.
+    async fn until_proven(&mut self, until: Instant) -> Result<Proof, Error> {
+        let (mut first, column) = (None, self.column());
         loop {
             let mut highest = None;
             if !is_time(&column.logical) {

@@ -73,9 +73,7 @@ impl Ledger {
         snapshot: &RunSpec,
     ) -> std::result::Result<(), Cause> {
         let mut tx = self.begin().await?;
-        // Two that would enter the same at once wait here for one another.
-        let one_at_a_time = "SELECT {now} AS now_ms FROM syncline_meta WHERE name = 'turn' {lock}";
-        let now = sqlx::query(self.sql(one_at_a_time)).fetch_one(tx.conn()).await?.int("now_ms")?;
+        let now = self.one_at_a_time(&mut tx).await?;
         let name = new.spec.name.as_str();
         if new.is_default {
             let sql = "UPDATE syncline_pipeline SET is_default = 0 WHERE name <> ?";

@@ -58,6 +58,12 @@ impl Ledger {
         Ok(Write { tx, _gate: gate })
     }
 
+    /// Makes transactions that would each enter the same row wait for one another; the time on the ledger's clock.
+    pub(crate) async fn one_at_a_time(&self, tx: &mut Write) -> Result<i64, Cause> {
+        let lock = "SELECT {now} AS now_ms FROM syncline_meta WHERE name = 'turn' {lock}";
+        sqlx::query(self.sql(lock)).fetch_one(tx.conn()).await?.int("now_ms")
+    }
+
     /// As [`Self::begin`], for what touches a whole run.
     pub(crate) async fn begin_bulk(&self) -> Result<Write, Cause> {
         let mut write = self.begin().await?;

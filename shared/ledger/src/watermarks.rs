@@ -115,9 +115,7 @@ impl Ledger {
         spec: &str,
         table: &TableRef,
     ) -> std::result::Result<(Option<Watermark>, u64), Cause> {
-        // Two that would make the row at once wait here for one another.
-        let one_at_a_time = "SELECT n FROM syncline_meta WHERE name = 'turn' {lock}";
-        sqlx::query(self.sql(one_at_a_time)).fetch_one(tx.conn()).await?;
+        self.one_at_a_time(tx).await?;
         let sql = "SELECT mark, turn FROM syncline_watermark WHERE name = ? AND tbl = ?";
         let row = sqlx::query(self.sql(sql)).bind(spec).bind(table.to_string());
         if let Some(row) = row.fetch_optional(tx.conn()).await? {

@@ -13,9 +13,11 @@ use crate::error::{Error, Result};
 const LOOK: &str = "SELECT CAST(FLOOR(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000) AS bigint), \
     pg_has_role(current_user, 'pg_read_all_stats', 'USAGE'), \
     EXISTS (SELECT 1 FROM pg_catalog.pg_prepared_xacts AS p WHERE p.database = current_database())";
-/// Transactions by when they began, which is the time that `now()` gives in them.
+/// Transactions of this database by when they began, which is the time that `now()` gives in them. A vacuum, which may take
+/// hours, and what sends the log away change no row.
 const TRANSACTIONS: &str = "SELECT a.pid, CAST(EXTRACT(EPOCH FROM a.xact_start) * 1000000 AS bigint) \
-    FROM pg_catalog.pg_stat_activity AS a WHERE a.xact_start IS NOT NULL AND a.pid <> pg_backend_pid()";
+    FROM pg_catalog.pg_stat_activity AS a WHERE a.xact_start IS NOT NULL AND a.pid <> pg_backend_pid() \
+    AND a.datname = current_database() AND a.backend_type NOT IN ('autovacuum worker', 'walsender')";
 
 pub(super) async fn activity(pool: &Arc<Pool>, watched: bool) -> Result<Activity> {
     let operation = "look at what is under way at the server";

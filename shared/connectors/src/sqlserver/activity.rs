@@ -11,9 +11,10 @@ use crate::error::{Error, Result};
 /// The clock in UTC and in the server's own zone.
 const CLOCK: &str = "SELECT CONVERT(nvarchar(30), SYSUTCDATETIME(), 126), CONVERT(nvarchar(30), SYSDATETIME(), 126), \
     HAS_PERMS_BY_NAME(NULL, NULL, 'VIEW SERVER STATE')";
-/// Statements at work, and for how many milliseconds.
-const STATEMENTS: &str =
-    "SELECT r.session_id, r.total_elapsed_time FROM sys.dm_exec_requests AS r WHERE r.session_id <> @@SPID";
+/// Statements at work, and for how many milliseconds; the server's own never end.
+const STATEMENTS: &str = "SELECT r.session_id, r.total_elapsed_time FROM sys.dm_exec_requests AS r \
+    JOIN sys.dm_exec_sessions AS s ON s.session_id = r.session_id \
+    WHERE r.session_id <> @@SPID AND s.is_user_process = 1";
 /// Open transactions; each has a number of its own.
 const TRANSACTIONS: &str = "SELECT t.session_id, t.transaction_id FROM sys.dm_tran_session_transactions AS t \
     WHERE t.session_id <> @@SPID";
