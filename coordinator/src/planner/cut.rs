@@ -35,11 +35,13 @@ pub async fn first_size(source: &dyn Source, plan: &TablePlan, limits: &ChunkLim
     if lower.is_some() && upper.is_none() {
         return Ok(limits.rows_max); // Few changes, or no index by which they could be cut.
     }
+    let is_window = lower.is_some();
+    let range = KeyRange { lower, upper };
     let slice = Slice {
         table: plan.source.clone(),
         columns: plan.columns.iter().map(|c| c.source.clone()).collect(),
         key: plan.source_key(),
-        rows: Selection::Window { by, range: KeyRange { lower, upper } },
+        rows: if is_window { Selection::Window { by, range } } else { Selection::Range(range) },
     };
     let (mut rows, mut bytes) = (0_u64, 0_u64);
     let mut batches = source.read(&slice);
