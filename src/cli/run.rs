@@ -95,15 +95,20 @@ pub(super) async fn run_new(
     execute(context, embedded, run.id, Some(file)).await
 }
 
+/// Refuses a spec, which messages call `name`, whose password only the file knows.
+pub(super) fn refuse_inline_secret(spec: &RunSpec, name: &str) -> Result<(), Problem> {
+    if !spec.source.has_inline_secret() && !spec.target.has_inline_secret() {
+        return Ok(());
+    }
+    let detail =
+        format!("a password stands in {name}; the ledger does not keep it, so no worker would know it");
+    let next = "write password: ${env:NAME}, and set NAME for `serve` and `worker`";
+    Err(Problem::new(code::BAD_SETTING, detail, next))
+}
+
 /// Stores a run for a `serve` to find.
 pub(super) async fn detach(context: &Context, spec: &RunSpec) -> Outcome {
-    let refuse = |detail: &str, next: &str| Err(Problem::new(code::BAD_SETTING, detail, next));
-    if spec.source.has_inline_secret() || spec.target.has_inline_secret() {
-        return refuse(
-            "a password stands in the spec; the ledger does not keep it, so no worker would know it",
-            "write password: ${env:NAME}, and set NAME for `serve` and `worker`",
-        );
-    }
+    refuse_inline_secret(spec, "the spec")?;
     let connections = compose::connections(&[spec], 1);
     coordinator::plan_run(spec, RunKind::Copy, &connections).await.map_err(|e| plan_problem(&e))?;
     let ledger = context.ledger().await?;

@@ -12,6 +12,7 @@ use service::problem::code;
 use service::{Drained, Problem, Shutdown};
 
 use super::context::{Context, ledger_problem, plan_problem};
+use super::run::refuse_inline_secret;
 use super::{DONE, Outcome};
 use crate::compose::{self, Embedded, Started};
 use crate::fleet;
@@ -87,13 +88,10 @@ async fn pipelines(context: &Context, args: &Args) -> Result<Vec<NewPipeline>, P
     for path in &args.specs {
         let loaded = context.ready_spec(path)?;
         let spec = loaded.spec;
-        let refuse = |detail: String, next: &str| Err(Problem::new(code::BAD_SETTING, detail, next));
-        if spec.source.has_inline_secret() || spec.target.has_inline_secret() {
-            let detail = format!("a password stands in {}; the ledger does not keep it", path.display());
-            return refuse(detail, "write password: ${env:NAME}, and set NAME for `serve` and `worker`");
-        }
+        refuse_inline_secret(&spec, &path.display().to_string())?;
         if pipelines.iter().any(|other| other.spec.name == spec.name) {
-            return refuse(format!("two specs are called `{}`", spec.name), "give one another `name`");
+            let detail = format!("two specs are called `{}`", spec.name);
+            return Err(Problem::new(code::BAD_SETTING, detail, "give one another `name`"));
         }
         let connections = compose::connections(&[&spec], 1);
         let planned = coordinator::plan_run(&spec, model::RunKind::Copy, &connections).await;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use harness::database::Database;
-use harness::{Finished, Server, Syncline, oracle};
+use harness::{Finished, Server, oracle};
 use serde_json::Value;
 
 use crate::syncline;
@@ -181,17 +181,13 @@ async fn a_killed_run_loses_no_change_and_no_watermark() {
     }
 }
 
-fn plain() -> (Syncline, &'static str) {
-    (syncline(), SPEC)
-}
-
 /// A new column is in no row that was copied before: the table is read whole once more.
 #[tokio::test]
 async fn another_shape_is_read_whole() {
     let (from, to) = (Database::fresh(Server::Sqlite).await, Database::fresh(Server::Sqlite).await);
     orders(&from, Server::Sqlite).await;
-    let (syncline, rest) = plain();
-    let spec = syncline.spec(&from, &to, rest);
+    let syncline = syncline();
+    let spec = syncline.spec(&from, &to, SPEC);
     let _ = syncline.run(&["run", &spec]).expect(0);
     for db in [&from, &to] {
         db.exec("ALTER TABLE orders ADD COLUMN city VARCHAR(20) DEFAULT 'nowhere'").await;
@@ -209,8 +205,8 @@ async fn another_shape_is_read_whole() {
 async fn a_row_in_quarantine_comes_in_when_it_is_mended() {
     let (from, to) = (Database::fresh(Server::Sqlite).await, Database::fresh(Server::Mariadb).await);
     orders(&from, Server::Sqlite).await;
-    let (syncline, rest) = plain();
-    let spec = syncline.spec(&from, &to, rest);
+    let syncline = syncline();
+    let spec = syncline.spec(&from, &to, SPEC);
     from.exec("UPDATE orders SET note = CAST(X'ff' AS TEXT) WHERE id = 9").await;
     let _ = syncline.run(&["run", &spec]).expect(3);
     let _ = syncline.run(&["run", &spec]).expect(3);

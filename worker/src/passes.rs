@@ -443,10 +443,7 @@ impl Attempt {
                 again.filter_map(|key| convert::key_to_source(&self.plan, key)).collect(),
             );
         }
-        let range = self.range(cut);
-        let Some((_, since)) = self.plan.since() else { return Selection::Range(range) };
-        let lower = range.lower.or_else(|| Some(Key(vec![since.clone()])));
-        Selection::Window { by: self.plan.cut_by(), range: KeyRange { lower, upper: range.upper } }
+        Selection::of_source(&self.plan, self.range(cut))
     }
 
     fn source_slice(&self, cut: Option<&Key>) -> Slice {

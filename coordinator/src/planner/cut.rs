@@ -14,13 +14,6 @@ pub fn owner(plan: &TablePlan, pass: Pass) -> (&TableSchema, Vec<String>) {
     if pass.is_over_target() { (&plan.target, plan.target_key()) } else { (&plan.source, plan.cut_by()) }
 }
 
-/// Where the first range of a pass begins to count: the beginning of the window, if there is one.
-#[must_use]
-pub fn start(plan: &TablePlan, pass: Pass) -> Option<Key> {
-    let since = plan.since().filter(|_| !pass.is_over_target());
-    since.map(|(_, since)| Key(vec![since.clone()]))
-}
-
 /// Rows per chunk for a table nobody has read yet: measured on its first rows.
 ///
 /// # Errors
@@ -30,18 +23,16 @@ pub async fn first_size(source: &dyn Source, plan: &TablePlan, limits: &ChunkLim
     if by.is_empty() {
         return Ok(limits.rows_max);
     }
-    let lower = start(plan, Pass::Copy);
-    let upper = source.next_boundary(&plan.source, &by, lower.as_ref(), sizing::SAMPLE_ROWS).await?;
-    if lower.is_some() && upper.is_none() {
+    let start = plan.start();
+    let upper = source.next_boundary(&plan.source, &by, start.as_ref(), sizing::SAMPLE_ROWS).await?;
+    if start.is_some() && upper.is_none() {
         return Ok(limits.rows_max); // Few changes, or no index by which they could be cut.
     }
-    let is_window = lower.is_some();
-    let range = KeyRange { lower, upper };
     let slice = Slice {
         table: plan.source.clone(),
         columns: plan.columns.iter().map(|c| c.source.clone()).collect(),
         key: plan.source_key(),
-        rows: if is_window { Selection::Window { by, range } } else { Selection::Range(range) },
+        rows: Selection::of_source(plan, KeyRange { lower: None, upper }),
     };
     let (mut rows, mut bytes) = (0_u64, 0_u64);
     let mut batches = source.read(&slice);

@@ -198,7 +198,7 @@ async fn cut_table(coordinator: &Coordinator, run: &Run, table: &TableRow) -> Re
             lower = None;
         }
         while page.len() < page_len && (ordinal == 0 || lower.is_some()) {
-            let from = lower.clone().or_else(|| cut::start(&plan, pass));
+            let from = lower.clone().or_else(|| plan.start().filter(|_| !pass.is_over_target()));
             let upper = cut::next_upper(&*database, schema, &key, from, rows).await?;
             let range = KeyRange { lower: lower.take(), upper };
             if range.upper.is_some() && range.upper == range.lower {

@@ -73,6 +73,17 @@ pub enum Selection {
     Window { by: Vec<String>, range: KeyRange },
 }
 
+impl Selection {
+    /// The rows of the source that a copy reads in a range of its chunks: all of them, or those that the plan's window
+    /// shows.
+    #[must_use]
+    pub fn of_source(plan: &TablePlan, range: KeyRange) -> Self {
+        let Some(start) = plan.start() else { return Self::Range(range) };
+        let KeyRange { lower, upper } = range;
+        Self::Window { by: plan.cut_by(), range: KeyRange { lower: lower.or(Some(start)), upper } }
+    }
+}
+
 /// What `doctor` and the run record say about a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerInfo {

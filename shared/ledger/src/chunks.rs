@@ -36,6 +36,16 @@ pub(crate) const COLUMNS: &str = "id, run, tbl, pass, ordinal, lower_key, upper_
 const BLOCK: usize = 500;
 
 impl Ledger {
+    /// Whether chunks of a table are in quarantine, in whatever pass.
+    pub async fn has_quarantined_chunks(&self, run: RunId, table: u32) -> Result<bool> {
+        self.read("look for quarantined chunks", || async move {
+            let sql = "SELECT 1 AS n FROM syncline_chunk {by_state} WHERE run = ? AND state = 'quarantined' AND tbl = ? LIMIT 1";
+            let found = sqlx::query(self.sql(sql)).bind(run.to_string()).bind(i64::from(table));
+            Ok(found.fetch_optional(&self.shared.pool).await?.is_some())
+        })
+        .await
+    }
+
     /// Adds chunks to the chain of a table's pass, in order; how many were new.
     ///
     /// The table must be `planning` or `working` in that pass, in a running run. The first chunk of a chain is open

@@ -1,6 +1,6 @@
 //! How far the changes of each table have been read, and what was seen under way at its source.
 
-use model::{RunId, TableRef, Turn, Watch, Watermark};
+use model::{TableRef, Turn, Watch, Watermark};
 use serde_json::json;
 use sqlx::any::AnyRow;
 
@@ -124,16 +124,6 @@ impl Ledger {
         let sql = "INSERT INTO syncline_watermark (name, tbl, turn, at_ms) VALUES (?, ?, 0, {now})";
         sqlx::query(self.sql(sql)).bind(spec).bind(table.to_string()).execute(tx.conn()).await?;
         Ok((None, 0))
-    }
-
-    /// Whether the run's rows of a table may be trusted to be all that had changed: nothing of it is set aside by the chunk.
-    pub async fn has_quarantined_chunks(&self, run: RunId, table: u32) -> Result<bool> {
-        self.read("look for quarantined chunks", || async move {
-            let sql = "SELECT 1 AS n FROM syncline_chunk {by_state} WHERE run = ? AND state = 'quarantined' AND tbl = ? LIMIT 1";
-            let found = sqlx::query(self.sql(sql)).bind(run.to_string()).bind(i64::from(table));
-            Ok(found.fetch_optional(&self.shared.pool).await?.is_some())
-        })
-        .await
     }
 }
 

@@ -118,6 +118,12 @@ impl TablePlan {
         window.since.as_ref().map(|since| (window.column, since))
     }
 
+    /// Where the first range of a copy begins to count: the beginning of the window, if there is one.
+    #[must_use]
+    pub fn start(&self) -> Option<Key> {
+        self.since().map(|(_, since)| Key(vec![since.clone()]))
+    }
+
     /// Key column names at the target.
     #[must_use]
     pub fn target_key(&self) -> Vec<String> {
