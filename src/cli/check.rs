@@ -12,7 +12,8 @@ use super::{DONE, Outcome};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The spec file
+    /// The spec file; without one the pipeline that MYSQL_*, MONGODB_* and SYNC_* describe
+    #[arg(default_value = super::context::ENVIRONMENT, hide_default_value = true)]
     spec: PathBuf,
     /// Refuse what is allowed but unwise, such as a password in the file
     #[arg(long)]

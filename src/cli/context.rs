@@ -15,6 +15,11 @@ use crate::deadline;
 /// and two projects do not meet.
 pub(super) const LEDGER_DEFAULT: &str = "syncline.db";
 
+/// As clap ends, where an argument is missing.
+const WRONG_USAGE: u8 = 2;
+/// In place of a spec file: the pipeline that MYSQL_*, MONGODB_* and SYNC_* describe.
+pub(super) const ENVIRONMENT: &str = "env:";
+
 /// What a command works with.
 #[derive(Debug)]
 pub(super) struct Context {
@@ -83,6 +88,18 @@ impl Context {
     }
 
     pub(super) fn load_spec_quietly(&self, path: &Path) -> Result<LoadedSpec, Problem> {
+        if path == Path::new(ENVIRONMENT) {
+            if !service::environment::is_meant() {
+                let detail = "no spec file is named, and MYSQL_HOST and its like are not set";
+                let problem = Problem::new(
+                    code::BAD_SETTING,
+                    detail,
+                    "name the file, or: syncline config show --origin",
+                );
+                return Err(Problem { exit: WRONG_USAGE, ..problem });
+            }
+            return service::environment::spec(self.screen.colors_err());
+        }
         service::load_spec(path).map_err(|error| Problem::of_spec(&error, self.screen.colors_err()))
     }
 }

@@ -162,7 +162,7 @@ enum Command {
     Completions(completions::Args),
     /// Explain an error code
     Explain(explain::Args),
-    /// Print the JSON schema of specs
+    /// Print the JSON schema of specs, or what the environment says
     Config(config::Args),
 }
 
@@ -171,9 +171,11 @@ const THREADS_STOP_WITHIN: Duration = Duration::from_millis(300);
 
 /// Parses the command line, does what it says and returns the exit code.
 pub(crate) fn main() -> u8 {
+    // Before anything is parsed: flags have variables too.
+    let loaded = service::environment::load_file();
     let Cli { globals, command } = Cli::parse();
     let screen = Screen::new(globals.json, globals.plain, globals.color);
-    let started = start_logs(&globals, &command).and_then(|()| {
+    let started = loaded.and_then(|()| start_logs(&globals, &command)).and_then(|()| {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         runtime.map_err(|e| {
             Problem::new(code::INTERNAL, format!("no runtime: {e}"), "check the limits of this user")

@@ -23,7 +23,8 @@ const DETAILED_MAX: usize = 30;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The spec file
+    /// The spec file; without one the pipeline that MYSQL_*, MONGODB_* and SYNC_* describe
+    #[arg(default_value = super::context::ENVIRONMENT, hide_default_value = true)]
     spec: PathBuf,
     /// Only these tables; may hold *
     #[arg(long, value_name = "GLOB")]

@@ -21,7 +21,8 @@ pub(super) const RUNS_LOOKED_AT: u32 = 200;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The spec file
+    /// The spec file; without one the pipeline that MYSQL_*, MONGODB_* and SYNC_* describe
+    #[arg(default_value = super::context::ENVIRONMENT, hide_default_value = true)]
     spec: PathBuf,
     /// Go on with an interrupted, failed or cancelled run: the last one of this spec, or the one named
     #[arg(long, value_name = "RUN", num_args = 0..=1, default_missing_value = "")]

@@ -11,7 +11,7 @@ use queue::Queue;
 use service::problem::code;
 use service::{Drained, Problem, Shutdown};
 
-use super::context::{Context, ledger_problem, plan_problem};
+use super::context::{Context, ENVIRONMENT, ledger_problem, plan_problem};
 use super::run::refuse_inline_secret;
 use super::{DONE, Outcome};
 use crate::compose::{self, Embedded, Started};
@@ -28,7 +28,8 @@ const GRACE: Duration = Duration::from_secs(30);
 #[derive(Debug, clap::Args)]
 #[command(after_help = super::worker::VARIABLES)]
 pub(super) struct Args {
-    /// Specs to run again and again, by their `schedule`; those registered before stay
+    /// Specs to run again and again, by their `schedule`; those registered before stay. Without any, the pipeline that
+    /// MYSQL_*, MONGODB_* and SYNC_* describe, if they are set
     #[arg(value_name = "SPEC")]
     specs: Vec<PathBuf>,
     /// Chunks at work at once in this process; then no Redis is needed, and no other worker
@@ -85,7 +86,9 @@ pub(super) async fn run(context: &Context, args: &Args) -> Outcome {
 /// The specs as pipelines. What cannot work is refused before anything is registered.
 async fn pipelines(context: &Context, args: &Args) -> Result<Vec<NewPipeline>, Problem> {
     let mut pipelines: Vec<NewPipeline> = Vec::new();
-    for path in &args.specs {
+    let of_environment =
+        (args.specs.is_empty() && service::environment::is_meant()).then(|| ENVIRONMENT.into());
+    for path in args.specs.iter().chain(&of_environment) {
         let loaded = context.ready_spec(path)?;
         let spec = loaded.spec;
         refuse_inline_secret(&spec, &path.display().to_string())?;

@@ -4,6 +4,7 @@
 
 mod chinook;
 mod crash;
+mod environment;
 mod incremental;
 mod keys;
 mod modes;

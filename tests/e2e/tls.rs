@@ -27,15 +27,12 @@ fn spec(server: Server, engine: Engine, database: &str) -> (ConnectionSpec, Stri
 
 fn at(engine: Engine, host: &str, port: u16, user: Option<String>, database: &str) -> ConnectionSpec {
     ConnectionSpec {
-        engine,
         host: Some(host.to_owned()),
         port: Some(port),
         user,
-        password: None,
         database: Some(database.to_owned()),
-        path: None,
         tls: Tls::Verify,
-        tls_ca: None,
+        ..ConnectionSpec::new(engine)
     }
 }
 

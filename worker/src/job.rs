@@ -7,12 +7,11 @@ use tokio::time::Instant;
 
 use connectors::Fence;
 use futures::FutureExt as _;
-use ledger::{Claimed, Settled};
+use ledger::{Again, Claimed, Settled};
 use model::chunk::ORDINAL_STEP;
-use model::failure::retry_delay;
 use model::{Attempt, ChunkId, ChunkOutcome, Disposition, ErrorKind, Failure, Pass};
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument as _, debug, info, warn};
+use tracing::{Instrument as _, debug, error, info, warn};
 
 use crate::passes::Attempt as Work;
 use crate::progress::Progress;
@@ -53,8 +52,11 @@ pub(crate) async fn process(worker: &Worker, job: queue::ChunkJob, abort: &Cance
     );
     async {
         let (attempt, ordinal) = (claimed.chunk.attempt, claimed.chunk.ordinal / ORDINAL_STEP);
+        let retry = claimed.run.spec.retry;
         if let Some(outcome) = attempted(worker, claimed, abort).await {
-            settle(worker, chunk, attempt, outcome, abort).await;
+            let next =
+                Again { after: retry.delay(attempt.0, seam::fraction()), attempts_max: retry.attempts };
+            settle(worker, (chunk, attempt), outcome, next, abort).await;
             failpoint::point_at("k7", ordinal).await;
         }
     }
@@ -135,7 +137,10 @@ async fn execute(worker: &Worker, claimed: Claimed, progress: Progress) -> Optio
                 info!(error = %error, "fenced");
                 None
             }
-            Disposition::Halt => Some(ChunkOutcome::Halted(error.failure())),
+            Disposition::Halt => {
+                error!(component = "sync_service", operation = "sync_failed", cause = %error, "failed");
+                Some(ChunkOutcome::Halted(error.failure()))
+            }
             Disposition::Retry
             | Disposition::Shrink
             | Disposition::QuarantineRow
@@ -163,15 +168,14 @@ async fn approved(worker: &Worker, work: &Work) -> Result<u64, Failure> {
 /// second time, which is as good.
 async fn settle(
     worker: &Worker,
-    chunk: ChunkId,
-    attempt: Attempt,
+    (chunk, attempt): (ChunkId, Attempt),
     outcome: ChunkOutcome,
+    next: Again,
     abort: &CancellationToken,
 ) {
-    let delay = retry_delay(attempt.0, seam::fraction());
     let give_up = Instant::now() + HOLD_MAX;
     for tried in 1.. {
-        match worker.ledger.settle(chunk, attempt, &outcome, delay).await {
+        match worker.ledger.settle(chunk, attempt, &outcome, next).await {
             Ok(Settled::Yes(state)) => {
                 debug!(%state, "settled");
                 return;

@@ -4,8 +4,8 @@
 //! which every pass is, because its transaction is lost as a whole or its receipt is found.
 
 use connectors::{Error, Result};
-use model::ErrorKind;
-use model::failure::{RETRIES_INSIDE, retry_delay};
+use model::failure::RETRIES_INSIDE;
+use model::{ErrorKind, RetryPolicy};
 use tracing::info;
 
 /// Begins `once` anew after a failure that is transient, three times at most, with full jitter between. A server that
@@ -38,7 +38,7 @@ where
 }
 
 async fn pause(retries: u32, failed: &Error) {
-    let delay = retry_delay(retries, seam::fraction());
+    let delay = RetryPolicy::default().delay(retries, seam::fraction());
     let millis = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
     info!(error = %failed, retries, millis, "begun anew inside the attempt");
     failpoint::reached("retried_inside");

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use connectors::{Circuit, ConnectionConfig, Role, Target};
-use model::spec::Tls;
 use model::{Column, ConnectionSpec, Engine, LogicalType};
 
 use super::compare;
@@ -26,15 +25,11 @@ MariaDB has MySQL's types. Numbers in brackets are the losses below each table.
 fn opened(engine: Engine) -> Arc<dyn Target> {
     let is_file = engine == Engine::Sqlite;
     let spec = ConnectionSpec {
-        engine,
         host: (!is_file).then(|| "127.0.0.1".to_owned()),
         port: (!is_file).then_some(1),
-        user: None,
-        password: None,
         database: (!is_file).then(|| "none".to_owned()),
         path: is_file.then(|| "/nonexistent/none.db".to_owned()),
-        tls: Tls::Off,
-        tls_ca: None,
+        ..ConnectionSpec::new(engine)
     };
     let config = ConnectionConfig {
         spec,

@@ -161,7 +161,7 @@ async fn plan_table(
     check_names(&target_schema, target.engine())?;
     let window = window::window(&described, &columns, spec)?;
     let mut notes = notes(&described, existing.as_ref(), &columns);
-    notes.extend(window::notes(&described, &columns, window.as_ref()));
+    notes.extend(window::notes(&described, &columns, spec, window.as_ref()));
     let plan = TablePlan {
         v: 1,
         source: source_schema,

@@ -1,6 +1,6 @@
 //! Incremental tables: what a plan must know of the change column.
 
-use model::watermark::{Window, is_mark_type};
+use model::watermark::{Incremental, Window, is_mark_type};
 use model::{ColumnPlan, ErrorKind, RunSpec, TableSchema, TableSpec};
 use sha2::{Digest as _, Sha256};
 
@@ -16,7 +16,11 @@ pub(super) fn window(
     let Some(incremental) = &spec.incremental else { return Ok(None) };
     let name = &incremental.column;
     let refuse = |kind, what: String, next: &str| Err(PlanError::new(kind, what, next));
-    let Some(column) = columns.iter().position(|pair| pair.source.name == *name) else {
+    let found = columns.iter().position(|pair| pair.source.name == *name);
+    if found.is_none() && incremental.optional {
+        return Ok(None);
+    }
+    let Some(column) = found else {
         let what =
             format!("column `{name}`, which tells changes, is not among those copied of `{}`", source.table);
         return refuse(ErrorKind::UnknownColumn, what, "correct `incremental:`; letter case matters");
@@ -39,8 +43,16 @@ pub(super) fn window(
 }
 
 /// What a person should know of an incremental table.
-pub(super) fn notes(source: &TableSchema, columns: &[ColumnPlan], window: Option<&Window>) -> Vec<String> {
-    let Some(window) = window else { return Vec::new() };
+pub(super) fn notes(
+    source: &TableSchema,
+    columns: &[ColumnPlan],
+    spec: &TableSpec,
+    window: Option<&Window>,
+) -> Vec<String> {
+    let Some(window) = window else {
+        let whole = |asked: &Incremental| format!("no column {}: read whole each time", asked.column);
+        return spec.incremental.iter().map(whole).collect();
+    };
     let column = &columns[window.column].source;
     let mut notes = Vec::new();
     if column.nullable {

@@ -8,7 +8,7 @@ use model::{Counts, ErrorKind, Failure, Pass, RunKind, RunState, TableState};
 use tracing::{info, warn};
 
 use super::plan::{RUNS_LOOKED_AT, next_pass};
-use super::{Coordinator, TickError, ledger_error, window};
+use super::{Coordinator, TickError, ledger_error, log, window};
 
 pub(super) async fn tick(coordinator: &Coordinator, run: &Run) -> Result<(), TickError> {
     let tables = coordinator.ledger.tables(run.id).await?;
@@ -170,6 +170,9 @@ async fn finish_run(coordinator: &Coordinator, run: &Run, tables: &[TableRow]) -
     };
     if ledger.finish_run(run.id, state, cause).await? {
         info!(run = %run.id, state = %state, "run ended");
+        if let Some(record) = ledger.record(run.id).await? {
+            log::ended(&record);
+        }
         // What a queue that is away keeps of an ended run, workers clear away: the ledger lets them claim nothing.
         if let Err(error) = coordinator.queue.clear_run(&run.id.to_string()).await {
             warn!(run = %run.id, error = %error, "the queue was not cleared of an ended run");

@@ -4,6 +4,7 @@
 mod brake;
 mod dispatch;
 mod finish;
+mod log;
 mod past;
 mod plan;
 mod queue;
@@ -18,8 +19,7 @@ use std::time::Duration;
 use ::queue::Queue;
 use connectors::Connections;
 use ledger::{Ledger, Run};
-use model::failure::retry_delay;
-use model::{Disposition, ErrorKind, Pass, RunId, RunKind};
+use model::{Disposition, ErrorKind, Pass, RetryPolicy, RunId, RunKind};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -205,10 +205,11 @@ impl Coordinator {
         warn!(run = %run, table, tries, error = %error, "table work failed");
         let may_heal = matches!(error.kind.disposition(), Disposition::Retry | Disposition::Shrink);
         if may_heal && tries < TRIES_MAX {
-            tokio::time::sleep(retry_delay(tries, 1.0)).await;
+            tokio::time::sleep(RetryPolicy::default().delay(tries, 1.0)).await;
             return;
         }
         self.failures().remove(&name);
+        log::halted(run, error);
         if let Err(error) = self.ledger.halt_run(run, &error.failure()).await {
             warn!(error = %error, "the failure could not be recorded");
         }

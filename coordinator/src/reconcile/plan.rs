@@ -7,7 +7,7 @@ use model::{ErrorKind, Failure, KeyRange, MergePolicy, Pass, RunKind, RunSpec, T
 
 use tracing::debug;
 
-use super::{Coordinator, TickError, first_pass, ledger_error, window};
+use super::{Coordinator, TickError, first_pass, ledger_error, log, window};
 use crate::planner::{Known, PlanError, PlannedRun, cut, plan_known, plan_run, sizing};
 
 /// Stores a new run of `spec`. The spec is planned first, so that what cannot work fails here, before any write to
@@ -77,6 +77,9 @@ fn plan_tables(coordinator: &Coordinator, run: &Run) {
                 .set_plan(owner.id, ordinal, &plan, first_pass(owner.kind), table.rows_estimate)
                 .await
                 .map_err(|e| ledger_error(&e))?;
+            if owner.kind == RunKind::Copy {
+                log::started(owner.id, &plan.source.table);
+            }
             this.nudge.notify_one();
         }
         Ok(())

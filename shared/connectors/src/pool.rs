@@ -96,7 +96,7 @@ impl Connections {
             spec: spec.clone(),
             password,
             role,
-            connections_max: self.connections_max,
+            connections_max: spec.pool.max.unwrap_or(self.connections_max),
             deadline: self.deadline,
             circuit: Arc::clone(&circuit),
         })?;
@@ -132,15 +132,11 @@ mod tests {
 
     fn spec() -> ConnectionSpec {
         ConnectionSpec {
-            engine: Engine::Memory,
-            host: None,
-            port: None,
             user: Some("app".to_owned()),
             password: Some("canary-pw".to_owned()),
             database: Some("pools".to_owned()),
-            path: None,
             tls: Tls::Verify,
-            tls_ca: None,
+            ..ConnectionSpec::new(Engine::Memory)
         }
     }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 use futures::stream::{BoxStream, StreamExt as _};
 use model::{Column, Engine, ErrorKind, QuarantinedRow, Row, RowBatch};
 
+use crate::BATCH_BYTES_MAX;
 use crate::error::{Error, Result};
-use crate::{BATCH_BYTES_MAX, BATCH_ROWS_MAX};
 
 /// A row as decoded: whole, or set aside.
 pub(crate) enum Decoded {
@@ -15,12 +15,12 @@ pub(crate) enum Decoded {
     Undecodable(QuarantinedRow),
 }
 
-/// Groups decoded rows into batches. Each row must arrive within `deadline`. After an error the stream ends.
+/// Groups decoded rows into batches of at most `rows_max`. Each row must arrive within `deadline`. After an error the stream ends.
 pub(crate) fn batches<'a>(
     engine: Engine,
     operation: String,
     columns: Arc<[Column]>,
-    deadline: Duration,
+    (rows_max, deadline): (usize, Duration),
     rows: BoxStream<'a, Result<Decoded>>,
 ) -> BoxStream<'a, Result<RowBatch>> {
     let state = Some(rows);
@@ -29,7 +29,7 @@ pub(crate) fn batches<'a>(
         async move {
             let mut rows = state?;
             let mut batch = RowBatch::new(columns);
-            while !batch.is_full(BATCH_ROWS_MAX, BATCH_BYTES_MAX) {
+            while !batch.is_full(rows_max, BATCH_BYTES_MAX) {
                 match tokio::time::timeout(deadline, rows.next()).await {
                     Err(_) => return Some((Err(Error::new(ErrorKind::Timeout, engine, operation)), None)),
                     Ok(Some(Err(error))) => return Some((Err(error), None)),

@@ -11,7 +11,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use connectors::conformance::Lab;
 use connectors::{Circuit, ConnectionConfig, Role, Target};
-use model::spec::Tls;
 use model::{ConnectionSpec, Engine};
 use secrecy::SecretString;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection as _, Executor as _, SqliteConnection};
@@ -30,17 +29,7 @@ connectors::conformance_suite!(sqlserver, crate::on_sqlserver);
 const DEADLINE: Duration = Duration::from_secs(20);
 
 fn spec(engine: Engine) -> ConnectionSpec {
-    ConnectionSpec {
-        engine,
-        host: None,
-        port: None,
-        user: None,
-        password: None,
-        database: None,
-        path: None,
-        tls: Tls::Off,
-        tls_ca: None,
-    }
+    ConnectionSpec::new(engine)
 }
 
 fn open(spec: &ConnectionSpec, password: Option<&str>, role: Role) -> Arc<dyn Target> {

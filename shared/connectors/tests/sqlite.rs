@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use connectors::{Circuit, ConnectionConfig, Role, Selection, Slice, Target};
 use futures::TryStreamExt as _;
-use model::spec::Tls;
 use model::{ConnectionSpec, Engine, ErrorKind, Key, KeyRange, LogicalType, TableRef, TableSchema, Value};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, SqliteConnection};
 use tempfile::TempDir;
@@ -14,17 +13,7 @@ use tempfile::TempDir;
 async fn file(sql: &str) -> (TempDir, Arc<dyn Target>) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("t.db").to_string_lossy().into_owned();
-    let spec = ConnectionSpec {
-        engine: Engine::Sqlite,
-        host: None,
-        port: None,
-        user: None,
-        password: None,
-        database: None,
-        path: Some(path),
-        tls: Tls::Off,
-        tls_ca: None,
-    };
+    let spec = ConnectionSpec { path: Some(path), ..ConnectionSpec::new(Engine::Sqlite) };
     let deadline = Duration::from_secs(20);
     let circuit = Circuit::new(Engine::Sqlite, "the test's file");
     let config =

@@ -65,7 +65,7 @@ pub use reap::Reaped;
 pub use record::PassTally;
 pub use runs::Run;
 pub use security::SecurityEvent;
-pub use settle::Settled;
+pub use settle::{Again, Settled};
 pub use tables::{NewTable, TableRow};
 pub use url::{LedgerUrl, ServerUrl};
 pub use views::{AttemptOutcome, AttemptView, ChunkPage, ChunkView};

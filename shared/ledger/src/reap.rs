@@ -1,7 +1,7 @@
 //! Taking chunks back from workers that died.
 
-use model::failure::{ATTEMPTS_MAX, WORKER_DEATHS_MAX};
-use model::{Chunk, ChunkState, ErrorKind, Failure};
+use model::failure::WORKER_DEATHS_MAX;
+use model::{Chunk, ChunkState, ErrorKind, Failure, RetryPolicy, RunId};
 use serde_json::json;
 use sqlx::any::AnyRow;
 
@@ -80,6 +80,16 @@ impl Ledger {
         Ok(became)
     }
 
+    /// Attempts that the chunks of a run have.
+    async fn attempts_max(&self, tx: &mut Write, run: RunId) -> std::result::Result<u32, Cause> {
+        if let Some(spec) = self.shared.cache.spec(run) {
+            return Ok(spec.retry.attempts);
+        }
+        let sql = self.sql("SELECT spec FROM syncline_run WHERE id = ?");
+        let row = sqlx::query(sql).bind(run.to_string()).fetch_one(tx.conn()).await?;
+        Ok(row.json::<Retries>("spec")?.retry.attempts)
+    }
+
     /// Takes back one chunk; what it became, or `None` if it is no longer as it was read.
     pub(crate) async fn reap_one(
         &self,
@@ -88,9 +98,10 @@ impl Ledger {
     ) -> std::result::Result<Option<ChunkState>, Cause> {
         let Expired { chunk, tries, deaths, worker } = expired;
         let deaths = deaths.saturating_add(1);
-        let is_over = deaths >= WORKER_DEATHS_MAX || *tries >= ATTEMPTS_MAX;
+        let attempts_max = self.attempts_max(tx, chunk.run).await?;
+        let is_over = deaths >= WORKER_DEATHS_MAX || *tries >= attempts_max;
         let state = if is_over { ChunkState::Quarantined } else { ChunkState::Ready };
-        let failure = death(deaths, *tries);
+        let failure = death(deaths, *tries, attempts_max);
         let sql = "UPDATE syncline_chunk SET state = ?, deaths = ?, failure = ?, lease_until = NULL, due_ms = {now}, \
             queued_ms = NULL, ended_ms = {now} \
             WHERE id = ? AND attempt = ? AND state = 'running' AND lease_until < {now}";
@@ -112,9 +123,16 @@ impl Ledger {
     }
 }
 
-fn death(deaths: u32, tries: u32) -> Failure {
+/// The one part of a spec that is needed here: it can be read even where the rest is of a later version.
+#[derive(serde::Deserialize)]
+struct Retries {
+    #[serde(default)]
+    retry: RetryPolicy,
+}
+
+fn death(deaths: u32, tries: u32, attempts_max: u32) -> Failure {
     let workers = if deaths == 1 { "1 worker" } else { &format!("{deaths} workers") };
-    let message = if deaths < WORKER_DEATHS_MAX && tries >= ATTEMPTS_MAX {
+    let message = if deaths < WORKER_DEATHS_MAX && tries >= attempts_max {
         format!("{workers} died on this chunk and its {tries} attempts are used up")
     } else {
         format!("{workers} died on this chunk")

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use model::chunk::Report;
-use model::failure::ATTEMPTS_MAX;
 use model::{
     Attempt, Chunk, ChunkId, ChunkOutcome, ChunkState, Counts, Disposition, Failure, Key, KeyRange, RunState,
 };
@@ -26,6 +25,14 @@ pub enum Settled {
     Stale,
 }
 
+/// When a chunk that failed is tried again, if it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Again {
+    pub after: Duration,
+    /// Attempts it has in all.
+    pub attempts_max: u32,
+}
+
 /// What a settle makes of the chunk, decided before the first write.
 struct Verdict<'a> {
     state: ChunkState,
@@ -39,7 +46,7 @@ struct Verdict<'a> {
 }
 
 impl Verdict<'_> {
-    fn of<'a>(outcome: &'a ChunkOutcome, tries: u32, retry_delay: Duration) -> Verdict<'a> {
+    fn of<'a>(outcome: &'a ChunkOutcome, tries: u32, next: Again) -> Verdict<'a> {
         let (ready, gone) = (ChunkState::Ready, ChunkState::Quarantined);
         match outcome {
             ChunkOutcome::Done(_) => Verdict {
@@ -52,11 +59,11 @@ impl Verdict<'_> {
             },
             ChunkOutcome::Failed(failure) => {
                 let again = matches!(failure.kind.disposition(), Disposition::Retry | Disposition::Shrink);
-                let again = again && tries < ATTEMPTS_MAX;
+                let again = again && tries < next.attempts_max;
                 Verdict {
                     state: if again { ready } else { gone },
                     outcome: if again { AttemptOutcome::Failed } else { AttemptOutcome::Quarantined },
-                    delay_ms: millis(retry_delay),
+                    delay_ms: millis(next.after),
                     refund: 0,
                     failure: Some(failure),
                     event: if again { "chunk-failed" } else { "chunk-quarantined" },
@@ -87,7 +94,7 @@ impl Ledger {
     /// attempt that is not current changes nothing; one repeated by the same attempt answers as the first did while
     /// nobody has claimed the chunk since.
     ///
-    /// `Failed` is tried again after `retry_delay` if the kind allows it and the chunk has tries left, else the
+    /// `Failed` is tried again as `next` says, if the kind allows it and the chunk has tries left, else the
     /// chunk is quarantined. `Yielded` and `Halted` cost no try; `Halted` also ends the run as failed. `Done` with a cut
     /// ends the chunk there, and a new one, ready at once, takes the rest.
     pub async fn settle(
@@ -95,9 +102,9 @@ impl Ledger {
         chunk: ChunkId,
         attempt: Attempt,
         outcome: &ChunkOutcome,
-        retry_delay: Duration,
+        next: Again,
     ) -> Result<Settled> {
-        self.write("settle a chunk", || self.settle_once(chunk, attempt, outcome, retry_delay)).await
+        self.write("settle a chunk", || self.settle_once(chunk, attempt, outcome, next)).await
     }
 
     async fn settle_once(
@@ -105,7 +112,7 @@ impl Ledger {
         chunk: ChunkId,
         attempt: Attempt,
         outcome: &ChunkOutcome,
-        retry_delay: Duration,
+        next: Again,
     ) -> std::result::Result<Settled, Cause> {
         let mut tx = self.begin().await?;
         let Some((row, chunk)) = self.lock_chunk(&mut tx, chunk).await? else {
@@ -118,7 +125,7 @@ impl Ledger {
             let settled = self.was_settled(&mut tx, &chunk).await?;
             return Ok(if settled { Settled::Yes(chunk.state) } else { Settled::Stale });
         }
-        let verdict = Verdict::of(outcome, row.small("tries")?, retry_delay);
+        let verdict = Verdict::of(outcome, row.small("tries")?, next);
         if !self.put_verdict(&mut tx, &chunk, &verdict).await? {
             return Ok(Settled::Stale);
         }

@@ -194,23 +194,53 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Attempts a chunk gets in all.
-pub const ATTEMPTS_MAX: u32 = 5;
 /// Workers that may die on one chunk.
 pub const WORKER_DEATHS_MAX: u32 = 3;
 /// Times that an attempt begins anew after a transient failure, before the chunk is given back.
 pub const RETRIES_INSIDE: u32 = 3;
-/// Delay before the second attempt.
+/// Delay before the second attempt, if the spec names none.
 const RETRY_BASE: Duration = Duration::from_millis(200);
-/// No delay is longer.
+/// No delay of ours is longer.
 const RETRY_CAP: Duration = Duration::from_secs(30);
+/// No delay that a spec asks for is longer.
+const RETRY_CAP_GIVEN: Duration = Duration::from_secs(3_600);
 
-/// The delay before the attempt that follows `attempt`: full jitter over a doubling ceiling. `dice` in `0.0..1.0`
-/// is passed in, so that tests choose it.
-#[must_use]
-pub fn retry_delay(attempt: u32, dice: f64) -> Duration {
-    let ceiling = RETRY_BASE.saturating_mul(1 << attempt.saturating_sub(1).min(16)).min(RETRY_CAP);
-    ceiling.mul_f64(dice.clamp(0.0, 1.0))
+/// How often a chunk is tried, and how long it waits between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetryPolicy {
+    /// Attempts a chunk gets in all, those that ended with their worker included.
+    pub attempts: u32,
+    /// Milliseconds before the second attempt, doubled for each one after; absent: moments, since most failures heal at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delay_ms: Option<u64>,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self { attempts: 5, delay_ms: None }
+    }
+}
+
+impl RetryPolicy {
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The delay before the attempt that follows `attempt`. Our own is full jitter over a doubling ceiling; one that the
+    /// spec names is waited for at least, with up to a quarter more. `dice` in `0.0..1.0` is passed in, so that tests
+    /// choose it.
+    #[must_use]
+    pub fn delay(&self, attempt: u32, dice: f64) -> Duration {
+        let (dice, times) = (dice.clamp(0.0, 1.0), 1 << attempt.saturating_sub(1).min(16));
+        match self.delay_ms {
+            None => RETRY_BASE.saturating_mul(times).min(RETRY_CAP).mul_f64(dice),
+            Some(base) => {
+                let least = Duration::from_millis(base).saturating_mul(times).min(RETRY_CAP_GIVEN);
+                least.mul_f64(0.25f64.mul_add(dice, 1.0))
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -219,10 +249,20 @@ mod tests {
 
     #[test]
     fn delays_double_up_to_the_cap() {
-        assert_eq!(retry_delay(1, 1.0), Duration::from_millis(200));
-        assert_eq!(retry_delay(3, 1.0), Duration::from_millis(800));
-        assert_eq!(retry_delay(3, 0.5), Duration::from_millis(400));
-        assert_eq!(retry_delay(40, 1.0), RETRY_CAP);
+        let ours = RetryPolicy::default();
+        assert_eq!(ours.delay(1, 1.0), Duration::from_millis(200));
+        assert_eq!(ours.delay(3, 1.0), Duration::from_millis(800));
+        assert_eq!(ours.delay(3, 0.5), Duration::from_millis(400));
+        assert_eq!(ours.delay(40, 1.0), RETRY_CAP);
+    }
+
+    #[test]
+    fn a_delay_of_30_seconds_is_30_60_120_and_a_little_more() {
+        let given = RetryPolicy { attempts: 4, delay_ms: Some(30_000) };
+        let waits = [1, 2, 3].map(|attempt| given.delay(attempt, 0.0).as_secs());
+        assert_eq!(waits, [30, 60, 120]);
+        assert_eq!(given.delay(1, 1.0), Duration::from_millis(37_500));
+        assert_eq!(given.delay(40, 0.0), RETRY_CAP_GIVEN);
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub use chunk::{Chunk, ChunkOutcome, ChunkState, Counts, Pass, Receipt};
 pub use convert::{ConvertError, convert};
 pub use decimal::Decimal;
 pub use digest::{ChunkDigest, RowDigest};
-pub use failure::{Disposition, ErrorKind, Failure};
+pub use failure::{Disposition, ErrorKind, Failure, RetryPolicy};
 pub use history::TargetHistory;
 pub use id::{Attempt, ChunkId, InstallId, RunId, Turn, WorkerId};
 pub use key::{Key, KeyRange};

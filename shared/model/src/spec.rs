@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::failure::RetryPolicy;
 use crate::limits::{Brake, Limits};
 use crate::merge::MergePolicy;
 use crate::plan::DeleteGuard;
@@ -54,9 +55,60 @@ pub struct ConnectionSpec {
     /// PEM file with the authorities to trust instead of the system's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls_ca: Option<String>,
+    /// MongoDB: the database that knows the user; `admin` if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth_source: Option<String>,
+    #[serde(default, skip_serializing_if = "PoolLimits::is_default")]
+    pub pool: PoolLimits,
+    /// Rows that one read brings into memory at once, at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch_rows: Option<usize>,
+}
+
+/// How many connections each process keeps to a database, and for how long. What is absent the program chooses.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolLimits {
+    /// Connections that are kept though nobody uses them.
+    #[serde(default)]
+    pub min: u32,
+    /// Connections at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<u32>,
+    /// Longest wait for a free one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait_ms: Option<u64>,
+    /// An older one is closed instead of used again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recycle_ms: Option<u64>,
+}
+
+impl PoolLimits {
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl ConnectionSpec {
+    /// A connection to this engine, with nothing said of where it leads.
+    #[must_use]
+    pub fn new(engine: Engine) -> Self {
+        Self {
+            engine,
+            host: None,
+            port: None,
+            user: None,
+            password: None,
+            database: None,
+            path: None,
+            tls: Tls::default(),
+            tls_ca: None,
+            auth_source: None,
+            pool: PoolLimits::default(),
+            batch_rows: None,
+        }
+    }
+
     /// Whether the password is written in the spec itself: literally, or as the default of a reference.
     #[must_use]
     pub fn has_inline_secret(&self) -> bool {
@@ -201,6 +253,9 @@ pub struct RunSpec {
     /// Incremental tables are read whole once more.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reads_all: bool,
+    /// How often failed chunks are tried again.
+    #[serde(default, skip_serializing_if = "RetryPolicy::is_default")]
+    pub retry: RetryPolicy,
 }
 
 impl RunSpec {
@@ -232,15 +287,12 @@ mod tests {
     #[test]
     fn debug_output_and_snapshots_hold_no_password() {
         let connection = ConnectionSpec {
-            engine: Engine::Mysql,
             host: Some("db".to_owned()),
-            port: None,
             user: Some("app".to_owned()),
             password: Some("hunter2".to_owned()),
             database: Some("shop".to_owned()),
-            path: None,
             tls: Tls::Verify,
-            tls_ca: None,
+            ..ConnectionSpec::new(Engine::Mysql)
         };
         assert!(!format!("{connection:?}").contains("hunter2"));
         let spec = RunSpec {
@@ -252,6 +304,7 @@ mod tests {
             limits: Limits::default(),
             brakes: vec![],
             reads_all: false,
+            retry: RetryPolicy::default(),
         };
         let snapshot = serde_json::to_string(&spec.without_secrets()).expect("serialises");
         assert!(!snapshot.contains("hunter2") && snapshot.contains("${env:PW}"));

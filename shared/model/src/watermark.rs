@@ -24,6 +24,9 @@ const CANDIDATES_MAX: usize = 64;
 pub struct Incremental {
     /// The column whose value rises with every change of a row.
     pub column: String,
+    /// A table that has no such column is read whole each time, instead of being refused.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub optional: bool,
     /// Milliseconds before the watermark that are read again, where the marks are times.
     pub overlap_ms: u64,
     /// What times without a zone mean.

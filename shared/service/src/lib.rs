@@ -3,6 +3,7 @@
 //! Refuses: databases, the ledger, the queue, and printing. Text is made here; the binary alone prints it.
 
 pub mod config;
+pub mod environment;
 pub mod problem;
 pub mod secret;
 pub mod shutdown;

@@ -1,4 +1,5 @@
-//! References to what must not stand in a spec: `${env:NAME}`, `${env:NAME:-default}`, `${file:/path}`.
+//! References to what must not stand in a spec: `${env:NAME}`, `${env:NAME:-default}`, `${file:/path}`, and
+//! `${password-of:NAME}`, the password in the URL that a variable holds.
 //!
 //! Errors name the variable or the path, never what is in it.
 
@@ -8,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use model::ConnectionSpec;
 use secrecy::SecretString;
+
+use crate::config::percent_decode;
 
 /// A secret is a word, a key or a certificate; nothing larger is read.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
@@ -19,11 +22,13 @@ pub(crate) type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     #[error(
-        "a reference is `${{env:NAME}}`, `${{env:NAME:-default}}` or `${{file:/path}}`, and this is none of them"
+        "not `${{env:NAME}}`, `${{env:NAME:-default}}`, `${{file:/path}}` or `${{password-of:NAME}}`"
     )]
     Form,
     #[error("variable {name} is not set")]
     VariableMissing { name: String },
+    #[error("the URL in variable {name} holds no password")]
+    NoPassword { name: String },
     #[error("secret file {} cannot be read", path.display())]
     FileUnreadable { path: PathBuf, source: io::Error },
     #[error("secret file {} may be read by every user of this machine", path.display())]
@@ -65,6 +70,11 @@ pub(crate) fn expand(text: &str, variables: Variables<'_>) -> Result<String, Sec
                     return Err(SecretError::VariableMissing { name: name.to_owned() });
                 }
             },
+            Piece::PasswordOf(name) => match variables(name).map(|url| url_password(&url)) {
+                Some(Some(password)) => expanded.push_str(&password),
+                Some(None) => return Err(SecretError::NoPassword { name: name.to_owned() }),
+                None => return Err(SecretError::VariableMissing { name: name.to_owned() }),
+            },
             Piece::File(path) => expanded.push_str(&read(Path::new(path))?),
         }
     }
@@ -82,7 +92,7 @@ pub(crate) fn has_literal_part(text: &str) -> bool {
         pieces.iter().any(|piece| match piece {
             Piece::Text(text) => !text.is_empty(),
             Piece::Variable { default, .. } => default.is_some_and(|default| !default.is_empty()),
-            Piece::File(_) => false,
+            Piece::PasswordOf(_) | Piece::File(_) => false,
         })
     })
 }
@@ -90,6 +100,7 @@ pub(crate) fn has_literal_part(text: &str) -> bool {
 enum Piece<'a> {
     Text(&'a str),
     Variable { name: &'a str, default: Option<&'a str> },
+    PasswordOf(&'a str),
     File(&'a str),
 }
 
@@ -117,9 +128,18 @@ fn parse_reference(reference: &str) -> Result<Piece<'_>, SecretError> {
                 Err(SecretError::Form)
             }
         }
+        Some(("password-of", name)) if is_variable_name(name) => Ok(Piece::PasswordOf(name)),
         Some(("file", path)) if path.starts_with('/') => Ok(Piece::File(path)),
         _ => Err(SecretError::Form),
     }
+}
+
+/// The password in `scheme://user:password@host/…`.
+pub(crate) fn url_password(url: &str) -> Option<String> {
+    let (_, rest) = url.split_once("://")?;
+    let (login, _) = rest.rsplit_once('@')?;
+    let (_, password) = login.split_once(':')?;
+    percent_decode(password)
 }
 
 fn is_variable_name(name: &str) -> bool {
@@ -189,6 +209,18 @@ mod tests {
     fn a_value_that_looks_like_a_reference_is_not_expanded_again() {
         let sly = |_: &str| Some("${env:PW}".to_owned());
         assert_eq!(expand("${env:A}", &sly).expect("resolves"), "${env:PW}");
+    }
+
+    #[test]
+    fn the_password_of_a_url_is_found_and_nothing_else_of_it() {
+        let urls = |name: &str| match name {
+            "URI" => Some("mongodb://app:p%40ss@a:1,b:2/shop?authSource=admin".to_owned()),
+            "BARE" => Some("mongodb://a/".to_owned()),
+            _ => None,
+        };
+        assert_eq!(expand("${password-of:URI}", &urls).expect("resolves"), "p@ss");
+        assert!(matches!(expand("${password-of:BARE}", &urls), Err(SecretError::NoPassword { .. })));
+        assert!(matches!(expand("${password-of:NONE}", &urls), Err(SecretError::VariableMissing { .. })));
     }
 
     #[test]

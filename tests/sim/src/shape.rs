@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use connectors::memory::Memory;
 use model::plan::DeleteGuard;
-use model::spec::{ChunkLimits, Mode, Tls};
+use model::spec::{ChunkLimits, Mode};
 use model::{
     Column, ConnectionSpec, Engine, ForeignKey, Limits, LogicalType, MergePolicy, Row, RunKind, RunSpec,
     TableRef, TableSchema, TableSpec, Value,
@@ -109,6 +109,7 @@ impl Shape {
             limits: Limits::default(),
             brakes: vec![],
             reads_all: false,
+            retry: model::RetryPolicy::default(),
         }
     }
 
@@ -139,17 +140,7 @@ impl Shape {
 }
 
 fn connection(database: &str) -> ConnectionSpec {
-    ConnectionSpec {
-        engine: Engine::Memory,
-        host: None,
-        port: None,
-        user: None,
-        password: None,
-        database: Some(database.to_owned()),
-        path: None,
-        tls: Tls::Off,
-        tls_ca: None,
-    }
+    ConnectionSpec { database: Some(database.to_owned()), ..ConnectionSpec::new(Engine::Memory) }
 }
 
 fn table(dice: &mut Dice, name: &'static str, has_parent: bool) -> TableShape {

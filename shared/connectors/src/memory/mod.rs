@@ -346,7 +346,7 @@ impl Source for Memory {
             Ok(rows) => stream::iter(rows.into_iter().map(|row| Ok(Decoded::Row(row)))).boxed(),
             Err(error) => stream::iter([Err(error)]).boxed(),
         };
-        batches(Engine::Memory, operation, slice.columns.clone(), LOCK_WAIT, rows)
+        batches(Engine::Memory, operation, slice.columns.clone(), (crate::BATCH_ROWS_MAX, LOCK_WAIT), rows)
     }
 }
 

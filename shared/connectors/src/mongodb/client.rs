@@ -65,6 +65,10 @@ impl Client {
         self.config.deadline
     }
 
+    pub(super) fn batch_rows(&self) -> usize {
+        self.config.batch_rows()
+    }
+
     pub(super) fn role(&self) -> Role {
         self.config.role
     }
@@ -183,7 +187,8 @@ fn options(config: &ConnectionConfig) -> std::result::Result<ClientOptions, Stri
     };
     let credential = spec.user.as_ref().map(|user| {
         let password = config.password.as_ref().map(|p| p.expose_secret().to_owned());
-        Credential::builder().username(user.clone()).password(password).source(USERS.to_owned()).build()
+        let source = spec.auth_source.clone().unwrap_or_else(|| USERS.to_owned());
+        Credential::builder().username(user.clone()).password(password).source(source).build()
     });
     // A member on this machine may name itself as only its container knows it.
     let is_direct = matches!(&hosts[..], [ServerAddress::Tcp { host, .. }] if is_loopback(host));
@@ -198,6 +203,7 @@ fn options(config: &ConnectionConfig) -> std::result::Result<ClientOptions, Stri
         .connect_timeout(config.deadline.min(CONNECT_MAX))
         .server_selection_timeout(config.deadline)
         .max_pool_size(config.connections_max)
+        .min_pool_size(spec.pool.min)
         .read_concern(read_concern)
         .write_concern(WriteConcern::builder().w(Acknowledgment::Majority).build())
         .build())

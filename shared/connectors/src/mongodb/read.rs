@@ -115,7 +115,7 @@ pub(super) fn read<'a>(client: &'a Client, slice: &'a Slice) -> BoxStream<'a, Re
             stream::iter(filters).flat_map(each).boxed()
         }
     });
-    batches(Engine::Mongodb, operation, columns, patience(deadline), rows.boxed())
+    batches(Engine::Mongodb, operation, columns, (client.batch_rows(), patience(deadline)), rows.boxed())
 }
 
 /// Each answer has the deadline already; this one only guards against a stream that never ends.

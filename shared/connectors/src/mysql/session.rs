@@ -99,7 +99,8 @@ pub(super) async fn set_up(
     let lock_seconds = LOCK_WAIT_SECONDS.min(config.deadline.as_secs().saturating_sub(1)).max(1);
     // A session whose client was cut off in the middle of a transaction lets go of its locks after so long, even if the
     // network never says that the client is gone.
-    let idle_seconds = (config.deadline.as_secs() * 2).max(IDLE_SECONDS_MIN);
+    let kept = config.age_max().filter(|_| config.spec.pool.min > 0).map_or(0, |age| age.as_secs());
+    let idle_seconds = (config.deadline.as_secs() * 2).max(IDLE_SECONDS_MIN).max(kept);
     let receive_seconds = config.deadline.as_secs().max(1);
     let access = match config.role {
         Role::Source => {

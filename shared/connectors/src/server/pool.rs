@@ -52,6 +52,7 @@ struct Session<P: Protocol> {
     server: P::Server,
     /// The server's name for this connection.
     id: u64,
+    opened: Instant,
 }
 
 /// The driver's options print the password.
@@ -82,19 +83,26 @@ impl<P: Protocol> Pool<P> {
         self.config.deadline
     }
 
+    /// Most rows of a batch, and longest wait for the next row.
+    pub(crate) fn batch_limits(&self) -> (usize, Duration) {
+        (self.config.batch_rows(), self.deadline())
+    }
+
     /// A session of one's own: an idle one that answers, or a new one. While the endpoint's circuit is open there is none.
     pub(crate) async fn lease(self: &Arc<Self>, operation: &str) -> Result<Lease<P>> {
-        let waiting = tokio::time::timeout(self.deadline(), self.free.clone().acquire_owned());
+        let waiting = tokio::time::timeout(self.config.wait_max(), self.free.clone().acquire_owned());
         let Ok(Ok(permit)) = waiting.await else {
-            return Err(error::<P>(ErrorKind::Timeout, operation));
+            let busy = format!("none of {} connections became free", self.config.connections_max);
+            return Err(error::<P>(ErrorKind::Timeout, operation).with_object(busy));
         };
         if self.config.circuit.admit(Instant::now(), operation)? == Admitted::ToProbe {
             // What was idle while the endpoint was away proves nothing.
             self.forget_idle();
         }
-        while let Some(Idle { mut session, since }) = self.pop_idle() {
+        while let Some((Idle { mut session, since }, left)) = self.pop_idle() {
             let age = since.elapsed();
-            if age > IDLE_MAX {
+            let is_kept = left < self.config.spec.pool.min as usize;
+            if age > IDLE_MAX && !is_kept || self.is_old(&session) {
                 continue;
             }
             let lives = age < PING_AFTER
@@ -110,8 +118,15 @@ impl<P: Protocol> Pool<P> {
         Ok(Lease { session: Some(session), pool: self.clone(), permit: Some(permit) })
     }
 
-    fn pop_idle(&self) -> Option<Idle<P>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    /// The session that was used last, and how many idle ones are left.
+    fn pop_idle(&self) -> Option<(Idle<P>, usize)> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = idle.pop()?;
+        Some((last, idle.len()))
+    }
+
+    fn is_old(&self, session: &Session<P>) -> bool {
+        self.config.age_max().is_some_and(|max| session.opened.elapsed() > max)
     }
 
     /// Closes what is idle: the next session looks the endpoint up anew.
@@ -143,7 +158,7 @@ impl<P: Protocol> Pool<P> {
         };
         let (server, id) = P::set_up(&mut connection, &self.config, operation).await?;
         let _ = self.server.set(server.clone());
-        Ok(Session { connection, server, id })
+        Ok(Session { connection, server, id, opened: Instant::now() })
     }
 
     /// Ends session `id` at the server, so that a statement nobody waits for lets go of its locks. If that fails,
@@ -193,7 +208,7 @@ impl<P: Protocol> Lease<P> {
     /// Gives the session back for the next user. To be called only when no transaction is open, nothing is left to
     /// read and the session's state is as it was.
     pub(crate) fn release(mut self) {
-        if let Some(session) = self.session.take() {
+        if let Some(session) = self.session.take().filter(|session| !self.pool.is_old(session)) {
             let idle = Idle { session, since: Instant::now() };
             self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner).push(idle);
         }

@@ -155,7 +155,7 @@ pub(crate) fn read<'a, P: Protocol>(
         Ok(rows) => stream::iter(rows.into_iter().map(Ok).collect::<Vec<_>>()),
         Err(failed) => stream::iter(vec![Err(failed)]),
     });
-    let read = batches(P::ENGINE, operation, slice.columns.clone(), pool.deadline(), decoded.boxed());
+    let read = batches(P::ENGINE, operation, slice.columns.clone(), pool.batch_limits(), decoded.boxed());
     read.then(move |batch| {
         let (session, operation) = (Arc::clone(&session), ending.clone());
         async move {

@@ -38,6 +38,7 @@ pub(crate) struct Sqlite {
     pool: SqlitePool,
     path: String,
     deadline: Duration,
+    batch_rows: usize,
     /// One writer at a time in this process, in the order they came: SQLite's own waiting is not fair.
     writer: Arc<tokio::sync::Mutex<()>>,
 }
@@ -69,9 +70,17 @@ impl Sqlite {
         };
         let pool = SqlitePoolOptions::new()
             .max_connections(config.connections_max)
-            .acquire_timeout(config.deadline)
+            .min_connections(config.spec.pool.min)
+            .max_lifetime(config.age_max())
+            .acquire_timeout(config.wait_max())
             .connect_lazy_with(options);
-        Ok(Self { pool, path, deadline: config.deadline, writer: Arc::default() })
+        Ok(Self {
+            pool,
+            path,
+            deadline: config.deadline,
+            batch_rows: config.batch_rows(),
+            writer: Arc::default(),
+        })
     }
 
     /// Runs one operation under the deadline and brings its error into our words.

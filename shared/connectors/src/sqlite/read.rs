@@ -152,7 +152,7 @@ fn rows<'a>(
             Err(error) => Err(classify::error(&error, failing.clone())),
         })
         .boxed();
-    batches(db.engine(), operation, columns, db.deadline, decoded)
+    batches(db.engine(), operation, columns, (db.batch_rows, db.deadline), decoded)
 }
 
 pub(super) fn decode_row(row: &SqliteRow, columns: &[Column], key: &[usize]) -> Decoded {

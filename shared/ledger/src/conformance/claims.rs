@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use model::failure::{ATTEMPTS_MAX, WORKER_DEATHS_MAX};
+use model::failure::WORKER_DEATHS_MAX;
 use model::{Attempt, ChunkId, ChunkOutcome, ChunkState, ErrorKind, RunState, TableState};
 use tokio::task::JoinSet;
 
-use super::world::{LEASE, NOW, World, done, failure, worker};
+use super::world::{LEASE, NOW, World, at_once, attempts_max, done, failure, worker};
 use crate::claim::Ask;
 use crate::{AttemptOutcome, Beat, Reaped, Settled};
 
@@ -193,21 +193,21 @@ pub(super) async fn failures_are_retried_until_the_cap(world: World) {
     let work = world.work(1).await;
     let failed = ChunkOutcome::Failed(failure(ErrorKind::ConnectionLost));
     let chunk = work.due().await[0].chunk;
-    for attempt in 1..=ATTEMPTS_MAX {
+    for attempt in 1..=attempts_max() {
         let claimed = work.claim(work.due().await[0]).await;
         assert_eq!((claimed.chunk.attempt, claimed.tries), (Attempt(attempt), attempt));
-        let state = if attempt == ATTEMPTS_MAX { ChunkState::Quarantined } else { ChunkState::Ready };
+        let state = if attempt == attempts_max() { ChunkState::Quarantined } else { ChunkState::Ready };
         assert_eq!(work.settle(chunk, claimed.chunk.attempt, &failed).await, Settled::Yes(state));
     }
     assert!(work.due().await.is_empty());
     let record = work.ledger.record(work.run).await.expect("sums").expect("exists");
-    assert_eq!((record.chunks.quarantined, record.retries), (1, u64::from(ATTEMPTS_MAX - 1)));
+    assert_eq!((record.chunks.quarantined, record.retries), (1, u64::from(attempts_max() - 1)));
     // The delay is kept: a chunk is not claimed before it is due.
     let work = world.work(1).await;
     let due = work.due().await[0];
     work.claim(due).await;
-    let later =
-        work.ledger.settle(due.chunk, Attempt(1), &failed, Duration::from_secs(60)).await.expect("settles");
+    let in_a_minute = crate::Again { after: Duration::from_secs(60), ..at_once() };
+    let later = work.ledger.settle(due.chunk, Attempt(1), &failed, in_a_minute).await.expect("settles");
     assert_eq!(later, Settled::Yes(ChunkState::Ready));
     assert!(work.due().await.is_empty());
     assert!(work.ledger.claim(due.chunk, Attempt(1), &worker("w"), LEASE).await.expect("claims").is_none());
@@ -226,7 +226,7 @@ pub(super) async fn refusals_are_not_retried(world: World) {
 
 pub(super) async fn a_yield_costs_no_try(world: World) {
     let work = world.work(1).await;
-    for attempt in 1..=ATTEMPTS_MAX * 2 {
+    for attempt in 1..=attempts_max() * 2 {
         let due = work.due().await[0];
         let claimed = work.claim(due).await;
         assert_eq!((claimed.chunk.attempt, claimed.tries), (Attempt(attempt), 1));

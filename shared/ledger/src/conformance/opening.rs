@@ -86,7 +86,7 @@ pub(super) async fn odd_bytes_survive(world: World) {
     assert_eq!(claimed.expect("claims").expect("free").chunk.range, chain[0]);
     let message = "\u{0}\u{1F600}'\\".repeat(2_000);
     let failed = ChunkOutcome::Failed(model::Failure::new(ErrorKind::Conversion, message.clone()));
-    let settled = ledger.settle(due.chunk, model::Attempt(1), &failed, std::time::Duration::ZERO).await;
+    let settled = ledger.settle(due.chunk, model::Attempt(1), &failed, super::world::at_once()).await;
     settled.expect("settles");
     let view = ledger.chunk(due.chunk).await.expect("reads").expect("exists");
     assert_eq!(view.failure.expect("a cause").message, message);

@@ -59,7 +59,7 @@ pub(super) async fn quarantined_chunks_are_retried(world: World) {
     assert_eq!(ledger.retry_chunks(run, Which::All).await.expect("retries"), 0);
     let all = work.due().await;
     let refused = ChunkOutcome::Failed(failure(ErrorKind::Diverged));
-    for attempt in 1..=model::failure::ATTEMPTS_MAX {
+    for attempt in 1..=super::world::attempts_max() {
         let claimed = work.claim(work.due().await[0]).await;
         assert_eq!(claimed.chunk.attempt, Attempt(attempt));
         work.settle(all[0].chunk, claimed.chunk.attempt, &refused).await;
@@ -80,7 +80,7 @@ pub(super) async fn quarantined_chunks_are_retried(world: World) {
     assert_eq!((record.tables[0].state, record.chunks.ready), (TableState::Working, 1));
     let due = ledger.take_due(run, &[0], 9, NOW).await.expect("due")[0];
     let claimed = work.claim(due).await;
-    assert_eq!((claimed.chunk.attempt, claimed.tries), (Attempt(model::failure::ATTEMPTS_MAX + 1), 1));
+    assert_eq!((claimed.chunk.attempt, claimed.tries), (Attempt(super::world::attempts_max() + 1), 1));
     assert_eq!(work.settle(due.chunk, claimed.chunk.attempt, &done(4)).await, Settled::Yes(ChunkState::Done));
     let record = ledger.record(run).await.expect("sums").expect("exists");
     assert_eq!((record.counts.read, record.chunks.done), (7, 2));

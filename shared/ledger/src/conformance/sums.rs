@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use model::chunk::Report;
-use model::failure::{ATTEMPTS_MAX, WORKER_DEATHS_MAX};
+use model::failure::WORKER_DEATHS_MAX;
 use model::{Attempt, ChunkDigest, ChunkId, ChunkOutcome, ChunkState, Counts, ErrorKind, RunRecord};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use super::world::{Server, Work, World, done, failure};
+use super::world::{Server, Work, World, attempts_max, done, failure};
 use crate::Settled;
 
 #[derive(Debug, Clone)]
@@ -96,7 +96,7 @@ async fn take_step(work: &Work, id: ChunkId, step: &Step, model: &mut BTreeMap<C
         work.ledger.reap().await.expect("reaps");
         expected.deaths += 1;
         expected.is_quarantined =
-            expected.deaths >= WORKER_DEATHS_MAX || expected.tries >= u64::from(ATTEMPTS_MAX);
+            expected.deaths >= WORKER_DEATHS_MAX || expected.tries >= u64::from(attempts_max());
         return;
     }
     let claimed = work.claim(due).await;
@@ -106,7 +106,7 @@ async fn take_step(work: &Work, id: ChunkId, step: &Step, model: &mut BTreeMap<C
             done(*rows)
         }
         Step::Fail => {
-            expected.is_quarantined = expected.tries >= u64::from(ATTEMPTS_MAX);
+            expected.is_quarantined = expected.tries >= u64::from(attempts_max());
             ChunkOutcome::Failed(failure(ErrorKind::Deadlock))
         }
         Step::Yield | Step::Die | Step::Stale | Step::Retry => {

@@ -178,12 +178,21 @@ impl Work {
         attempt: Attempt,
         outcome: &ChunkOutcome,
     ) -> crate::Settled {
-        self.ledger.settle(chunk, attempt, outcome, NOW).await.expect("settles")
+        self.ledger.settle(chunk, attempt, outcome, at_once()).await.expect("settles")
     }
 
     pub(super) async fn chunk(&self, chunk: ChunkId) -> crate::ChunkView {
         self.ledger.chunk(chunk).await.expect("reads").expect("exists")
     }
+}
+
+/// Tried again at once, as often as is usual.
+pub(super) fn at_once() -> crate::Again {
+    crate::Again { after: NOW, attempts_max: attempts_max() }
+}
+
+pub(super) fn attempts_max() -> u32 {
+    model::RetryPolicy::default().attempts
 }
 
 pub(super) fn worker(name: &str) -> WorkerId {
@@ -229,15 +238,13 @@ pub(super) fn ranges(count: u64) -> Vec<KeyRange> {
 
 fn connection(database: &str) -> ConnectionSpec {
     ConnectionSpec {
-        engine: Engine::Mysql,
         host: Some("db.example".to_owned()),
         port: Some(3306),
         user: Some("app".to_owned()),
         password: Some("canary-hunter2".to_owned()),
         database: Some(database.to_owned()),
-        path: None,
         tls: model::spec::Tls::Verify,
-        tls_ca: None,
+        ..ConnectionSpec::new(Engine::Mysql)
     }
 }
 
@@ -251,6 +258,7 @@ pub(super) fn spec(name: &str) -> RunSpec {
         limits: model::Limits::default(),
         brakes: vec![],
         reads_all: false,
+        retry: model::RetryPolicy::default(),
     }
 }
 

@@ -1,25 +1,15 @@
 //! Connections: what each engine needs, URLs, references and TLS.
 
-use model::spec::{Tls, is_loopback};
+use model::spec::{PoolLimits, Tls, is_loopback};
 use model::{ConnectionSpec, Engine};
 
 use super::form::{At, Form, Place};
-use super::raw::RawConnection;
+use super::raw::{RawConnection, RawPool};
+use super::url::parse_url;
 use super::validate::Findings;
 use crate::problem::code;
 use crate::secret;
 
-const URL_HELP: &str = "write mysql://user@host:3306/database, postgres://user@host:5432/database, \
-     mongodb://user@host:27017/database, sqlserver://user@host:1433/database or sqlite:path, or a mapping with `engine`";
-/// What a URL may begin with, and the engine it names.
-const SCHEMES: [(&str, &str); 6] = [
-    ("mysql://", "mysql"),
-    ("postgres://", "postgres"),
-    ("postgresql://", "postgres"),
-    ("mongodb://", "mongodb"),
-    ("sqlserver://", "sqlserver"),
-    ("mssql://", "sqlserver"),
-];
 /// What people call an engine that is known here by another name.
 const OTHER_NAMES: [(&str, &str); 4] = [
     ("mariadb", "MariaDB is `mysql` too"),
@@ -58,7 +48,43 @@ pub(super) fn connection(
         Engine::Sqlite | Engine::Memory => Tls::Off,
     };
     let password = parts.password.as_ref().map(|password| password.value.clone());
-    Some(ConnectionSpec { engine, host, port, user, password, database, path, tls, tls_ca })
+    let auth_source = parts.auth_source.as_ref().and_then(|field| expand(field, findings));
+    let pool = parts.pool.as_ref().map_or_else(PoolLimits::default, |given| pool(given, engine, findings));
+    let batch_rows = parts.batch_rows.as_ref();
+    let batch_rows = batch_rows.and_then(|given| findings.number(given, 1..=100_000, "batch_rows"));
+    let spec = ConnectionSpec {
+        host,
+        port,
+        user,
+        password,
+        database,
+        path,
+        tls,
+        tls_ca,
+        ..ConnectionSpec::new(engine)
+    };
+    Some(ConnectionSpec { auth_source, pool, batch_rows, ..spec })
+}
+
+fn pool(given: &At<RawPool>, engine: Engine, findings: &mut Findings<'_>) -> PoolLimits {
+    let raw = &given.value;
+    if let (Some(place), Engine::Mongodb) =
+        (raw.wait.as_ref().or(raw.recycle.as_ref()).map(|key| key.place), engine)
+    {
+        findings.refuse(code::MISFIT, "mongodb has no such limit", place, "a pool there has `min` and `max`");
+    }
+    let help = "a number and a unit: 30s, 1h";
+    let pool = PoolLimits {
+        min: raw.min.as_ref().and_then(|min| findings.number(min, 0..=1_000, "min")).unwrap_or_default(),
+        // One reads while another asks.
+        max: raw.max.as_ref().and_then(|max| findings.number(max, 2..=1_000, "max")),
+        wait_ms: raw.wait.as_ref().and_then(|wait| findings.millis(wait, help)),
+        recycle_ms: raw.recycle.as_ref().and_then(|age| findings.millis(age, help)),
+    };
+    if pool.max.is_some_and(|max| max < pool.min) {
+        findings.refuse(code::BAD_LIMIT, "`min` is more than `max`", given.place, "lower it, or raise `max`");
+    }
+    pool
 }
 
 fn engine(given: &At<String>, findings: &mut Findings<'_>) -> Option<Engine> {
@@ -82,8 +108,12 @@ fn refuse_misfits(parts: &RawConnection, engine: Engine, findings: &mut Findings
             ("tls", &parts.tls),
             ("tls_ca", &parts.tls_ca),
             ("insecure_tls", &parts.insecure_tls),
+            ("auth_source", &parts.auth_source),
         ],
-        Engine::Mysql | Engine::Postgres | Engine::Mongodb | Engine::Sqlserver => &[("path", &parts.path)],
+        Engine::Mysql | Engine::Postgres | Engine::Sqlserver => {
+            &[("path", &parts.path), ("auth_source", &parts.auth_source)]
+        }
+        Engine::Mongodb => &[("path", &parts.path)],
     };
     for (key, value) in misfits {
         if let Some(value) = value {
@@ -175,97 +205,4 @@ fn tls(parts: &RawConnection, host: Option<&str>, role: &str, findings: &mut Fin
         (Some(Tls::Verify | Tls::Off) | None, None) => {}
     }
     chosen.unwrap_or(if is_local { Tls::Off } else { Tls::Verify })
-}
-
-/// The parts of `mysql://user:password@host:port/database`, the same for the other servers, or `sqlite:path`.
-fn parse_url(url: &str, place: Place, findings: &mut Findings<'_>) -> Option<RawConnection> {
-    let part = |text: &str| (!text.is_empty()).then(|| At::new(text.to_owned(), place));
-    let blank = |engine: &str| RawConnection {
-        engine: At::new(engine.to_owned(), place),
-        host: None,
-        port: None,
-        user: None,
-        password: None,
-        database: None,
-        path: None,
-        tls: None,
-        tls_ca: None,
-        insecure_tls: None,
-    };
-    if let Some(path) = url.strip_prefix("sqlite:") {
-        return Some(RawConnection {
-            path: part(path.strip_prefix("//").unwrap_or(path)),
-            ..blank("sqlite")
-        });
-    }
-    let scheme = SCHEMES.iter().find_map(|(lead, engine)| Some((url.strip_prefix(lead)?, *engine)));
-    let Some((rest, engine)) = scheme else {
-        findings.refuse(code::BAD_URL, code::BAD_URL.title, place, URL_HELP);
-        return None;
-    };
-    let (login, address) = rest.rsplit_once('@').unwrap_or(("", rest));
-    let (user, password) = split_outside_reference(login, ':');
-    let (authority, database) = split_outside_reference(address, '/');
-    // Members of a replica set, each with its own port.
-    let is_seed_list = engine == "mongodb" && authority.contains(',');
-    let (host, port) = if is_seed_list { (authority, "") } else { split_host(authority) };
-    if database.contains('?') || database.contains('/') {
-        let message = "a URL holds user, host, port and database only";
-        findings.refuse(code::BAD_URL, message, place, "write other settings as a mapping with `engine`");
-        return None;
-    }
-    let [Some(user), Some(password), Some(database)] = [user, password, database].map(percent_decode) else {
-        findings.refuse(code::BAD_URL, "a `%` in the URL is not an escape", place, "write % itself as %25");
-        return None;
-    };
-    Some(RawConnection {
-        host: part(host),
-        port: part(port),
-        user: part(&user),
-        password: part(&password),
-        database: part(&database),
-        ..blank(engine)
-    })
-}
-
-/// Splits at the first separator that is not inside a `${…}`.
-fn split_outside_reference(text: &str, separator: char) -> (&str, &str) {
-    let mut depth = 0_u32;
-    for (at, c) in text.char_indices() {
-        match c {
-            '{' if text[..at].ends_with('$') => depth += 1,
-            '}' => depth = depth.saturating_sub(1),
-            _ if c == separator && depth == 0 => return (&text[..at], &text[at + c.len_utf8()..]),
-            _ => {}
-        }
-    }
-    (text, "")
-}
-
-/// Host and port; an IPv6 address stands in brackets.
-fn split_host(authority: &str) -> (&str, &str) {
-    match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((host, rest)) => (host, rest.strip_prefix(':').unwrap_or(rest)),
-        None => split_outside_reference(authority, ':'),
-    }
-}
-
-/// References are left alone: a path or default in them is not a part of the URL.
-fn percent_decode(text: &str) -> Option<String> {
-    if text.contains("${") {
-        return Some(text.to_owned());
-    }
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, tail)) = rest.split_first() {
-        if *first != b'%' {
-            bytes.push(*first);
-            rest = tail;
-            continue;
-        }
-        let digits = tail.get(..2).and_then(|digits| std::str::from_utf8(digits).ok())?;
-        bytes.push(u8::from_str_radix(digits, 16).ok()?);
-        rest = &tail[2..];
-    }
-    String::from_utf8(bytes).ok()
 }

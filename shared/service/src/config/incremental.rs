@@ -41,10 +41,14 @@ pub(super) fn incremental(
             fallback
         })
     };
+    let missing = raw.and_then(|raw| raw.if_missing.as_ref());
+    let choices = [("refuse", false), ("read-all", true)];
+    let optional = missing.and_then(|given| findings.choose(code::UNKNOWN_CHOICE, given, &choices));
     let ways = [("watched", true), ("trusted", false)];
     let late = raw.and_then(|raw| raw.late_commits.as_ref());
     Some(Incremental {
         column: column.value,
+        optional: optional.unwrap_or(false),
         overlap_ms: millis(raw.and_then(|raw| raw.overlap.as_ref()), OVERLAP_MS, findings),
         zone: raw
             .and_then(|raw| raw.zone.as_ref())

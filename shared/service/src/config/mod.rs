@@ -14,6 +14,7 @@ mod schedule;
 mod schema;
 mod tables;
 mod units;
+mod url;
 mod validate;
 
 use std::fs;
@@ -24,6 +25,8 @@ use model::{RunSpec, Schedule};
 
 pub use error::{SpecError, SpecProblem};
 pub use schema::spec_schema;
+pub(crate) use url::{mongodb_url, percent_decode};
+
 pub use units::{parse_byte_rate, parse_millis, parse_row_rate};
 
 use crate::secret::{Variables, process_variable};

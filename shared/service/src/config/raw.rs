@@ -28,6 +28,8 @@ pub(crate) struct RawSpec {
     pub brakes: Option<Vec<RawBrake>>,
     /// When `serve` runs it; only when asked for if absent.
     pub schedule: Option<At<Form<RawSchedule>>>,
+    /// How often chunks that failed are tried again.
+    pub retry: Option<RawRetry>,
     /// The pipeline that is meant where none is named.
     pub default: Option<At<bool>>,
     /// The tables, one by one or by patterns.
@@ -63,6 +65,41 @@ pub(crate) struct RawConnection {
     /// Must be `accept-unverified` beside `tls: insecure`.
     #[schemars(extend("enum" = ["accept-unverified"]))]
     pub insecure_tls: Option<At<String>>,
+    /// The database that knows the user, for mongodb; `admin` if absent.
+    pub auth_source: Option<At<String>>,
+    /// Connections that each process keeps.
+    pub pool: Option<At<RawPool>>,
+    /// Most rows that one read brings into memory at once; 1000 if absent.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub batch_rows: Option<At<u64>>,
+}
+
+/// How many connections each process keeps to a database, and for how long.
+#[derive(Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Pool")]
+pub(crate) struct RawPool {
+    /// Connections that stay open though nobody uses them; none if absent.
+    pub min: Option<At<u64>>,
+    /// Connections at most; twice the chunks at work and a few more if absent.
+    #[schemars(range(min = 2, max = 1_000))]
+    pub max: Option<At<u64>>,
+    /// Longest wait for a free connection; 30s if absent.
+    pub wait: Option<At<String>>,
+    /// A connection that is older is replaced; none is too old if absent.
+    pub recycle: Option<At<String>>,
+}
+
+/// How often a chunk is tried, and how long it waits between.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Retry")]
+pub(crate) struct RawRetry {
+    /// Attempts in all; 5 if absent.
+    #[schemars(range(min = 1, max = 100))]
+    pub attempts: Option<At<u64>>,
+    /// Time before the second attempt, doubled for each one after; moments if absent.
+    pub delay: Option<At<String>>,
 }
 
 /// A port, or a reference to one.
@@ -189,6 +226,9 @@ pub(crate) struct RawTable {
 pub(crate) struct RawIncremental {
     /// The column that rises with every change of a row: a time of the source's clock, or a number it hands out.
     pub column: At<String>,
+    /// What becomes of a table that has no such column: `refuse` it, or `read-all` of it each time. `refuse` if absent.
+    #[schemars(extend("enum" = ["refuse", "read-all"]))]
+    pub if_missing: Option<At<String>>,
     /// How far before the last watermark each run begins to read, for times; 60s if absent.
     pub overlap: Option<At<String>>,
     /// The zone of times that have none: `UTC`, `+02:00`, or `server`, which is what is meant if absent.

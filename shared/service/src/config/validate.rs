@@ -1,14 +1,16 @@
 //! Raw → model. Every problem is noted and the rest is checked on, so that one reading shows them all.
 
+use std::ops::RangeInclusive;
+
 use model::limits::{Brake, BrakeAt, Gauge};
 use model::spec::ChunkLimits;
-use model::{Limits, RunSpec};
+use model::{Limits, RetryPolicy, RunSpec};
 
 use super::LoadedSpec;
 use super::error::SpecProblem;
 use super::form::{At, Place};
 use super::parse::suggest;
-use super::raw::{RawBrake, RawChunk, RawLimits, RawSpec};
+use super::raw::{RawBrake, RawChunk, RawLimits, RawRetry, RawSpec};
 use super::units::{parse_byte_rate, parse_millis, parse_row_rate, parse_size};
 use crate::problem::{Page, code};
 use crate::secret::Variables;
@@ -36,6 +38,28 @@ impl Findings<'_> {
         help: &str,
     ) {
         self.problems.push(SpecProblem::new(page, message, place).help(help));
+    }
+
+    /// A number within these limits; `key` is for the message.
+    pub(super) fn number<T>(&mut self, given: &At<u64>, limits: RangeInclusive<u64>, key: &str) -> Option<T>
+    where
+        T: TryFrom<u64>,
+    {
+        if !limits.contains(&given.value) {
+            let help = format!("use {} to {}", limits.start(), limits.end());
+            self.refuse(code::BAD_LIMIT, format!("{key} is out of range"), given.place, &help);
+            return None;
+        }
+        T::try_from(given.value).ok()
+    }
+
+    /// A duration in milliseconds.
+    pub(super) fn millis(&mut self, given: &At<String>, help: &str) -> Option<u64> {
+        let millis = parse_millis(&given.value);
+        if millis.is_none() {
+            self.refuse(code::BAD_DURATION, "not a duration", given.place, help);
+        }
+        millis
     }
 
     /// The choice with this name; `kind` is for the message.
@@ -70,6 +94,7 @@ pub(super) fn validate(raw: &RawSpec, variables: Variables<'_>) -> Result<Loaded
     let limits = raw.limits.as_ref().map_or_else(Limits::default, |raw| limits(raw, &mut findings));
     let brakes = raw.brakes.iter().flatten().filter_map(|raw| brake(raw, &mut findings)).collect();
     let schedule = raw.schedule.as_ref().and_then(|given| super::schedule::schedule(given, &mut findings));
+    let retry = raw.retry.as_ref().map_or_else(RetryPolicy::default, |raw| retry(raw, &mut findings));
     let is_default = raw.default.as_ref().is_some_and(|given| given.value);
     let tables = super::tables::tables(raw, (source.as_ref(), target.as_ref()), &mut findings);
     match (source, target) {
@@ -83,6 +108,7 @@ pub(super) fn validate(raw: &RawSpec, variables: Variables<'_>) -> Result<Loaded
                 limits,
                 brakes,
                 reads_all: false,
+                retry,
             },
             warnings: findings.warnings,
             schedule,
@@ -118,6 +144,19 @@ fn limits(raw: &RawLimits, findings: &mut Findings<'_>) -> Limits {
     Limits {
         rows: rate(&raw.rows, parse_row_rate, "rows in a second: 5000/s"),
         bytes: rate(&raw.bytes, parse_byte_rate, "bytes in a second: 20MB/s"),
+    }
+}
+
+fn retry(raw: &RawRetry, findings: &mut Findings<'_>) -> RetryPolicy {
+    let default = RetryPolicy::default();
+    RetryPolicy {
+        attempts: raw.attempts.as_ref().map_or(default.attempts, |given| {
+            findings.number(given, 1..=100, "attempts").unwrap_or(default.attempts)
+        }),
+        delay_ms: raw
+            .delay
+            .as_ref()
+            .and_then(|given| findings.millis(given, "a number and a unit: 500ms, 30s")),
     }
 }
 

@@ -88,6 +88,7 @@ impl From<&SecretError> for Problem {
     fn from(error: &SecretError) -> Self {
         let next = match error {
             SecretError::Form => "write the reference in one of these forms".to_owned(),
+            SecretError::NoPassword { name } => format!("{name}=scheme://user:password@host/"),
             SecretError::VariableMissing { name } => format!("export {name}=…"),
             SecretError::FileUnreadable { path, .. } => format!("ls -l {}", path.display()),
             SecretError::FileExposed { path } => format!("chmod o-rwx {}", path.display()),
@@ -107,7 +108,7 @@ impl SecretError {
     pub(crate) const fn page(&self) -> &'static Page {
         match self {
             Self::Form => code::BAD_REFERENCE,
-            Self::VariableMissing { .. } => code::VARIABLE_MISSING,
+            Self::VariableMissing { .. } | Self::NoPassword { .. } => code::VARIABLE_MISSING,
             Self::FileUnreadable { .. } | Self::FileContent { .. } => code::SECRET_FILE,
             Self::FileExposed { .. } => code::SECRET_EXPOSED,
         }

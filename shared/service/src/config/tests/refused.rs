@@ -244,8 +244,7 @@ fn an_incomplete_connection_is_refused() {
 #[test]
 fn a_reference_that_leads_nowhere_is_refused() {
     insta::assert_snapshot!(connection("{ engine: mysql, database: d, password: \"${vault:x}\" }").expect_err("form").render(false), @r#"
-     × a reference is `${env:NAME}`, `${env:NAME:-default}` or `${file:/path}`, and this is none of
-     │ them
+     × not `${env:NAME}`, `${env:NAME:-default}`, `${file:/path}` or `${password-of:NAME}`
       ╭─[shop.yaml:3:49]
     2 │ name: shop
     3 │ source: { engine: mysql, database: d, password: "${vault:x}" }

@@ -1,0 +1,202 @@
+//! The pipeline that the environment alone describes: MySQL → MongoDB, no spec file.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use connectors::{Circuit, ConnectionConfig, Role};
+use harness::{Database, Server, Syncline, oracle, wait_until};
+use model::spec::PoolLimits;
+use model::{ConnectionSpec, Engine, ErrorKind};
+use secrecy::SecretString;
+use serde_json::Value;
+
+use crate::syncline;
+
+const SOON: Duration = Duration::from_secs(60);
+const TABLES: [&str; 5] = ["products", "orders", "customers", "inventory", "categories"];
+const ROWS: usize = 150;
+
+struct Shop {
+    from: Database,
+    to: Database,
+    syncline: Syncline,
+}
+
+/// The five tables; one of them does not tell when its rows change.
+async fn shop() -> Shop {
+    let (from, to) = (Database::fresh(Server::Mysql).await, Database::fresh(Server::Mongodb).await);
+    for table in TABLES {
+        let changed = if table == "categories" { "" } else { ", updated_at TIMESTAMP(6) NOT NULL" };
+        let value = if table == "categories" { "" } else { ", '2024-05-01 10:00:00'" };
+        from.exec(&format!("CREATE TABLE {table} (id INT UNSIGNED PRIMARY KEY, name VARCHAR(40){changed})"))
+            .await;
+        let rows: Vec<String> = (1..=ROWS).map(|id| format!("({id}, 'é {id}'{value})")).collect();
+        from.exec(&format!("INSERT INTO {table} VALUES {}", rows.join(", "))).await;
+    }
+    let (host, port) =
+        Server::Mysql.place().split_once(':').map(|(h, p)| (h.to_owned(), p.to_owned())).unwrap();
+    let user = from.url.split_once("://").and_then(|(_, rest)| rest.split_once(':')).unwrap().0.to_owned();
+    let uri = Server::Mongodb.url();
+    let syncline = syncline()
+        .with("MYSQL_HOST", host)
+        .with("MYSQL_PORT", port)
+        .with("MYSQL_USER", user)
+        .with("MYSQL_PASSWORD", Server::Mysql.password())
+        .with("MYSQL_DATABASE", &from.name)
+        .with("MONGODB_URI", format!("{}/?retryWrites=true&w=majority", uri.trim_end_matches('/')))
+        .with("MONGODB_DATABASE", &to.name)
+        .with("SYNC_TABLES", TABLES.join(","));
+    Shop { from, to, syncline }
+}
+
+fn lines(log: &str) -> Vec<Value> {
+    log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
+
+/// 4-01, 4-05, 4-17, 4-30: the variables alone, with the two that MongoDB needs, start `serve`, which syncs the five tables
+/// and reads only what changed after that.
+#[tokio::test]
+async fn s4_30_the_environment_alone_starts_a_service() {
+    let shop = shop().await;
+    let mut serve = shop.syncline.start("serve", &["serve", "--workers", "2", "--log-format", "json"]);
+    let ended = |operation: &str, log: &str| {
+        lines(log).into_iter().filter(|line| line["operation"] == operation).collect::<Vec<_>>()
+    };
+    wait_until("five tables are in", SOON, async || ended("sync_completed", &serve.log()).len() == 5).await;
+    oracle::assert_equal(&shop.from, &shop.to, &TABLES);
+    let pipeline = shop.syncline.run(&["pipelines", "--json"]).expect(0).json();
+    assert_eq!(pipeline["pipeline"], "mysql-to-mongodb");
+    assert_eq!(
+        (&pipeline["default"], &pipeline["schedule"]["when"]["every"]),
+        (&true.into(), &3_600.into()),
+        "{pipeline}"
+    );
+
+    shop.from.exec("UPDATE products SET name = 'new', updated_at = NOW(6) WHERE id IN (3, 77)").await;
+    shop.from.exec("INSERT INTO products VALUES (900, 'more', NOW(6))").await;
+    let _ = shop.syncline.run(&["pipelines", "trigger", "mysql-to-mongodb"]).expect(0);
+    wait_until("and again", SOON, async || ended("sync_completed", &serve.log()).len() == 10).await;
+    oracle::assert_equal(&shop.from, &shop.to, &TABLES);
+    let log = serve.log();
+    for line in ended("sync_completed", &log) {
+        let of = |key: &str| line[key].as_u64().unwrap_or_else(|| panic!("{key}: {line}"));
+        let sum = of("records_updated") + of("records_created") + of("records_skipped");
+        assert_eq!(of("records_processed"), sum, "{line}");
+        assert_eq!((&line["level"], &line["component"]), (&"INFO".into(), &"sync_service".into()), "{line}");
+        assert!(line["duration_seconds"].is_number() && of("errors") == 0, "{line}");
+        assert!(line["timestamp"].as_str().unwrap().ends_with('Z'), "{line}");
+    }
+    let products: Vec<Value> =
+        ended("sync_completed", &log).into_iter().filter(|l| l["table"] == "products").collect();
+    assert_eq!(
+        (&products[0]["records_created"], &products[1]["records_processed"]),
+        (&150.into(), &3.into())
+    );
+    assert_eq!(ended("sync_started", &log).len(), 10);
+    // Where nothing tells changes, everything is read, and the record says so.
+    let latest = shop.syncline.run(&["show", "latest", "--json"]).expect(0).stdout;
+    assert!(latest.contains("no column updated_at: read whole each time"), "{latest}");
+    assert!(!log.contains(&Server::Mysql.password()));
+    assert_eq!(serve.terminate(), Some(0), "{log}");
+}
+
+/// 4-08, 4-09, 4-10: `.env` is read, the real environment wins, and one is told which.
+#[tokio::test]
+async fn s4_10_a_file_of_variables_gives_way_to_the_environment() {
+    let shop = shop().await;
+    let file =
+        "SYNC_TABLES='[\"products\", \"inventory\"]'\nSYNC_INVENTORY_COLLECTION=stock\nSYNC_RETRY_DELAY=7\n";
+    std::fs::write(shop.syncline.dir.path().join(".env"), file).unwrap();
+    let shown =
+        shop.syncline.run_with(&[("SYNC_RETRY_DELAY", "9")], &["config", "show", "--origin", "--json"]);
+    let shown = lines(&shown.expect(0).stdout);
+    let of = |name: &str| shown.iter().find(|line| line["name"] == name).unwrap().clone();
+    assert_eq!(
+        (of("SYNC_RETRY_DELAY")["value"].clone(), of("SYNC_RETRY_DELAY")["from"].clone()),
+        ("9".into(), "environment".into())
+    );
+    assert_eq!(of("SYNC_TABLES")["from"], "environment", "five tables, as the environment says");
+    assert_eq!(of("SYNC_BATCH_SIZE")["from"], "default");
+    assert_eq!(of("MYSQL_PASSWORD")["value"], "(hidden)");
+    let two = shop.syncline.run_with(&[("SYNC_TABLES", "products,inventory")], &["run"]).expect(0);
+    assert!(!two.stderr.contains(&Server::Mysql.password()), "{}", two.stderr);
+    let documents = shop.to.documents().await;
+    let stock = documents.collection::<mongodb::bson::Document>("stock");
+    assert_eq!(stock.count_documents(mongodb::bson::doc! {}).await.unwrap(), ROWS as u64);
+    // The text of the spec is one that can be kept as a file.
+    let text = shop.syncline.run(&["config", "show"]).expect(0).stdout;
+    std::fs::write(shop.syncline.dir.path().join("kept.yaml"), &text).unwrap();
+    let _ = shop.syncline.run(&["check", "--strict", "kept.yaml"]).expect(0);
+    let two = [("SYNC_TABLES", "products,inventory")];
+    let _ = shop.syncline.run_with(&two, &["verify", "env:"]).expect(0);
+
+    std::fs::write(shop.syncline.dir.path().join(".env"), "A=1\ncanary without a sign\n").unwrap();
+    let refused = shop.syncline.run(&["config", "show"]);
+    assert_eq!(refused.code, Some(4), "{}", refused.stderr);
+    assert!(refused.stderr.contains(".env") && !refused.stderr.contains("canary"), "{}", refused.stderr);
+}
+
+/// 4-05: all that is missing, at once, before anything is connected to.
+#[test]
+fn s4_05_what_is_missing_is_listed() {
+    let syncline = syncline().with("MYSQL_HOST", "db.invalid");
+    for command in [&["serve"][..], &["run"], &["plan"], &["check"]] {
+        let refused = syncline.run(command);
+        assert_eq!(refused.code, Some(4), "{}", refused.stderr);
+        for name in ["MYSQL_USER", "MYSQL_PASSWORD", "MYSQL_DATABASE", "MONGODB_URI", "MONGODB_DATABASE"] {
+            assert!(refused.stderr.contains(name), "{name}: {}", refused.stderr);
+        }
+    }
+}
+
+/// 4-06: no more connections than the variable says, and none older.
+#[tokio::test]
+async fn s4_06_a_pool_keeps_its_limits() {
+    let shop = shop().await;
+    let pool = PoolLimits { min: 1, max: Some(2), wait_ms: Some(300), recycle_ms: Some(1_000) };
+    let (host, port) =
+        Server::Mysql.place().split_once(':').map(|(h, p)| (h.to_owned(), p.to_owned())).unwrap();
+    let user =
+        shop.from.url.split_once("://").and_then(|(_, rest)| rest.split_once(':')).unwrap().0.to_owned();
+    let spec = ConnectionSpec {
+        host: Some(host),
+        port: port.parse().ok(),
+        user: Some(user),
+        database: Some(shop.from.name.clone()),
+        pool,
+        ..ConnectionSpec::new(Engine::Mysql)
+    };
+    let config = ConnectionConfig {
+        password: Some(SecretString::from(Server::Mysql.password())),
+        role: Role::Source,
+        connections_max: 2,
+        deadline: Duration::from_secs(20),
+        circuit: Circuit::new(Engine::Mysql, "the test's server"),
+        spec,
+    };
+    let source = connectors::open(&config).unwrap();
+    let sessions =
+        "SELECT COUNT(*) FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID()";
+    let slow = model::limits::Gauge::Query("SELECT SLEEP(1.5)".to_owned());
+    let busy: Vec<_> = (0..2)
+        .map(|_| {
+            let (source, slow) = (Arc::clone(&source), slow.clone());
+            async move { source.gauge(&slow).await }
+        })
+        .collect();
+    let busy = futures::future::join_all(busy);
+    let meanwhile = async {
+        wait_until("both are at work", SOON, async || shop.from.number(sessions).await == 2).await;
+        let refused = source.tables().await.expect_err("no connection is free");
+        assert_eq!(refused.kind, ErrorKind::Timeout);
+        assert!(refused.to_string().contains("none of 2 connections became free"), "{refused}");
+    };
+    let (done, ()) = tokio::join!(busy, meanwhile);
+    for one in done {
+        one.unwrap();
+    }
+    // Both are older than a second by now: the next statement has a new one.
+    wait_until("both are closed", SOON, async || shop.from.number(sessions).await == 0).await;
+    source.tables().await.unwrap();
+    assert_eq!(shop.from.number(sessions).await, 1);
+}
