@@ -16,6 +16,7 @@ mod grid;
 mod human;
 mod init;
 mod ledger;
+mod listen;
 mod pipelines;
 mod plan;
 mod progress;
@@ -31,6 +32,7 @@ mod serve;
 mod show;
 mod status;
 mod tables;
+mod token;
 mod values;
 mod verify;
 mod worker;
@@ -152,7 +154,9 @@ enum Command {
     Serve(serve::Args),
     /// Work for a `serve`, as one of many
     Worker(worker::Args),
-    /// Security events: jobs that nobody believed
+    /// Who may use the HTTP API: make, list and revoke tokens
+    Token(token::Args),
+    /// Security events: jobs that nobody believed, tokens that were refused
     Security(security::Args),
     /// See to the ledger itself, after it was restored from a copy
     Ledger(ledger::Args),
@@ -230,6 +234,7 @@ async fn dispatch(context: &Context, command: Command) -> Outcome {
         Command::Workers(args) => Box::pin(workers::run(context, &args)).await,
         Command::Serve(args) => Box::pin(serve::run(context, &args)).await,
         Command::Worker(args) => Box::pin(worker::run(context, &args)).await,
+        Command::Token(args) => Box::pin(token::run(context, &args)).await,
         Command::Security(args) => Box::pin(security::run(context, &args)).await,
         Command::Ledger(args) => Box::pin(ledger::run(context, args)).await,
         Command::Demo(args) => Box::pin(demo::run(context, args)).await,

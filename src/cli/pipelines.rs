@@ -1,5 +1,6 @@
 //! `syncline pipelines`: what `serve` runs again and again: when it runs next, how it went, and a person's word on it.
 
+use api::commands;
 use ledger::{Ledger, Pipeline, Started};
 use model::schedule::When;
 use serde_json::json;
@@ -61,8 +62,10 @@ pub(super) async fn run(context: &Context, args: &Args) -> Outcome {
         return Err(Problem::new(code::BAD_SETTING, detail, next));
     };
     match command {
-        Command::Pause { .. } => pause(&ledger, pipeline).await?,
-        Command::Resume { .. } => resume(&ledger, pipeline).await?,
+        Command::Pause { .. } => commands::pause(&ledger, pipeline).await.map_err(|e| ledger_problem(&e))?,
+        Command::Resume { .. } => {
+            commands::resume(&ledger, pipeline).await.map_err(|e| ledger_problem(&e))?
+        }
         Command::Trigger { .. } => return trigger(context, &ledger, pipeline).await,
         Command::Interval { every, .. } => {
             let every = Some(*every).filter(|seconds| *seconds > 0);
@@ -70,23 +73,6 @@ pub(super) async fn run(context: &Context, args: &Args) -> Outcome {
         }
     }
     list(context, &ledger, Some(name)).await
-}
-
-async fn pause(ledger: &Ledger, pipeline: &Pipeline) -> Result<(), Problem> {
-    ledger.pause_pipeline(&pipeline.name, None).await.map_err(|e| ledger_problem(&e))?;
-    if let Some(run) = pipeline.last_run {
-        // One that has ended cannot be paused, and need not be.
-        ledger.pause_run(run).await.map_err(|e| ledger_problem(&e))?;
-    }
-    Ok(())
-}
-
-async fn resume(ledger: &Ledger, pipeline: &Pipeline) -> Result<(), Problem> {
-    ledger.resume_pipeline(&pipeline.name).await.map_err(|e| ledger_problem(&e))?;
-    if let Some(run) = pipeline.last_run {
-        ledger.go_on(run).await.map_err(|e| ledger_problem(&e))?;
-    }
-    Ok(())
 }
 
 async fn trigger(context: &Context, ledger: &Ledger, pipeline: &Pipeline) -> Outcome {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::Api;
 use coordinator::Coordinator;
 use ledger::{Ledger, NewPipeline};
 use queue::Queue;
@@ -13,7 +14,7 @@ use service::{Drained, Problem, Shutdown};
 
 use super::context::{Context, ENVIRONMENT, ledger_problem, plan_problem};
 use super::run::refuse_inline_secret;
-use super::{DONE, Outcome};
+use super::{DONE, Outcome, listen};
 use crate::compose::{self, Embedded, Started};
 use crate::fleet;
 
@@ -35,12 +36,26 @@ pub(super) struct Args {
     /// Chunks at work at once in this process; then no Redis is needed, and no other worker
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     workers: Option<u16>,
+    /// Where the HTTP API listens, or `off`. Elsewhere than on this machine it needs a token (`syncline token create`)
+    /// and --behind-proxy
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "SYNCLINE_LISTEN",
+        default_value = "127.0.0.1:8080",
+        hide_env_values = true
+    )]
+    listen: String,
+    /// TLS ends at a proxy in front of this process, so that it may listen elsewhere than on this machine
+    #[arg(long)]
+    behind_proxy: bool,
     /// How long a chunk stays with a process that does not say that it lives
     #[arg(long, value_name = "TIME", default_value = "30s", hide = true, value_parser = super::run::time)]
     lease: Duration,
 }
 
 pub(super) async fn run(context: &Context, args: &Args) -> Outcome {
+    let address = listen::address(&args.listen)?;
     let pipelines = pipelines(context, args).await?;
     let (coordinator, workers) = match args.workers {
         None => {
@@ -60,12 +75,26 @@ pub(super) async fn run(context: &Context, args: &Args) -> Outcome {
         }
     };
     let ledger = coordinator.ledger.clone();
+    let listener = match address {
+        Some(address) => Some(listen::bind(address, args.behind_proxy, &ledger).await?),
+        None => None,
+    };
     for pipeline in &pipelines {
         ledger.register_pipeline(pipeline).await.map_err(|e| ledger_problem(&e))?;
         tracing::info!(pipeline = pipeline.spec.name, "pipeline registered");
     }
     let shutdown = Shutdown::new();
-    listen(&shutdown)?;
+    heed_signals(&shutdown)?;
+    if let Some(listener) = listener {
+        let connections = coordinator.connections.clone();
+        let api = Api { ledger: ledger.clone(), connections, version: env!("CARGO_PKG_VERSION") };
+        let stop = shutdown.stop();
+        shutdown.spawn("api", async move {
+            if let Err(error) = api::serve(api, listener, stop).await {
+                tracing::error!(error = %error, "the API ended");
+            }
+        });
+    }
     tracing::info!(ledger = ledger.address(), install = %ledger.install(), "coordinator started");
     let drained = match workers {
         Some(embedded) => {
@@ -118,7 +147,7 @@ pub(super) async fn shared_parts(context: &Context, lease: Duration) -> Result<(
     Ok((ledger, queue))
 }
 
-pub(super) fn listen(shutdown: &Shutdown) -> Result<(), Problem> {
+pub(super) fn heed_signals(shutdown: &Shutdown) -> Result<(), Problem> {
     shutdown.listen().map_err(|error| {
         Problem::new(code::INTERNAL, format!("signals: {error}"), "check the limits of this user")
     })

@@ -8,7 +8,7 @@ use worker::{Paces, Worker};
 
 use super::Outcome;
 use super::context::Context;
-use super::serve::{leave, listen, shared_parts};
+use super::serve::{heed_signals, leave, shared_parts};
 use crate::compose::{self, Started};
 use crate::fleet;
 use crate::incidents::Incidents;
@@ -43,7 +43,7 @@ pub(super) struct Args {
 pub(super) async fn run(context: &Context, args: &Args) -> Outcome {
     let (ledger, queue) = shared_parts(context, args.lease).await?;
     let shutdown = service::Shutdown::new();
-    listen(&shutdown)?;
+    heed_signals(&shutdown)?;
     let incidents = Incidents::new(ledger.clone());
     let queue = queue.on_rejected(incidents.listener());
     let concurrency = usize::from(args.concurrency);

@@ -39,6 +39,7 @@ mod runs;
 mod security;
 mod settle;
 mod tables;
+mod tokens;
 mod transact;
 mod url;
 mod views;
@@ -67,8 +68,9 @@ pub use runs::Run;
 pub use security::SecurityEvent;
 pub use settle::{Again, Settled};
 pub use tables::{NewTable, TableRow};
+pub use tokens::{NewToken, Role, Token};
 pub use url::{LedgerUrl, ServerUrl};
-pub use views::{AttemptOutcome, AttemptView, ChunkPage, ChunkView};
+pub use views::{AttemptOutcome, AttemptTally, AttemptView, ChunkPage, ChunkView};
 pub use watermarks::Progress;
 pub use workers::WorkerView;
 

@@ -112,11 +112,17 @@ impl Ledger {
 
     /// The latest runs, newest first, at most `limit`. Runs that this version cannot read are left out.
     pub async fn runs(&self, limit: u32) -> Result<Vec<Run>> {
-        self.read("list runs", || self.readable_runs(limit)).await
+        self.runs_before(None, limit).await
     }
 
-    async fn readable_runs(&self, limit: u32) -> std::result::Result<Vec<Run>, Cause> {
-        let (mut runs, mut below) = (Vec::new(), i64::MAX);
+    /// The same of those that are older than the run of this turn.
+    pub async fn runs_before(&self, turn: Option<Turn>, limit: u32) -> Result<Vec<Run>> {
+        let below = turn.map_or(i64::MAX, |turn| fields::stored(turn.0));
+        self.read("list runs", || self.readable_runs(below, limit)).await
+    }
+
+    async fn readable_runs(&self, mut below: i64, limit: u32) -> std::result::Result<Vec<Run>, Cause> {
+        let mut runs = Vec::new();
         loop {
             let wanted = limit.saturating_sub(u32::try_from(runs.len()).unwrap_or(u32::MAX));
             let rows = self.run_rows("WHERE turn < ?", Some(Filter::Turn(below)), wanted).await?;
@@ -131,6 +137,15 @@ impl Ledger {
                 return Ok(runs);
             }
         }
+    }
+
+    /// The newest copy of the spec of this name that has ended, whatever came of it.
+    pub async fn last_ended_run(&self, spec_name: &str) -> Result<Option<Run>> {
+        let find = || {
+            let filter = "WHERE name = ? AND kind = 'copy' AND state <> 'running'";
+            self.select_runs(filter, Some(Filter::Text(spec_name.to_owned())), 1)
+        };
+        Ok(self.read("find the last run that ended", find).await?.pop())
     }
 
     /// The newest run of the spec of this name.

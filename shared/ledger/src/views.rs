@@ -95,6 +95,14 @@ impl FromStr for AttemptOutcome {
     }
 }
 
+/// Attempts that ended, counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AttemptTally {
+    pub well: u64,
+    /// Failed, or lost with their worker. What was given back counts nowhere.
+    pub badly: u64,
+}
+
 /// One attempt at a chunk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttemptView {
@@ -176,6 +184,28 @@ impl Ledger {
         .await
     }
 
+    /// How the attempts of a spec's copies ended, since a time on the ledger's clock.
+    pub async fn attempts_since(&self, spec_name: &str, since_ms: i64) -> Result<AttemptTally> {
+        self.bulk("count attempts", || async move {
+            let sql = "SELECT a.outcome AS outcome, COUNT(*) AS n FROM syncline_run r JOIN syncline_chunk c ON c.run = r.id \
+                JOIN syncline_attempt a ON a.chunk = c.id WHERE r.name = ? AND r.kind = 'copy' \
+                AND (r.ended_ms IS NULL OR r.ended_ms >= ?) AND a.ended_ms >= ? GROUP BY a.outcome";
+            let query = sqlx::query(self.sql(sql)).bind(spec_name).bind(since_ms).bind(since_ms);
+            tally(&query.fetch_all(&self.shared.pool).await?)
+        })
+        .await
+    }
+
+    /// How the attempts of one run ended.
+    pub async fn attempts_of(&self, run: RunId) -> Result<AttemptTally> {
+        self.bulk("count attempts", || async move {
+            let sql = "SELECT a.outcome AS outcome, COUNT(*) AS n FROM syncline_chunk c JOIN syncline_attempt a ON a.chunk = c.id \
+                WHERE c.run = ? AND a.outcome IS NOT NULL GROUP BY a.outcome";
+            tally(&sqlx::query(self.sql(sql)).bind(run.to_string()).fetch_all(&self.shared.pool).await?)
+        })
+        .await
+    }
+
     /// The attempts of a chunk, oldest first.
     pub async fn attempts(&self, chunk: ChunkId) -> Result<Vec<AttemptView>> {
         self.read("list attempts", || async move {
@@ -198,6 +228,21 @@ impl Ledger {
         })
         .await
     }
+}
+
+fn tally(rows: &[AnyRow]) -> std::result::Result<AttemptTally, Cause> {
+    let mut tally = AttemptTally::default();
+    for row in rows {
+        match row.named("outcome")? {
+            AttemptOutcome::Done => tally.well += row.count("n")?,
+            AttemptOutcome::Failed
+            | AttemptOutcome::Quarantined
+            | AttemptOutcome::Halted
+            | AttemptOutcome::Lost => tally.badly += row.count("n")?,
+            AttemptOutcome::Yielded => {}
+        }
+    }
+    Ok(tally)
 }
 
 fn select() -> String {

@@ -21,9 +21,7 @@ pub(crate) type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
 /// A reference that could not be resolved.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
-    #[error(
-        "not `${{env:NAME}}`, `${{env:NAME:-default}}`, `${{file:/path}}` or `${{password-of:NAME}}`"
-    )]
+    #[error("not `${{env:NAME}}`, `${{env:NAME:-default}}`, `${{file:/path}}` or `${{password-of:NAME}}`")]
     Form,
     #[error("variable {name} is not set")]
     VariableMissing { name: String },

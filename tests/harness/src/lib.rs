@@ -5,6 +5,7 @@
 pub mod data;
 pub mod database;
 pub mod documents;
+pub mod http;
 pub mod measure;
 pub mod netns;
 pub mod oracle;

@@ -71,6 +71,8 @@ impl Syncline {
         let marks = dir.path().join(MARKS);
         std::fs::create_dir(&marks).expect("a folder for marks");
         let mut variables = vec![
+            // Many run at once: who wants an API names a port.
+            ("SYNCLINE_LISTEN".to_owned(), "off".to_owned()),
             ("SYNCLINE_LEDGER".to_owned(), format!("sqlite:{}", dir.path().join("ledger.db").display())),
             ("SYNCLINE_FAILPOINTS_DIR".to_owned(), marks.display().to_string()),
         ];

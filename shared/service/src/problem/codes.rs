@@ -113,6 +113,10 @@ pages! {
     BAD_SETTING "SYN-1050" 4 "a setting is not valid"
         "An environment variable or flag of this process has a value that cannot be read."
 
+    OPEN_LISTENER "SYN-1051" 8 "the API would be open to others"
+        "The HTTP API may listen elsewhere than on this machine only if every request must bring a token, and if tokens do \
+         not travel in the clear: make one with `syncline token create`, and put a proxy with TLS in front."
+
     CONNECTION_LOST "SYN-2001" 5 "the connection was lost"
         "A database closed the connection or the network failed, and trying again did not help within the attempts. \
          Nothing is lost: a run that is started again goes on where it was."

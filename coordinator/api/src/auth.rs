@@ -1,0 +1,169 @@
+//! Who asks, and what they may. Tokens are 256 random bits; the ledger knows their hashes.
+
+use std::net::IpAddr;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, Method, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use ledger::{Ledger, NewToken, Role};
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+
+use crate::problem::{Problem, Result};
+
+/// What tokens begin with, so that scanners find one that was left somewhere.
+const LEAD: &str = "syn_";
+const ID_DIGITS: usize = 8;
+const SECRET_DIGITS: usize = 64;
+const CHECK_DIGITS: usize = 8;
+
+/// Makes a token: the text that its owner keeps, and what the ledger keeps.
+///
+/// # Errors
+/// If the system has no random numbers.
+pub fn make_token(
+    name: &str,
+    role: Role,
+    lasts_ms: Option<i64>,
+) -> std::result::Result<(String, NewToken), getrandom::Error> {
+    let (mut id, mut secret) = ([0; ID_DIGITS / 2], [0; SECRET_DIGITS / 2]);
+    getrandom::fill(&mut id)?;
+    getrandom::fill(&mut secret)?;
+    let id = hex::encode(id);
+    let body = format!("{LEAD}{id}_{}", hex::encode(secret));
+    let text = format!("{body}{}", check_digits(&body));
+    let new = NewToken { id, name: name.to_owned(), hash: hash(&text), role, lasts_ms };
+    Ok((text, new))
+}
+
+/// Tells a token that was cut off or mistyped from one that nobody knows.
+fn check_digits(body: &str) -> String {
+    hex::encode(&Sha256::digest(body.as_bytes())[..CHECK_DIGITS / 2])
+}
+
+fn hash(text: &str) -> String {
+    hex::encode(Sha256::digest(text.as_bytes()))
+}
+
+/// The id in a token, if this is one.
+fn id_of(text: &str) -> Option<&str> {
+    let (id, rest) = text.strip_prefix(LEAD)?.split_once('_')?;
+    let is_whole = id.len() == ID_DIGITS && rest.len() == SECRET_DIGITS + CHECK_DIGITS && text.is_ascii();
+    let (body, check) = text.split_at_checked(text.len().checked_sub(CHECK_DIGITS)?)?;
+    (is_whole && check_digits(body) == check).then_some(id)
+}
+
+/// Lets a request through to a route that needs this role, or answers it.
+pub(crate) async fn guard(
+    State((ledger, needed)): State<(Ledger, Role)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match role_of(&ledger, request.method(), request.headers()).await {
+        Ok(role) if role >= needed => next.run(request).await,
+        Ok(role) => {
+            let detail = json!({ "role": role, "needed": needed, "path": request.uri().path() });
+            note(&ledger, "api-forbidden", &detail).await;
+            Problem::forbidden(format!("this takes the role {needed}; the token has {role}")).into_response()
+        }
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn role_of(ledger: &Ledger, method: &Method, headers: &HeaderMap) -> Result<Role> {
+    if let Some(given) = headers.get(header::AUTHORIZATION) {
+        let text = given.to_str().ok().and_then(|given| given.strip_prefix("Bearer "));
+        return known(ledger, text.unwrap_or_default().trim()).await;
+    }
+    if ledger.has_tokens().await? {
+        let detail = "a token is needed: Authorization: Bearer syn_…";
+        return Err(Problem::unauthenticated(detail).next("syncline token create --role viewer"));
+    }
+    is_of_this_machine(method, headers)?;
+    Ok(Role::Operator)
+}
+
+async fn known(ledger: &Ledger, text: &str) -> Result<Role> {
+    let refused = || {
+        Problem::unauthenticated("the token is not known, or is no good any more").next("syncline token list")
+    };
+    let Some(id) = id_of(text) else { return Err(refused()) };
+    let token = ledger.token(id).await?;
+    let found =
+        token.filter(|token| token.is_good && bool::from(token.hash.as_bytes().ct_eq(hash(text).as_bytes())));
+    let Some(token) = found else {
+        note(ledger, "api-token-refused", &json!({ "id": id })).await;
+        return Err(refused());
+    };
+    ledger.note_token_use(&token.id).await?;
+    Ok(token.role)
+}
+
+/// Without tokens the API listens on this machine only. A page that a browser here has open must not use it: neither by
+/// a name that leads here (DNS rebinding), nor by a request across origins.
+fn is_of_this_machine(method: &Method, headers: &HeaderMap) -> Result<()> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let host = text("host").unwrap_or_default();
+    if !is_local_name(host) {
+        return Err(Problem::forbidden("without tokens the API answers to localhost only")
+            .next("syncline token create --role operator"));
+    }
+    let is_safe = matches!(*method, Method::GET | Method::HEAD);
+    let is_foreign = text("origin").is_some_and(|origin| origin != format!("http://{host}"))
+        || text("sec-fetch-site").is_some_and(|site| !matches!(site, "same-origin" | "none"));
+    if is_foreign && !is_safe {
+        return Err(Problem::forbidden("a request from another site"));
+    }
+    Ok(())
+}
+
+/// Whether `host` or `host:port` means this machine whoever resolves it.
+fn is_local_name(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.rsplit_once(':').map_or(host, |(name, _port)| name),
+    };
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// A security event; that the ledger could not take it stops nobody.
+async fn note(ledger: &Ledger, kind: &str, detail: &serde_json::Value) {
+    if let Err(error) = ledger.security_event("api", kind, 1, detail).await {
+        tracing::warn!(error = %error, kind, "a security event could not be recorded");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_names_its_id_and_shows_damage() {
+        let (text, new) = make_token("ci", Role::Viewer, None).expect("random numbers");
+        assert_eq!(id_of(&text), Some(new.id.as_str()));
+        assert!(text.starts_with("syn_") && !format!("{new:?}").contains(&text));
+        assert_eq!(new.hash, hash(&text));
+        let last = if text.ends_with('0') { '1' } else { '0' };
+        for damaged in
+            [&text[..text.len() - 1], &format!("{}{last}", &text[..text.len() - 1]), "", "syn_", "syn_é_é"]
+        {
+            assert_eq!(id_of(damaged), None, "{damaged}");
+        }
+        assert_ne!(make_token("ci", Role::Viewer, None).expect("random numbers").0, text);
+    }
+
+    #[test]
+    fn only_names_that_cannot_lead_elsewhere_are_local() {
+        for local in ["localhost", "LOCALHOST:8080", "127.0.0.1:8080", "127.1.2.3", "[::1]:80", "[::1]"] {
+            assert!(is_local_name(local), "{local}");
+        }
+        for other in
+            ["", "evil.example", "localhost.evil.example:80", "10.0.0.1:8080", "127.0.0.1.evil.example"]
+        {
+            assert!(!is_local_name(other), "{other}");
+        }
+    }
+}

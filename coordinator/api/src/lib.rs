@@ -1,0 +1,221 @@
+//! The HTTP API: what the ledger knows, and a person's word on it, for people and programs.
+//!
+//! It decides nothing: every answer is a query of the ledger and every command one that the ledger takes from the command
+//! line too, so any number of servers may listen. Keys and values of rows are never in an answer.
+
+mod auth;
+mod chunks;
+pub mod commands;
+mod events;
+mod extract;
+mod health;
+mod pipelines;
+mod problem;
+mod runs;
+mod sync;
+mod time;
+mod workers;
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{MethodRouter, get, post, put};
+use connectors::Connections;
+use ledger::{Ledger, Role};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+pub use auth::make_token;
+
+use crate::problem::Problem;
+
+/// Bytes of a request's body: a command is a line of JSON.
+const BODY_MAX: usize = 64 * 1024;
+/// Longest time a request has, but for streams of events.
+const REQUEST_MAX: Duration = Duration::from_secs(30);
+
+/// What the handlers work with.
+#[derive(Debug, Clone)]
+pub struct Api {
+    pub ledger: Ledger,
+    /// To ask source and target of a pipeline whether they are there.
+    pub connections: Connections,
+    pub version: &'static str,
+}
+
+/// Answers until `stop`; requests under way are finished, streams of events end.
+///
+/// # Errors
+/// If the listener fails.
+pub async fn serve(api: Api, listener: TcpListener, stop: CancellationToken) -> std::io::Result<()> {
+    let router = router(api, stop.clone());
+    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
+}
+
+/// A route and who may use it; `None` is everybody.
+struct Route {
+    path: &'static str,
+    role: Option<Role>,
+    handler: MethodRouter<Api>,
+}
+
+const fn open(path: &'static str, handler: MethodRouter<Api>) -> Route {
+    Route { path, role: None, handler }
+}
+
+const fn view(path: &'static str, handler: MethodRouter<Api>) -> Route {
+    Route { path, role: Some(Role::Viewer), handler }
+}
+
+const fn operate(path: &'static str, handler: MethodRouter<Api>) -> Route {
+    Route { path, role: Some(Role::Operator), handler }
+}
+
+/// Every route. A path that people may look at and operate stands here twice.
+fn routes() -> Vec<Route> {
+    vec![
+        open("/livez", get(health::livez)),
+        open("/readyz", get(health::readyz)),
+        open("/version", get(health::version)),
+        view("/healthz", get(health::healthz)),
+        view("/sync/status", get(sync::status)),
+        view("/sync/health", get(sync::health)),
+        operate("/sync/trigger", post(sync::trigger)),
+        operate("/sync/pause", post(sync::pause)),
+        operate("/sync/resume", post(sync::resume)),
+        operate("/sync/interval", put(sync::interval)),
+        view("/v1/pipelines", get(pipelines::list)),
+        view("/v1/pipelines/{name}", get(pipelines::one)),
+        operate("/v1/pipelines/{name}/trigger", post(pipelines::trigger)),
+        operate("/v1/pipelines/{name}/pause", post(pipelines::pause)),
+        operate("/v1/pipelines/{name}/resume", post(pipelines::resume)),
+        operate("/v1/pipelines/{name}/interval", put(pipelines::interval)),
+        view("/v1/runs", get(runs::list)),
+        view("/v1/runs/{run}", get(runs::one)),
+        view("/v1/runs/{run}/events", get(events::of_run)),
+        operate("/v1/runs/{run}/pause", post(runs::pause)),
+        operate("/v1/runs/{run}/resume", post(runs::resume)),
+        operate("/v1/runs/{run}/cancel", post(runs::cancel)),
+        operate("/v1/runs/{run}/retry", post(runs::retry)),
+        operate("/v1/runs/{run}/limits", put(runs::limits)),
+        view("/v1/runs/{run}/chunks", get(chunks::list)),
+        view("/v1/chunks/{chunk}", get(chunks::one)),
+        operate("/v1/chunks/{chunk}/retry", post(chunks::retry)),
+        view("/v1/workers", get(workers::list)),
+        operate("/v1/workers/{worker}/drain", post(workers::drain)),
+    ]
+}
+
+fn router(api: Api, stop: CancellationToken) -> Router {
+    let mut router = Router::new();
+    for Route { path, role, handler } in routes() {
+        // A method that the path lacks is refused to strangers like one that it has.
+        let handler = handler.fallback(async || Problem::method_not_allowed());
+        let handler = match role {
+            None => handler,
+            Some(role) => {
+                handler.layer(middleware::from_fn_with_state((api.ledger.clone(), role), auth::guard))
+            }
+        };
+        router = router.route(path, handler);
+    }
+    router
+        .fallback(async || Problem::not_found("there is nothing at this path"))
+        .layer(axum::Extension(events::Stop(stop)))
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .layer(middleware::from_fn(bounded))
+        .layer(middleware::from_fn(hardened))
+        .with_state(api)
+}
+
+async fn bounded(request: Request, next: Next) -> Response {
+    let answer = tokio::time::timeout(REQUEST_MAX, next.run(request)).await;
+    answer.unwrap_or_else(|_elapsed| Problem::timeout().into_response())
+}
+
+/// Headers that keep browsers from doing anything with an answer but show it.
+async fn hardened(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    for (name, value) in [
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'; base-uri 'none'"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CACHE_CONTROL, "no-store"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    ] {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use axum::body::Body;
+    use axum::http::{Method, StatusCode};
+    use ledger::LedgerUrl;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    async fn api(folder: &tempfile::TempDir) -> Api {
+        let url = LedgerUrl::Sqlite(folder.path().join("ledger.db"));
+        let ledger = Ledger::open(&url).await.expect("a ledger");
+        let connections = Connections::new(Arc::new(|_| Ok(None)), 1, Duration::from_secs(1));
+        Api { ledger, connections, version: "test" }
+    }
+
+    async fn status(api: &Api, method: &Method, path: &str, token: Option<&str>) -> StatusCode {
+        let path = path
+            .replace("{name}", "x")
+            .replace("{run}", "x")
+            .replace("{chunk}", "x")
+            .replace("{worker}", "x");
+        let mut request = Request::builder().method(method).uri(path).header(header::HOST, "localhost");
+        if let Some(token) = token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        let request = request.body(Body::from("{}")).expect("a request");
+        let answer =
+            router(api.clone(), CancellationToken::new()).oneshot(request).await.expect("infallible");
+        assert_eq!(answer.headers()[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
+        answer.status()
+    }
+
+    /// 1-44: every route with every role, by every method.
+    #[tokio::test]
+    async fn s1_44_every_route_asks_for_its_role() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let api = api(&folder).await;
+        let mut tokens = Vec::new();
+        for role in Role::ALL {
+            let (text, new) = make_token("test", role, None).expect("random numbers");
+            api.ledger.create_token(&new).await.expect("entered");
+            tokens.push((role, text));
+        }
+        let (expired, new) = make_token("test", Role::Admin, Some(-1)).expect("random numbers");
+        api.ledger.create_token(&new).await.expect("entered");
+        for route in routes() {
+            for method in [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
+                let Some(needed) = route.role else {
+                    assert_ne!(status(&api, &method, route.path, None).await, StatusCode::UNAUTHORIZED);
+                    continue;
+                };
+                for stranger in [None, Some(expired.as_str()), Some("syn_x")] {
+                    let answer = status(&api, &method, route.path, stranger).await;
+                    assert_eq!(answer, StatusCode::UNAUTHORIZED, "{method} {}", route.path);
+                }
+                for (role, token) in &tokens {
+                    let answer = status(&api, &method, route.path, Some(token)).await;
+                    let is_refused = matches!(answer, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+                    assert_eq!(is_refused, *role < needed, "{method} {} as {role}: {answer}", route.path);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Runs: the record of each, and a person's word on it.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use ledger::{Heeded, Run, Which};
+use model::{Limits, RunId, RunState};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::extract::{Body, Query};
+use crate::problem::{Problem, Result};
+use crate::{Api, commands, time};
+
+const PAGE: u32 = 50;
+const PAGE_MAX: u32 = 500;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Page {
+    limit: Option<u32>,
+    /// The last run of the page before.
+    after: Option<String>,
+}
+
+/// Rows of a page that is asked for.
+pub(crate) fn page_len(limit: Option<u32>) -> Result<u32> {
+    let limit = limit.unwrap_or(PAGE);
+    if (1..=PAGE_MAX).contains(&limit) {
+        Ok(limit)
+    } else {
+        Err(Problem::invalid(format!("limit is from 1 to {PAGE_MAX}")))
+    }
+}
+
+/// Newest first.
+pub(crate) async fn list(State(api): State<Api>, Query(page): Query<Page>) -> Result<Json<Value>> {
+    let limit = page_len(page.limit)?;
+    let before = match &page.after {
+        None => None,
+        Some(after) => Some(found(&api, after).await?.turn),
+    };
+    let runs = api.ledger.runs_before(before, limit).await?;
+    let is_full = u32::try_from(runs.len()).is_ok_and(|len| len == limit);
+    let next = runs.last().filter(|_| is_full).map(|run| run.id);
+    Ok(Json(json!({ "items": runs.iter().map(view).collect::<Vec<_>>(), "next": next })))
+}
+
+/// The record, table by table.
+pub(crate) async fn one(State(api): State<Api>, Path(run): Path<String>) -> Result<Json<Value>> {
+    let run = found(&api, &run).await?;
+    let record = api.ledger.record(run.id).await?.ok_or_else(unknown)?;
+    let mut view = view(&run);
+    view["counts"] = json!(record.counts);
+    view["chunks"] = json!(record.chunks);
+    view["retries"] = json!(record.retries);
+    view["waiting"] = json!(record.waiting);
+    view["tables"] = json!(record.tables);
+    Ok(Json(view))
+}
+
+pub(crate) async fn pause(State(api): State<Api>, Path(run): Path<String>) -> Result<Json<Value>> {
+    let run = found(&api, &run).await?;
+    match api.ledger.pause_run(run.id).await? {
+        Heeded::Yes | Heeded::Already => after(&api, run.id).await,
+        Heeded::No(state) => Err(cannot(&run, state)),
+    }
+}
+
+pub(crate) async fn resume(State(api): State<Api>, Path(run): Path<String>) -> Result<Json<Value>> {
+    let run = found(&api, &run).await?;
+    if !commands::resume_run(&api.ledger, &run).await? {
+        return Err(cannot(&run, run.state));
+    }
+    after(&api, run.id).await
+}
+
+/// Chunks in hand are given back within seconds; then it is cancelled.
+pub(crate) async fn cancel(
+    State(api): State<Api>,
+    Path(run): Path<String>,
+) -> Result<(StatusCode, Json<Value>)> {
+    let run = found(&api, &run).await?;
+    if !api.ledger.request_cancel(run.id).await? {
+        return Err(cannot(&run, run.state));
+    }
+    Ok((StatusCode::ACCEPTED, after(&api, run.id).await?))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Retry {
+    /// Chunks of this table only, by its number in the record.
+    table: Option<u32>,
+}
+
+/// Sets quarantined chunks going again.
+pub(crate) async fn retry(
+    State(api): State<Api>,
+    Path(run): Path<String>,
+    Query(retry): Query<Retry>,
+) -> Result<Json<Value>> {
+    let run = found(&api, &run).await?;
+    let which = retry.table.map_or(Which::All, Which::Table);
+    let chunks = api.ledger.retry_chunks(run.id, which).await?;
+    Ok(Json(json!({ "run": run.id, "chunks": chunks })))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct GivenLimits {
+    /// In a second; `null` for no limit.
+    rows: Option<u64>,
+    bytes: Option<u64>,
+}
+
+pub(crate) async fn limits(
+    State(api): State<Api>,
+    Path(run): Path<String>,
+    Body(given): Body<GivenLimits>,
+) -> Result<Json<Value>> {
+    let run = found(&api, &run).await?;
+    if run.state.is_terminal() {
+        return Err(cannot(&run, run.state));
+    }
+    if given.rows == Some(0) || given.bytes == Some(0) {
+        return Err(Problem::invalid("a limit is at least 1; null takes it away, pause holds the run"));
+    }
+    api.ledger.set_limits(run.id, Limits { rows: given.rows, bytes: given.bytes }).await?;
+    after(&api, run.id).await
+}
+
+/// The run of this id.
+pub(crate) async fn found(api: &Api, id: &str) -> Result<Run> {
+    let id: RunId = id.parse().map_err(|_| unknown())?;
+    api.ledger.run(id).await?.ok_or_else(unknown)
+}
+
+async fn after(api: &Api, id: RunId) -> Result<Json<Value>> {
+    Ok(Json(view(&api.ledger.run(id).await?.ok_or_else(unknown)?)))
+}
+
+fn unknown() -> Problem {
+    Problem::not_found("no run has this id").next("GET /v1/runs")
+}
+
+fn cannot(run: &Run, state: RunState) -> Problem {
+    Problem::conflict(format!("{} is {state}", run.id)).next(format!("GET /v1/runs/{}", run.id))
+}
+
+fn view(run: &Run) -> Value {
+    let at = |ms: Option<i64>| ms.and_then(time::precise);
+    json!({
+        "id": run.id,
+        "pipeline": run.spec.name,
+        "kind": run.kind,
+        "state": run.state,
+        "cause": run.cause,
+        "is_cancelling": run.cancel_requested && !run.state.is_terminal(),
+        "paused_at": at(run.paused_ms),
+        "limits": run.limits,
+        "created_at": at(Some(run.created_ms)),
+        "ended_at": at(run.ended_ms),
+    })
+}

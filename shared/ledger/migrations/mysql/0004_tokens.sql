@@ -1,0 +1,13 @@
+-- 0004: tokens: who may use the HTTP API, and how. Of a secret only its hash is kept.
+
+CREATE TABLE IF NOT EXISTS syncline_token (
+    id VARCHAR(40) NOT NULL PRIMARY KEY,
+    name VARCHAR(255) NOT NULL,
+    hash VARCHAR(64) NOT NULL,
+    role VARCHAR(40) NOT NULL,
+    created_ms BIGINT NOT NULL,
+    expires_ms BIGINT,
+    -- To the minute.
+    used_ms BIGINT,
+    revoked_ms BIGINT
+) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
