@@ -66,6 +66,7 @@ main() {
 up() {
     if own redis; then install_redis; start redis; fi
     install_faketime
+    install_curl
     if own mariadb || own mysql || own postgres || own mssql; then make_certificates; fi
     if own mariadb; then install_mariadb; start mariadb; fi
     if own postgres; then install_postgres; start postgres; fi
@@ -368,6 +369,9 @@ install_redis() { have redis-check-rdb || have redis-server || install_packages 
 
 # For tests of clocks that differ.
 install_faketime() { have faketime || install_packages faketime; }
+
+# What the tests ask the HTTP API with.
+install_curl() { have curl || install_packages curl; }
 
 # Tests that lose packets need root and these; without root they are skipped and say so.
 install_network_tools() {
