@@ -53,16 +53,18 @@ test-all: build-deps servers oracle cargo-nextest ## also the tests that take mi
 faults: build-deps servers oracle cargo-nextest ## the fault suite, the long ones included; as root nothing is skipped
 	@$(WITH_SERVERS) cargo nextest run --workspace --locked --features failpoints -E 'binary(faults)' --run-ignored all
 
-docs: build-deps ## write the pages that are generated: the schema of specs, the compatibility of engines
+docs: build-deps ## write what is generated: schema of specs, OpenAPI document, pages on engines and seeds
 	cargo run --quiet --locked -- config schema >schema/spec.v1.json
 	SYNCLINE_WRITE_DOCS=1 cargo test --quiet --locked -p syncline-coordinator the_page_says_what_the_program_does
+	SYNCLINE_WRITE_DOCS=1 cargo test --quiet --locked --test docs every_id_of_the_seed_has_tests_or_a_word
+	SYNCLINE_UPDATE_SCHEMA=1 cargo test --quiet --locked -p syncline-api the_checked_in_document_is_the_generated_one
 
 SEEDS ?= 2000
 sim: build-deps ## simulate many fleets under faults, each from one seed: SEEDS=100000
 	SYNCLINE_SIM_SEEDS=$(SEEDS) cargo test --release --locked -p syncline-sim --test seeds -- --nocapture
 
 bench: build-deps servers oracle ## how fast it is, next to other tools, on this machine
-	@$(WITH_SERVERS) cargo build --release --locked --package syncline --package syncline-harness && target/release/scaling && target/release/documents && target/release/billing && target/release/bench
+	@$(WITH_SERVERS) cargo build --release --locked --package syncline --package syncline-harness && target/release/scaling && target/release/delta && target/release/documents && target/release/billing && target/release/bench
 
 servers: ## start the servers of all engines and Redis for the tests
 	@tests/servers.sh up

@@ -16,7 +16,7 @@ pub(super) fn address(text: &str) -> Result<Option<SocketAddr>, Problem> {
     }
     text.parse().map(Some).map_err(|_| {
         let detail = format!("`{text}` is no address to listen at");
-        Problem::new(code::BAD_SETTING, detail, "an IP address and a port, such as 127.0.0.1:8080, or off")
+        Problem::new(code::BAD_SETTING, detail, "an IP address and a port, such as 127.0.0.1:7733, or off")
     })
 }
 

@@ -42,7 +42,7 @@ pub(super) struct Args {
         long,
         value_name = "ADDRESS",
         env = "SYNCLINE_LISTEN",
-        default_value = "127.0.0.1:8080",
+        default_value = "127.0.0.1:7733",
         hide_env_values = true
     )]
     listen: String,

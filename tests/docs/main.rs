@@ -3,9 +3,12 @@
 //! In a `console` block, `$ ` begins a command and `> ` goes on with it; what follows is output, each line of which
 //! must come, numbers, times and ids aside. `…` stands for more. Commands end with 0, or as `console exit=3` says.
 //! A `yaml` block with `version: 1` is a spec that `syncline check` accepts, kept under the name in its first line.
+//! A `serve` block is a service that runs in the background while the rest of the page is followed, at a port of its own.
 //! Blocks that need servers are `sh` and not run.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
+
+mod seeds;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -38,7 +41,25 @@ fn blocks(page: &str) -> Vec<Block> {
 /// A folder with a `bin` that holds the binary under test and a `sqlite3` that runs statements.
 struct Reader {
     dir: tempfile::TempDir,
+    service: Option<Service>,
 }
+
+/// A `serve` in the background.
+struct Service {
+    process: std::process::Child,
+    /// Where it listens, instead of where the page says.
+    address: String,
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Where pages say that a service listens.
+const USUAL: &str = "127.0.0.1:7733";
 
 impl Reader {
     fn new() -> Self {
@@ -50,17 +71,36 @@ impl Reader {
         std::fs::write(bin.join("sqlite3"), sqlite3).unwrap();
         std::fs::set_permissions(bin.join("sqlite3"), std::os::unix::fs::PermissionsExt::from_mode(0o755))
             .unwrap();
-        Self { dir }
+        Self { dir, service: None }
     }
 
     fn bash(&self, command: &str) -> Output {
+        let address = self.service.as_ref().map_or(USUAL, |service| &service.address);
+        self.command(&command.replace(USUAL, address)).output().unwrap()
+    }
+
+    fn command(&self, command: &str) -> Command {
         let path = format!("{}:{}", self.dir.path().join(".bin").display(), std::env::var("PATH").unwrap());
         let mut bash = Command::new("bash");
         bash.args(["-c", command]).current_dir(self.dir.path());
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("SYNCLINE_")) {
             bash.env_remove(name);
         }
-        bash.env("PATH", path).env("COLUMNS", "200").env_remove("CI").output().unwrap()
+        bash.env("PATH", path).env("COLUMNS", "200").env_remove("CI");
+        bash
+    }
+
+    /// Starts what the block says, and waits until it listens.
+    async fn serve(&mut self, block: &Block) {
+        let line = block.lines[0].strip_prefix("$ ").expect("a block begins with a command");
+        let log = self.dir.path().join("serve.log");
+        let mut bash = self.command(&format!("exec {line} --listen 127.0.0.1:0"));
+        let process = bash.stderr(std::fs::File::create(&log).unwrap()).spawn().unwrap();
+        self.service = Some(Service { process, address: USUAL.to_owned() });
+        let address = harness::http::told(|| std::fs::read_to_string(&log).unwrap()).await;
+        if let Some(service) = &mut self.service {
+            service.address = address;
+        }
     }
 
     fn check(&self, spec: &Block) {
@@ -101,7 +141,9 @@ fn assert_ended(output: &Output, code: i32, what: &str) {
 /// A line without what changes from run to run: widths, rules, ids, durations, versions.
 fn settled(line: &str) -> String {
     let words = line.split_whitespace().filter(|word| !word.starts_with('─'));
-    let words: Vec<&str> = words.map(|word| if word.starts_with("run_") { "RUN" } else { word }).collect();
+    let words = words.map(|word| word.trim_matches([',', '"']));
+    let is_run = |word: &str| word.starts_with("run_") || word.contains(":\"run_");
+    let words: Vec<&str> = words.map(|word| if is_run(word) { "RUN" } else { word }).collect();
     let mut settled = Vec::with_capacity(words.len());
     for (at, word) in words.iter().enumerate() {
         let is_number = word.starts_with(|c: char| c.is_ascii_digit());
@@ -116,18 +158,19 @@ fn settled(line: &str) -> String {
     settled.join(" ")
 }
 
-#[test]
-fn every_command_and_spec_of_the_documentation_works() {
+#[tokio::test]
+async fn every_command_and_spec_of_the_documentation_works() {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     let in_docs = std::fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
     let is_page = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "md");
     let mut followed = 0;
     for page in std::iter::once(root.join("README.md")).chain(in_docs.filter(is_page)) {
         println!("{}", page.display());
-        let reader = Reader::new();
+        let mut reader = Reader::new();
         for block in blocks(&std::fs::read_to_string(&page).unwrap()) {
             match block.info.split(' ').next() {
                 Some("console") => reader.follow(&block),
+                Some("serve") => reader.serve(&block).await,
                 Some("yaml") if block.lines.iter().any(|line| line == "version: 1") => reader.check(&block),
                 _ => continue,
             }

@@ -199,18 +199,7 @@ async fn a_run_is_watched_and_held_and_its_chunks_are_told_without_keys() {
         "{record}"
     );
 
-    let mut seen = Vec::new();
-    let mut after = String::new();
-    loop {
-        let page = get(&at, &format!("{run}/chunks?limit=100&state=done{after}")).expect(200);
-        assert!(!page.text.contains("canary"), "{page:?}");
-        let page = page.json();
-        seen.extend(
-            page["items"].as_array().unwrap().iter().map(|chunk| chunk["id"].as_str().unwrap().to_owned()),
-        );
-        let Some(next) = page["next"].as_str() else { break };
-        after = format!("&after={next}");
-    }
+    let mut seen = pages(&at, &run);
     let all = seen.len();
     seen.sort();
     seen.dedup();
@@ -221,18 +210,40 @@ async fn a_run_is_watched_and_held_and_its_chunks_are_told_without_keys() {
         "{chunk}"
     );
     let _ = post(&at, &format!("/v1/chunks/{}/retry", seen[0])).expect(409);
-    for path in ["/v1/runs/run_none", "/v1/chunks/none", "/v1/none", "/v1/pipelines/none"] {
+    let odd = ["/v1/pipelines/%ff", "/v1/runs/%00", "/v1/runs/..%2f..", "/v1/pipelines/%E2%80%AE"];
+    for path in
+        ["/v1/runs/run_none", "/v1/chunks/none", "/v1/none", "/v1/pipelines/none"].into_iter().chain(odd)
+    {
         assert_eq!(get(&at, path).expect(404).json()["code"], "not-found", "{path}");
     }
     let _ = get(&at, &format!("{run}/chunks?state=none")).expect(422);
     let _ = get(&at, &format!("{run}/chunks?limit=0")).expect(422);
     assert_eq!(post(&at, "/v1/runs").expect(405).json()["code"], "method-not-allowed");
     let _ = post(&at, &format!("{run}/cancel")).expect(409);
+    let document = std::fs::read_to_string(harness::oracle::root().join("schema/openapi.v1.json")).unwrap();
+    assert_eq!(get(&at, "/openapi.json").expect(200).text, document);
 
     events_are_replayed(&at, &run);
     let workers = get(&at, "/v1/workers").expect(200).json();
     assert_eq!(workers["items"][0]["state"], "alive");
     assert_eq!(serve.terminate(), Some(0), "streams do not hold it up: {}", serve.log());
+}
+
+/// The chunks that are done, page by page, without a value of a row in any.
+fn pages(at: &str, run: &str) -> Vec<String> {
+    let mut seen = Vec::new();
+    let mut after = String::new();
+    loop {
+        let page = get(at, &format!("{run}/chunks?limit=100&state=done{after}")).expect(200);
+        assert!(!page.text.contains("canary"), "{page:?}");
+        let page = page.json();
+        seen.extend(
+            page["items"].as_array().unwrap().iter().map(|chunk| chunk["id"].as_str().unwrap().to_owned()),
+        );
+        let Some(next) = page["next"].as_str() else { break };
+        after = format!("&after={next}");
+    }
+    seen
 }
 
 /// All events of a run from the first, and the rest from where a client was cut off.

@@ -151,6 +151,7 @@ async fn a_late_commit_is_never_skipped_in_postgres() {
 }
 
 /// A run of changes is killed where its rows are in and its watermark is not, or is: nothing is lost, nothing doubled.
+/// 4-12: killed between the rows and the watermark, nothing is lost and nothing doubled.
 #[tokio::test]
 async fn a_killed_run_loses_no_change_and_no_watermark() {
     for point in ["k3:1=abort", "k4:1=abort", "k7:1=abort", "r6:1=abort", "w1:1=abort"] {
@@ -182,6 +183,7 @@ async fn a_killed_run_loses_no_change_and_no_watermark() {
 }
 
 /// A new column is in no row that was copied before: the table is read whole once more.
+/// 4-20: a table that looks otherwise than when its watermark was set is not read from there.
 #[tokio::test]
 async fn another_shape_is_read_whole() {
     let (from, to) = (Database::fresh(Server::Sqlite).await, Database::fresh(Server::Sqlite).await);

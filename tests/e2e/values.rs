@@ -275,6 +275,7 @@ async fn postgres_to_sqlite() {
     matrix(Server::Postgres, Server::Sqlite).await;
 }
 
+/// 4-02: exact decimals, times in UTC, bytes, JSON, unsigned 64 bits.
 #[tokio::test]
 async fn mysql_to_mongodb() {
     matrix(Server::Mysql, Server::Mongodb).await;

@@ -1,23 +1,29 @@
 //! Chunks and their attempts. Their ranges hold keys, which are values of rows: they are not shown.
 
 use axum::Json;
-use axum::extract::{Path, State};
-use ledger::{AttemptView, ChunkPage, ChunkView, Which};
+use axum::extract::State;
+use ledger::{ChunkPage, ChunkView, Which};
 use model::{ChunkId, ChunkState};
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Value, json};
 
-use crate::extract::Query;
+use crate::Api;
+use crate::answers::{AttemptAnswer, ChunkAnswer, ChunkHistory, Page};
+use crate::extract::{Path, Query};
 use crate::problem::{Problem, Result};
 use crate::runs::{found, page_len};
-use crate::{Api, time};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Page {
+#[schemars(rename = "AskedChunks")]
+pub(crate) struct Asked {
+    /// Chunks of a page, 1 to 500; 50 if absent.
     limit: Option<u32>,
+    /// The last chunk of the page before.
     after: Option<String>,
+    /// Chunks of this table only, by its number in the record.
     table: Option<u32>,
+    /// Chunks in this state only.
     state: Option<String>,
 }
 
@@ -25,31 +31,30 @@ pub(crate) struct Page {
 pub(crate) async fn list(
     State(api): State<Api>,
     Path(run): Path<String>,
-    Query(page): Query<Page>,
-) -> Result<Json<Value>> {
+    Query(asked): Query<Asked>,
+) -> Result<Json<Page<ChunkAnswer>>> {
     let run = found(&api, &run).await?;
-    let limit = page_len(page.limit)?;
-    let state = page.state.as_deref().map(str::parse::<ChunkState>).transpose();
+    let limit = page_len(asked.limit)?;
+    let state = asked.state.as_deref().map(str::parse::<ChunkState>).transpose();
     let state = state.map_err(|unknown| Problem::invalid(unknown.to_string()))?;
-    let after = page.after.as_deref().map(id).transpose()?;
-    let page = ChunkPage { table: page.table, state, after, limit };
+    let after = asked.after.as_deref().map(id).transpose()?;
+    let page = ChunkPage { table: asked.table, state, after, limit };
     let chunks = api.ledger.chunks(run.id, page).await?;
     let is_full = u32::try_from(chunks.len()).is_ok_and(|len| len == limit);
-    let next = chunks.last().filter(|_| is_full).map(|view| view.chunk.id);
-    Ok(Json(json!({ "items": chunks.iter().map(view).collect::<Vec<_>>(), "next": next })))
+    let next = chunks.last().filter(|_| is_full).map(|view| view.chunk.id.to_string());
+    Ok(Json(Page { items: chunks.iter().map(ChunkAnswer::from).collect(), next }))
 }
 
 /// With its attempts, oldest first.
-pub(crate) async fn one(State(api): State<Api>, Path(chunk): Path<String>) -> Result<Json<Value>> {
+pub(crate) async fn one(State(api): State<Api>, Path(chunk): Path<String>) -> Result<Json<ChunkHistory>> {
     let chunk = known(&api, &chunk).await?;
     let attempts = api.ledger.attempts(chunk.chunk.id).await?;
-    let mut view = view(&chunk);
-    view["attempts"] = attempts.iter().map(attempt).collect();
-    Ok(Json(view))
+    let attempts = attempts.iter().map(AttemptAnswer::from).collect();
+    Ok(Json(ChunkHistory { chunk: (&chunk).into(), attempts }))
 }
 
 /// Sets a quarantined chunk going again.
-pub(crate) async fn retry(State(api): State<Api>, Path(chunk): Path<String>) -> Result<Json<Value>> {
+pub(crate) async fn retry(State(api): State<Api>, Path(chunk): Path<String>) -> Result<Json<ChunkAnswer>> {
     let chunk = known(&api, &chunk).await?.chunk;
     if api.ledger.retry_chunks(chunk.run, Which::One(chunk.id)).await? == 0 {
         return Err(Problem::conflict(format!(
@@ -57,7 +62,7 @@ pub(crate) async fn retry(State(api): State<Api>, Path(chunk): Path<String>) -> 
             chunk.state
         )));
     }
-    Ok(Json(view(&known(&api, &chunk.id.to_string()).await?)))
+    Ok(Json((&known(&api, &chunk.id.to_string()).await?).into()))
 }
 
 fn id(text: &str) -> Result<ChunkId> {
@@ -66,24 +71,4 @@ fn id(text: &str) -> Result<ChunkId> {
 
 async fn known(api: &Api, text: &str) -> Result<ChunkView> {
     api.ledger.chunk(id(text)?).await?.ok_or_else(|| Problem::not_found("no chunk has this id"))
-}
-
-fn view(view: &ChunkView) -> Value {
-    let at = |ms: Option<i64>| ms.and_then(time::precise);
-    let chunk = &view.chunk;
-    json!({
-        "id": chunk.id, "run": chunk.run, "table": chunk.table, "pass": chunk.pass, "ordinal": chunk.ordinal,
-        "state": chunk.state, "attempt": chunk.attempt, "tries": view.tries, "worker_deaths": view.worker_deaths,
-        "worker": view.worker, "counts": view.counts, "read_ms": view.read_ms, "failure": view.failure,
-        "started_at": at(view.started_ms), "ended_at": at(view.ended_ms),
-        "due_at": at(Some(view.due_ms).filter(|_| chunk.state == ChunkState::Ready)),
-    })
-}
-
-fn attempt(view: &AttemptView) -> Value {
-    json!({
-        "attempt": view.attempt, "worker": view.worker, "outcome": view.outcome.map(|outcome| outcome.name()),
-        "failure": view.failure, "claimed_at": time::precise(view.claimed_ms),
-        "ended_at": view.ended_ms.and_then(time::precise),
-    })
 }

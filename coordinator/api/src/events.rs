@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::Extension;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures::Stream;
@@ -14,6 +14,7 @@ use model::RunId;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use crate::extract::Path;
 use crate::problem::{Problem, Result};
 use crate::runs::found;
 use crate::{Api, time};

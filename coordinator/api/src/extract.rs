@@ -40,3 +40,17 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
             .map_err(|_hidden| Problem::invalid("a parameter behind ? is not known, or no value for it"))
     }
 }
+
+/// The part of a path that stands in braces in its route.
+pub(crate) struct Path<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let given = axum::extract::Path::<T>::from_request_parts(parts, state).await;
+        given
+            .map(|given| Self(given.0))
+            .map_err(|_hidden| Problem::not_found("there is nothing at this path"))
+    }
+}

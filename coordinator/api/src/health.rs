@@ -8,7 +8,8 @@ use axum::http::StatusCode;
 use connectors::Role;
 use futures::future::join_all;
 use model::ConnectionSpec;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::Api;
 use crate::problem::Result;
@@ -29,12 +30,33 @@ pub(crate) async fn readyz(State(api): State<Api>) -> (StatusCode, &'static str)
     }
 }
 
-pub(crate) async fn version(State(api): State<Api>) -> Json<Value> {
-    Json(json!({ "version": api.version }))
+/// What answers.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Version {
+    version: &'static str,
+}
+
+pub(crate) async fn version(State(api): State<Api>) -> Json<Version> {
+    Json(Version { version: api.version })
+}
+
+/// `healthy` or `unhealthy`, in all and each by itself.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Health {
+    status: &'static str,
+    ledger: &'static str,
+    pipelines: Vec<PipelineHealth>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct PipelineHealth {
+    pipeline: String,
+    source: &'static str,
+    target: &'static str,
 }
 
 /// Ledger, and source and target of every pipeline. 503 if any of them is away.
-pub(crate) async fn healthz(State(api): State<Api>) -> Result<(StatusCode, Json<Value>)> {
+pub(crate) async fn healthz(State(api): State<Api>) -> Result<(StatusCode, Json<Health>)> {
     let pipelines = api.ledger.pipelines().await?;
     let looks = pipelines.iter().map(|pipeline| async {
         let spec = &pipeline.spec;
@@ -42,16 +64,12 @@ pub(crate) async fn healthz(State(api): State<Api>) -> Result<(StatusCode, Json<
             is_there(&api, &spec.source, Role::Source),
             is_there(&api, &spec.target, Role::Target)
         );
-        (
-            source && target,
-            json!({ "pipeline": pipeline.name, "source": word(source), "target": word(target) }),
-        )
+        PipelineHealth { pipeline: pipeline.name.clone(), source: word(source), target: word(target) }
     });
-    let found = join_all(looks).await;
-    let all = found.iter().all(|(is_well, _)| *is_well);
+    let pipelines = join_all(looks).await;
+    let all = pipelines.iter().all(|found| [found.source, found.target] == [word(true); 2]);
     let status = if all { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let pipelines: Vec<Value> = found.into_iter().map(|(_, view)| view).collect();
-    Ok((status, Json(json!({ "status": word(all), "ledger": word(true), "pipelines": pipelines }))))
+    Ok((status, Json(Health { status: word(all), ledger: word(true), pipelines })))
 }
 
 /// Whether the database of a connection answers, with the login that runs use.

@@ -3,14 +3,17 @@
 //! It decides nothing: every answer is a query of the ledger and every command one that the ledger takes from the command
 //! line too, so any number of servers may listen. Keys and values of rows are never in an answer.
 
+mod answers;
 mod auth;
 mod chunks;
 pub mod commands;
 mod events;
 mod extract;
 mod health;
+mod openapi;
 mod pipelines;
 mod problem;
+mod routes;
 mod runs;
 mod sync;
 mod time;
@@ -23,15 +26,16 @@ use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{MethodRouter, get, post, put};
 use connectors::Connections;
-use ledger::{Ledger, Role};
+use ledger::Ledger;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub use auth::make_token;
+pub use openapi::openapi;
 
 use crate::problem::Problem;
+use crate::routes::{Route, routes};
 
 /// Bytes of a request's body: a command is a line of JSON.
 const BODY_MAX: usize = 64 * 1024;
@@ -56,63 +60,9 @@ pub async fn serve(api: Api, listener: TcpListener, stop: CancellationToken) -> 
     axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
 }
 
-/// A route and who may use it; `None` is everybody.
-struct Route {
-    path: &'static str,
-    role: Option<Role>,
-    handler: MethodRouter<Api>,
-}
-
-const fn open(path: &'static str, handler: MethodRouter<Api>) -> Route {
-    Route { path, role: None, handler }
-}
-
-const fn view(path: &'static str, handler: MethodRouter<Api>) -> Route {
-    Route { path, role: Some(Role::Viewer), handler }
-}
-
-const fn operate(path: &'static str, handler: MethodRouter<Api>) -> Route {
-    Route { path, role: Some(Role::Operator), handler }
-}
-
-/// Every route. A path that people may look at and operate stands here twice.
-fn routes() -> Vec<Route> {
-    vec![
-        open("/livez", get(health::livez)),
-        open("/readyz", get(health::readyz)),
-        open("/version", get(health::version)),
-        view("/healthz", get(health::healthz)),
-        view("/sync/status", get(sync::status)),
-        view("/sync/health", get(sync::health)),
-        operate("/sync/trigger", post(sync::trigger)),
-        operate("/sync/pause", post(sync::pause)),
-        operate("/sync/resume", post(sync::resume)),
-        operate("/sync/interval", put(sync::interval)),
-        view("/v1/pipelines", get(pipelines::list)),
-        view("/v1/pipelines/{name}", get(pipelines::one)),
-        operate("/v1/pipelines/{name}/trigger", post(pipelines::trigger)),
-        operate("/v1/pipelines/{name}/pause", post(pipelines::pause)),
-        operate("/v1/pipelines/{name}/resume", post(pipelines::resume)),
-        operate("/v1/pipelines/{name}/interval", put(pipelines::interval)),
-        view("/v1/runs", get(runs::list)),
-        view("/v1/runs/{run}", get(runs::one)),
-        view("/v1/runs/{run}/events", get(events::of_run)),
-        operate("/v1/runs/{run}/pause", post(runs::pause)),
-        operate("/v1/runs/{run}/resume", post(runs::resume)),
-        operate("/v1/runs/{run}/cancel", post(runs::cancel)),
-        operate("/v1/runs/{run}/retry", post(runs::retry)),
-        operate("/v1/runs/{run}/limits", put(runs::limits)),
-        view("/v1/runs/{run}/chunks", get(chunks::list)),
-        view("/v1/chunks/{chunk}", get(chunks::one)),
-        operate("/v1/chunks/{chunk}/retry", post(chunks::retry)),
-        view("/v1/workers", get(workers::list)),
-        operate("/v1/workers/{worker}/drain", post(workers::drain)),
-    ]
-}
-
 fn router(api: Api, stop: CancellationToken) -> Router {
     let mut router = Router::new();
-    for Route { path, role, handler } in routes() {
+    for Route { path, role, handler, .. } in routes() {
         // A method that the path lacks is refused to strangers like one that it has.
         let handler = handler.fallback(async || Problem::method_not_allowed());
         let handler = match role {
@@ -158,7 +108,7 @@ mod tests {
 
     use axum::body::Body;
     use axum::http::{Method, StatusCode};
-    use ledger::LedgerUrl;
+    use ledger::{LedgerUrl, Role};
     use tower::ServiceExt as _;
 
     use super::*;

@@ -1,51 +1,54 @@
 //! Pipelines: when they run, how it went, and a person's word on them.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use ledger::{Pipeline, Started};
 use model::RunId;
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Value, json};
 
-use crate::extract::Body;
+use crate::answers::{Page, PipelineAnswer, StartedAnswer};
+use crate::extract::{Body, Path};
 use crate::problem::{Problem, Result};
-use crate::{Api, commands, time};
+use crate::{Api, commands};
 
 /// Seconds from start to start: up to a year.
 const EVERY_S: std::ops::RangeInclusive<u64> = 1..=366 * 86_400;
 
-pub(crate) async fn list(State(api): State<Api>) -> Result<Json<Value>> {
+pub(crate) async fn list(State(api): State<Api>) -> Result<Json<Page<PipelineAnswer>>> {
     let pipelines = api.ledger.pipelines().await?;
-    Ok(Json(json!({ "items": pipelines.iter().map(view).collect::<Vec<_>>() })))
+    Ok(Json(Page::whole(pipelines.iter().map(PipelineAnswer::from).collect())))
 }
 
-pub(crate) async fn one(State(api): State<Api>, Path(name): Path<String>) -> Result<Json<Value>> {
-    Ok(Json(view(&named(&api, &name).await?)))
+pub(crate) async fn one(State(api): State<Api>, Path(name): Path<String>) -> Result<Json<PipelineAnswer>> {
+    Ok(Json((&named(&api, &name).await?).into()))
 }
 
 pub(crate) async fn trigger(
     State(api): State<Api>,
     Path(name): Path<String>,
-) -> Result<(StatusCode, HeaderMap, Json<Value>)> {
+) -> Result<(StatusCode, HeaderMap, Json<StartedAnswer>)> {
     let pipeline = named(&api, &name).await?;
     started(start(&api, &pipeline).await?)
 }
 
-pub(crate) async fn pause(State(api): State<Api>, Path(name): Path<String>) -> Result<Json<Value>> {
+pub(crate) async fn pause(State(api): State<Api>, Path(name): Path<String>) -> Result<Json<PipelineAnswer>> {
     commands::pause(&api.ledger, &named(&api, &name).await?).await?;
     one(State(api), Path(name)).await
 }
 
-pub(crate) async fn resume(State(api): State<Api>, Path(name): Path<String>) -> Result<Json<Value>> {
+pub(crate) async fn resume(State(api): State<Api>, Path(name): Path<String>) -> Result<Json<PipelineAnswer>> {
     commands::resume(&api.ledger, &named(&api, &name).await?).await?;
     one(State(api), Path(name)).await
 }
 
-#[derive(Debug, Deserialize)]
+/// How long from start to start.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "PipelineInterval")]
 pub(crate) struct Interval {
-    /// Absent: what the file says.
+    /// `null`: what the file says.
     seconds: Option<u64>,
 }
 
@@ -53,7 +56,7 @@ pub(crate) async fn interval(
     State(api): State<Api>,
     Path(name): Path<String>,
     Body(given): Body<Interval>,
-) -> Result<Json<Value>> {
+) -> Result<Json<PipelineAnswer>> {
     named(&api, &name).await?;
     set_interval(&api, &name, given.seconds).await?;
     one(State(api), Path(name)).await
@@ -80,12 +83,12 @@ pub(crate) async fn start(api: &Api, pipeline: &Pipeline) -> Result<RunId> {
 }
 
 /// The answer to a start.
-pub(crate) fn started(run: RunId) -> Result<(StatusCode, HeaderMap, Json<Value>)> {
+pub(crate) fn started(run: RunId) -> Result<(StatusCode, HeaderMap, Json<StartedAnswer>)> {
     let mut headers = HeaderMap::new();
     if let Ok(place) = HeaderValue::from_str(&format!("/v1/runs/{run}")) {
         headers.insert(header::LOCATION, place);
     }
-    Ok((StatusCode::ACCEPTED, headers, Json(json!({ "run_id": run }))))
+    Ok((StatusCode::ACCEPTED, headers, Json(StartedAnswer { run_id: run.to_string() })))
 }
 
 async fn named(api: &Api, name: &str) -> Result<Pipeline> {
@@ -111,22 +114,4 @@ pub(crate) async fn meant(api: &Api, name: Option<&str>) -> Result<Pipeline> {
             Err(Problem::conflict(detail).next("add ?pipeline=NAME, or `default: true` to a spec"))
         }
     }
-}
-
-fn view(pipeline: &Pipeline) -> Value {
-    let at = |ms: Option<i64>| ms.and_then(time::precise);
-    json!({
-        "name": pipeline.name,
-        "is_default": pipeline.is_default,
-        "source": pipeline.spec.source.address(),
-        "target": pipeline.spec.target.address(),
-        "schedule": pipeline.schedule,
-        "interval_set_seconds": pipeline.every_s,
-        "paused_at": at(pipeline.paused_ms),
-        "cause": pipeline.cause,
-        "next_at": at(pipeline.next_ms),
-        "last_run": pipeline.last_run,
-        "last_start_at": at(pipeline.last_start_ms),
-        "registered_at": at(Some(pipeline.registered_ms)),
-    })
 }

@@ -1,8 +1,25 @@
 //! What went wrong, as `application/problem+json` (RFC 9457).
 
+use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// What went wrong (RFC 9457).
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Problem")]
+pub(crate) struct ProblemBody {
+    r#type: String,
+    title: &'static str,
+    status: u16,
+    /// A fixed word, such as `conflict`.
+    code: &'static str,
+    detail: String,
+    /// What to do now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
 
 /// A request that was not done, and why. Never holds a secret or a value.
 #[derive(Debug)]
@@ -68,17 +85,15 @@ impl From<ledger::Error> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let title = self.status.canonical_reason().unwrap_or("Error");
-        let mut body = json!({
-            "type": format!("urn:syncline:problem:{}", self.code),
-            "title": title,
-            "status": self.status.as_u16(),
-            "code": self.code,
-            "detail": self.detail,
-        });
-        if let Some(next) = self.next {
-            body["next"] = next.into();
-        }
-        let mut response = (self.status, body.to_string()).into_response();
+        let body = ProblemBody {
+            r#type: format!("urn:syncline:problem:{}", self.code),
+            title,
+            status: self.status.as_u16(),
+            code: self.code,
+            detail: self.detail,
+            next: self.next,
+        };
+        let mut response = (self.status, Json(body)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if self.status == StatusCode::UNAUTHORIZED {

@@ -1,23 +1,26 @@
 //! Runs: the record of each, and a person's word on it.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use ledger::{Heeded, Run, Which};
-use model::{Limits, RunId, RunState};
+use model::{RunId, RunState};
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Value, json};
 
-use crate::extract::{Body, Query};
+use crate::answers::{Limits, Page, RecordAnswer, RetriedAnswer, RunAnswer};
+use crate::extract::{Body, Path, Query};
 use crate::problem::{Problem, Result};
-use crate::{Api, commands, time};
+use crate::{Api, commands};
 
 const PAGE: u32 = 50;
 const PAGE_MAX: u32 = 500;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Page {
+#[schemars(rename = "AskedRuns")]
+pub(crate) struct Asked {
+    /// Runs of a page, 1 to 500; 50 if absent.
     limit: Option<u32>,
     /// The last run of the page before.
     after: Option<String>,
@@ -34,7 +37,7 @@ pub(crate) fn page_len(limit: Option<u32>) -> Result<u32> {
 }
 
 /// Newest first.
-pub(crate) async fn list(State(api): State<Api>, Query(page): Query<Page>) -> Result<Json<Value>> {
+pub(crate) async fn list(State(api): State<Api>, Query(page): Query<Asked>) -> Result<Json<Page<RunAnswer>>> {
     let limit = page_len(page.limit)?;
     let before = match &page.after {
         None => None,
@@ -42,24 +45,18 @@ pub(crate) async fn list(State(api): State<Api>, Query(page): Query<Page>) -> Re
     };
     let runs = api.ledger.runs_before(before, limit).await?;
     let is_full = u32::try_from(runs.len()).is_ok_and(|len| len == limit);
-    let next = runs.last().filter(|_| is_full).map(|run| run.id);
-    Ok(Json(json!({ "items": runs.iter().map(view).collect::<Vec<_>>(), "next": next })))
+    let next = runs.last().filter(|_| is_full).map(|run| run.id.to_string());
+    Ok(Json(Page { items: runs.iter().map(RunAnswer::from).collect(), next }))
 }
 
 /// The record, table by table.
-pub(crate) async fn one(State(api): State<Api>, Path(run): Path<String>) -> Result<Json<Value>> {
+pub(crate) async fn one(State(api): State<Api>, Path(run): Path<String>) -> Result<Json<RecordAnswer>> {
     let run = found(&api, &run).await?;
     let record = api.ledger.record(run.id).await?.ok_or_else(unknown)?;
-    let mut view = view(&run);
-    view["counts"] = json!(record.counts);
-    view["chunks"] = json!(record.chunks);
-    view["retries"] = json!(record.retries);
-    view["waiting"] = json!(record.waiting);
-    view["tables"] = json!(record.tables);
-    Ok(Json(view))
+    Ok(Json(RecordAnswer::new(&run, &record)))
 }
 
-pub(crate) async fn pause(State(api): State<Api>, Path(run): Path<String>) -> Result<Json<Value>> {
+pub(crate) async fn pause(State(api): State<Api>, Path(run): Path<String>) -> Result<Json<RunAnswer>> {
     let run = found(&api, &run).await?;
     match api.ledger.pause_run(run.id).await? {
         Heeded::Yes | Heeded::Already => after(&api, run.id).await,
@@ -67,7 +64,7 @@ pub(crate) async fn pause(State(api): State<Api>, Path(run): Path<String>) -> Re
     }
 }
 
-pub(crate) async fn resume(State(api): State<Api>, Path(run): Path<String>) -> Result<Json<Value>> {
+pub(crate) async fn resume(State(api): State<Api>, Path(run): Path<String>) -> Result<Json<RunAnswer>> {
     let run = found(&api, &run).await?;
     if !commands::resume_run(&api.ledger, &run).await? {
         return Err(cannot(&run, run.state));
@@ -79,7 +76,7 @@ pub(crate) async fn resume(State(api): State<Api>, Path(run): Path<String>) -> R
 pub(crate) async fn cancel(
     State(api): State<Api>,
     Path(run): Path<String>,
-) -> Result<(StatusCode, Json<Value>)> {
+) -> Result<(StatusCode, Json<RunAnswer>)> {
     let run = found(&api, &run).await?;
     if !api.ledger.request_cancel(run.id).await? {
         return Err(cannot(&run, run.state));
@@ -87,7 +84,7 @@ pub(crate) async fn cancel(
     Ok((StatusCode::ACCEPTED, after(&api, run.id).await?))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Retry {
     /// Chunks of this table only, by its number in the record.
@@ -99,26 +96,18 @@ pub(crate) async fn retry(
     State(api): State<Api>,
     Path(run): Path<String>,
     Query(retry): Query<Retry>,
-) -> Result<Json<Value>> {
+) -> Result<Json<RetriedAnswer>> {
     let run = found(&api, &run).await?;
     let which = retry.table.map_or(Which::All, Which::Table);
     let chunks = api.ledger.retry_chunks(run.id, which).await?;
-    Ok(Json(json!({ "run": run.id, "chunks": chunks })))
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct GivenLimits {
-    /// In a second; `null` for no limit.
-    rows: Option<u64>,
-    bytes: Option<u64>,
+    Ok(Json(RetriedAnswer { run: run.id.to_string(), chunks }))
 }
 
 pub(crate) async fn limits(
     State(api): State<Api>,
     Path(run): Path<String>,
-    Body(given): Body<GivenLimits>,
-) -> Result<Json<Value>> {
+    Body(given): Body<Limits>,
+) -> Result<Json<RunAnswer>> {
     let run = found(&api, &run).await?;
     if run.state.is_terminal() {
         return Err(cannot(&run, run.state));
@@ -126,7 +115,7 @@ pub(crate) async fn limits(
     if given.rows == Some(0) || given.bytes == Some(0) {
         return Err(Problem::invalid("a limit is at least 1; null takes it away, pause holds the run"));
     }
-    api.ledger.set_limits(run.id, Limits { rows: given.rows, bytes: given.bytes }).await?;
+    api.ledger.set_limits(run.id, model::Limits { rows: given.rows, bytes: given.bytes }).await?;
     after(&api, run.id).await
 }
 
@@ -136,8 +125,8 @@ pub(crate) async fn found(api: &Api, id: &str) -> Result<Run> {
     api.ledger.run(id).await?.ok_or_else(unknown)
 }
 
-async fn after(api: &Api, id: RunId) -> Result<Json<Value>> {
-    Ok(Json(view(&api.ledger.run(id).await?.ok_or_else(unknown)?)))
+async fn after(api: &Api, id: RunId) -> Result<Json<RunAnswer>> {
+    Ok(Json((&api.ledger.run(id).await?.ok_or_else(unknown)?).into()))
 }
 
 fn unknown() -> Problem {
@@ -146,20 +135,4 @@ fn unknown() -> Problem {
 
 fn cannot(run: &Run, state: RunState) -> Problem {
     Problem::conflict(format!("{} is {state}", run.id)).next(format!("GET /v1/runs/{}", run.id))
-}
-
-fn view(run: &Run) -> Value {
-    let at = |ms: Option<i64>| ms.and_then(time::precise);
-    json!({
-        "id": run.id,
-        "pipeline": run.spec.name,
-        "kind": run.kind,
-        "state": run.state,
-        "cause": run.cause,
-        "is_cancelling": run.cancel_requested && !run.state.is_terminal(),
-        "paused_at": at(run.paused_ms),
-        "limits": run.limits,
-        "created_at": at(Some(run.created_ms)),
-        "ended_at": at(run.ended_ms),
-    })
 }

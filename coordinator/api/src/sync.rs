@@ -7,9 +7,11 @@ use connectors::Role;
 use ledger::{AttemptTally, Pipeline, Run};
 use model::schedule::When;
 use model::{RunRecord, RunState, TableState};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Number, Value};
+use serde_json::Number;
 
+use crate::answers::StartedAnswer;
 use crate::extract::{Body, Query};
 use crate::health::{is_there, word};
 use crate::pipelines::{meant, set_interval, start, started};
@@ -20,14 +22,17 @@ const DAY_MS: i64 = 24 * 3_600_000;
 /// A year.
 const MINUTES_MAX: u64 = 366 * 1_440;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "AskedPipeline")]
 pub(crate) struct Which {
+    /// The one marked `default`, or the only one, if absent.
     pipeline: Option<String>,
 }
 
 /// How the pipeline stands. Times are to the second.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "SyncStatus")]
 pub(crate) struct Status {
     /// It has a schedule and is not paused.
     sync_enabled: bool,
@@ -36,13 +41,15 @@ pub(crate) struct Status {
     /// Absent while it is paused or has no schedule.
     next_sync: Option<String>,
     /// Absent where a cron expression tells when.
+    #[schemars(with = "Option<f64>")]
     sync_interval_minutes: Option<Number>,
     /// Tables that ended well in the last sync.
     tables_synced: Vec<String>,
     sync_metrics: Metrics,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "SyncMetrics")]
 pub(crate) struct Metrics {
     /// Rows that the last sync looked at.
     total_records: u64,
@@ -51,7 +58,8 @@ pub(crate) struct Metrics {
     success_rate: Option<f64>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "SyncHealth")]
 pub(crate) struct Health {
     mysql_connection: &'static str,
     mongodb_connection: &'static str,
@@ -155,7 +163,7 @@ pub(crate) async fn health(State(api): State<Api>, Query(which): Query<Which>) -
 pub(crate) async fn trigger(
     State(api): State<Api>,
     Query(which): Query<Which>,
-) -> Result<(StatusCode, HeaderMap, Json<Value>)> {
+) -> Result<(StatusCode, HeaderMap, Json<StartedAnswer>)> {
     let pipeline = meant(&api, which.pipeline.as_deref()).await?;
     started(start(&api, &pipeline).await?)
 }
@@ -172,9 +180,11 @@ pub(crate) async fn resume(State(api): State<Api>, Query(which): Query<Which>) -
     now(&api, &pipeline).await
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "SyncInterval")]
 pub(crate) struct Interval {
+    /// From start to start, at least 1.
     sync_interval_minutes: u64,
 }
 

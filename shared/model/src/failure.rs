@@ -256,6 +256,7 @@ mod tests {
         assert_eq!(ours.delay(40, 1.0), RETRY_CAP);
     }
 
+    /// 4-07.
     #[test]
     fn a_delay_of_30_seconds_is_30_60_120_and_a_little_more() {
         let given = RetryPolicy { attempts: 4, delay_ms: Some(30_000) };

@@ -165,7 +165,7 @@ pub fn spec_text() -> Result<String, Problem> {
 /// As [`spec_text`].
 pub fn spec(colors: bool) -> Result<LoadedSpec, Problem> {
     let text = spec_text()?;
-    config::parse_spec(&text, "the environment").map_err(|error| Problem::of_spec(&error, colors))
+    config::parse_spec(&text, "env:").map_err(|error| Problem::of_spec(&error, colors))
 }
 
 fn text_with(variables: Variables<'_>) -> Result<String, Problem> {

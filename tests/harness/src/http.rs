@@ -1,6 +1,7 @@
 //! Requests to the HTTP API, by curl: a client that owes the product nothing.
 
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -60,14 +61,23 @@ pub fn curl(method: &str, url: &str, more: &[&str]) -> Answer {
 /// # Panics
 /// It does not within a minute.
 pub async fn address(serve: &Background) -> String {
-    let find = || {
-        let log = serve.log();
-        let line = log.lines().find(|line| line.contains("the API listens"))?.to_owned();
-        let plain = line.replace(|c: char| c.is_control(), "");
-        let digits = plain.split("127.0.0.1:").nth(1)?;
-        let port: String = digits.chars().take_while(char::is_ascii_digit).collect();
-        Some(format!("http://127.0.0.1:{port}"))
-    };
-    crate::wait_until("the API listens", std::time::Duration::from_secs(60), async || find().is_some()).await;
-    find().expect("it was there")
+    let place = told(|| serve.log()).await;
+    format!("http://{place}")
+}
+
+/// The same as `127.0.0.1:port`, of a log that is read again and again.
+///
+/// # Panics
+/// It does not say so within a minute.
+pub async fn told(log: impl Fn() -> String) -> String {
+    let soon = Duration::from_secs(60);
+    crate::wait_until("the API listens", soon, async || place_in(&log()).is_some()).await;
+    place_in(&log()).expect("it was there")
+}
+
+fn place_in(log: &str) -> Option<String> {
+    let line = log.lines().find(|line| line.contains("the API listens"))?;
+    let rest = line.split("127.0.0.1:").nth(1)?;
+    let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    Some(format!("127.0.0.1:{port}"))
 }
