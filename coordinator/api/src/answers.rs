@@ -21,6 +21,16 @@ pub(crate) struct Page<T> {
 }
 
 impl<T> Page<T> {
+    /// A page that may hold `limit`: one that is full has another behind it, after the last item's `id`.
+    pub(crate) fn of<I>(found: &[I], limit: u32, id: impl Fn(&I) -> String) -> Self
+    where
+        T: for<'a> From<&'a I>,
+    {
+        let is_full = u32::try_from(found.len()).is_ok_and(|len| len == limit);
+        let next = found.last().filter(|_| is_full).map(id);
+        Self { items: found.iter().map(T::from).collect(), next }
+    }
+
     /// All there is.
     pub(crate) const fn whole(items: Vec<T>) -> Self {
         Self { items, next: None }

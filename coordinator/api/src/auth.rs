@@ -97,7 +97,9 @@ async fn known(ledger: &Ledger, text: &str) -> Result<Role> {
         note(ledger, "api-token-refused", &json!({ "id": id })).await;
         return Err(refused());
     };
-    ledger.note_token_use(&token.id).await?;
+    if !token.is_use_noted {
+        ledger.note_token_use(&token.id).await?;
+    }
     Ok(token.role)
 }
 

@@ -40,9 +40,7 @@ pub(crate) async fn list(
     let after = asked.after.as_deref().map(id).transpose()?;
     let page = ChunkPage { table: asked.table, state, after, limit };
     let chunks = api.ledger.chunks(run.id, page).await?;
-    let is_full = u32::try_from(chunks.len()).is_ok_and(|len| len == limit);
-    let next = chunks.last().filter(|_| is_full).map(|view| view.chunk.id.to_string());
-    Ok(Json(Page { items: chunks.iter().map(ChunkAnswer::from).collect(), next }))
+    Ok(Json(Page::of(&chunks, limit, |view| view.chunk.id.to_string())))
 }
 
 /// With its attempts, oldest first.

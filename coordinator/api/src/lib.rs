@@ -32,7 +32,6 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub use auth::make_token;
-pub use openapi::openapi;
 
 use crate::problem::Problem;
 use crate::routes::{Route, routes};

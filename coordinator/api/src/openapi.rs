@@ -19,8 +19,7 @@ pub(crate) async fn document() -> impl IntoResponse {
 }
 
 /// The document, version 3.1.
-#[must_use]
-pub fn openapi() -> Value {
+fn openapi() -> Value {
     let settings = SchemaSettings::draft2020_12().for_serialize();
     let settings = settings.with(|settings| {
         settings.definitions_path = "/components/schemas".into();

@@ -44,9 +44,7 @@ pub(crate) async fn list(State(api): State<Api>, Query(page): Query<Asked>) -> R
         Some(after) => Some(found(&api, after).await?.turn),
     };
     let runs = api.ledger.runs_before(before, limit).await?;
-    let is_full = u32::try_from(runs.len()).is_ok_and(|len| len == limit);
-    let next = runs.last().filter(|_| is_full).map(|run| run.id.to_string());
-    Ok(Json(Page { items: runs.iter().map(RunAnswer::from).collect(), next }))
+    Ok(Json(Page::of(&runs, limit, |run| run.id.to_string())))
 }
 
 /// The record, table by table.

@@ -152,13 +152,13 @@ async fn finish_table(
 
 async fn finish_run(coordinator: &Coordinator, run: &Run, tables: &[TableRow]) -> Result<(), TickError> {
     let ledger = &coordinator.ledger;
+    let Some(record) = ledger.record(run.id).await? else {
+        return Ok(());
+    };
     let failed = tables.iter().find(|t| matches!(t.state, TableState::Failed | TableState::Held));
     let (state, cause) = match failed {
         Some(table) => (RunState::Failed, table.cause.clone()),
         None => {
-            let Some(record) = ledger.record(run.id).await? else {
-                return Ok(());
-            };
             let is_clean = record.chunks.quarantined == 0
                 && ledger.quarantined_count(run.id, None).await? == 0
                 && record.counts.different + record.counts.missing == 0
@@ -170,9 +170,7 @@ async fn finish_run(coordinator: &Coordinator, run: &Run, tables: &[TableRow]) -
     };
     if ledger.finish_run(run.id, state, cause).await? {
         info!(run = %run.id, state = %state, "run ended");
-        if let Some(record) = ledger.record(run.id).await? {
-            log::ended(&record);
-        }
+        log::ended(&record);
         // What a queue that is away keeps of an ended run, workers clear away: the ledger lets them claim nothing.
         if let Err(error) = coordinator.queue.clear_run(&run.id.to_string()).await {
             warn!(run = %run.id, error = %error, "the queue was not cleared of an ended run");

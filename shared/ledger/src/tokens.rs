@@ -81,6 +81,8 @@ pub struct Token {
     pub revoked_ms: Option<i64>,
     /// Neither revoked nor expired when this was read.
     pub is_good: bool,
+    /// Its use in this minute is noted already.
+    pub is_use_noted: bool,
 }
 
 const COLUMNS: &str = "id, name, hash, role, created_ms, expires_ms, used_ms, revoked_ms, {now} AS now_ms";
@@ -128,7 +130,8 @@ impl Ledger {
         .await
     }
 
-    /// Notes that a token was used, once a minute at most.
+    /// Notes that a token was used, once a minute at most. Not to be called where [`Token::is_use_noted`]: it would lock for
+    /// nothing.
     pub async fn note_token_use(&self, id: &str) -> Result<()> {
         self.write("note the use of a token", || async move {
             let mut tx = self.begin().await?;
@@ -155,6 +158,7 @@ impl Ledger {
 fn token(row: &AnyRow) -> std::result::Result<Token, Cause> {
     let (expires_ms, revoked_ms) = (row.opt_int("expires_ms")?, row.opt_int("revoked_ms")?);
     let now = row.int("now_ms")?;
+    let used_ms = row.opt_int("used_ms")?;
     Ok(Token {
         id: row.text("id")?,
         name: row.text("name")?,
@@ -162,8 +166,9 @@ fn token(row: &AnyRow) -> std::result::Result<Token, Cause> {
         role: row.named("role")?,
         created_ms: row.int("created_ms")?,
         expires_ms,
-        used_ms: row.opt_int("used_ms")?,
+        used_ms,
         revoked_ms,
         is_good: revoked_ms.is_none() && expires_ms.is_none_or(|expires| expires > now),
+        is_use_noted: used_ms.is_some_and(|used| used >= now - USED_EVERY_MS),
     })
 }

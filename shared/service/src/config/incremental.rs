@@ -6,7 +6,6 @@ use model::watermark::{Incremental, OVERLAP_MS, Zone};
 
 use super::form::{At, Form};
 use super::raw::{RawIncremental, RawTable};
-use super::units::parse_millis;
 use super::validate::Findings;
 use crate::problem::code;
 
@@ -30,16 +29,7 @@ pub(super) fn incremental(
         return None;
     }
     let millis = |given: Option<&At<String>>, fallback: u64, findings: &mut Findings<'_>| {
-        let Some(given) = given else { return fallback };
-        parse_millis(&given.value).unwrap_or_else(|| {
-            findings.refuse(
-                code::BAD_DURATION,
-                "not a duration",
-                given.place,
-                "a number and a unit: 60s, 24h",
-            );
-            fallback
-        })
+        given.and_then(|given| findings.millis(given, "a number and a unit: 60s, 24h")).unwrap_or(fallback)
     };
     let missing = raw.and_then(|raw| raw.if_missing.as_ref());
     let choices = [("refuse", false), ("read-all", true)];

@@ -18,6 +18,7 @@ const SCHEMES: [(&str, &str); 6] = [
     ("sqlserver://", "sqlserver"),
     ("mssql://", "sqlserver"),
 ];
+
 /// The parts of `mysql://user:password@host:port/database`, the same for the other servers, or `sqlite:path`.
 pub(super) fn parse_url(url: &str, place: Place, findings: &mut Findings<'_>) -> Option<RawConnection> {
     let part = |text: &str| (!text.is_empty()).then(|| At::new(text.to_owned(), place));

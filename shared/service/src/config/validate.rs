@@ -213,15 +213,7 @@ fn chunk_limits(raw: &RawChunk, findings: &mut Findings<'_>) -> ChunkLimits {
             bytes
         }),
         target_ms: raw.target_time.as_ref().map_or(default.target_ms, |time| {
-            let millis = parse_millis(&time.value).unwrap_or_else(|| {
-                findings.refuse(
-                    code::BAD_DURATION,
-                    "not a duration",
-                    time.place,
-                    "a number and a unit: 500ms, 2s",
-                );
-                default.target_ms
-            });
+            let millis = findings.millis(time, "a number and a unit: 500ms, 2s").unwrap_or(default.target_ms);
             if !TARGET_MILLIS.contains(&millis) {
                 findings.refuse(code::BAD_LIMIT, "target_time is out of range", time.place, "use 1ms to 20s");
             }
