@@ -16,7 +16,7 @@ INSTALL_TOOL := CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNIT
 # For recipes that talk to the test servers. In two steps, so that a failure of the first is not lost.
 WITH_SERVERS = addresses="$$(tests/servers.sh env)" && eval "$$addresses" &&
 
-.PHONY: help demo docs check fmt fmt-check clippy deny test faults test-all sim bench servers servers-down oracle tools \
+.PHONY: help demo docs check fmt fmt-check clippy deny test faults test-all sim bench servers servers-down oracle browser tools \
 	cargo-nextest cargo-deny build-deps
 # Two recipes may install Debian packages, and cargo keeps the processors busy by itself.
 .NOTPARALLEL:
@@ -42,15 +42,15 @@ clippy: build-deps
 deny: cargo-deny
 	cargo deny --locked check bans licenses sources
 
-test: build-deps servers oracle cargo-nextest ## all tests, on real servers that it installs and starts
+test: build-deps servers oracle browser cargo-nextest ## all tests, on real servers that it installs and starts
 	@$(WITH_SERVERS) .venv/bin/python -m unittest discover tests/oracle && .venv/bin/python -m unittest discover --start-directory tests/tds --pattern test_double.py
 	@$(WITH_SERVERS) cargo nextest run --workspace --locked --features failpoints
 
-test-all: build-deps servers oracle cargo-nextest ## also the tests that take minutes
+test-all: build-deps servers oracle browser cargo-nextest ## also the tests that take minutes
 	@$(WITH_SERVERS) .venv/bin/python -m unittest discover tests/oracle && .venv/bin/python -m unittest discover --start-directory tests/tds --pattern test_double.py
 	@$(WITH_SERVERS) cargo nextest run --workspace --locked --features failpoints --run-ignored all
 
-faults: build-deps servers oracle cargo-nextest ## the fault suite, the long ones included; as root nothing is skipped
+faults: build-deps servers oracle browser cargo-nextest ## the fault suite, the long ones included; as root nothing is skipped
 	@$(WITH_SERVERS) cargo nextest run --workspace --locked --features failpoints -E 'binary(faults)' --run-ignored all
 
 docs: build-deps ## write what is generated: schema of specs, OpenAPI document, pages on engines and seeds
@@ -74,6 +74,9 @@ servers-down: ## end them and remove their data
 
 oracle: ## the Python environment of tests/oracle
 	@tests/oracle/setup.sh
+
+browser: ## Chromium and Node for the tests of the dashboard
+	@tests/browser/setup.sh
 
 tools: cargo-nextest cargo-deny ## the test runner and the licence checker
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use connectors::Connections;
 use connectors::pool::ResolveSecret;
 use coordinator::Coordinator;
-use ledger::{Ledger, WorkerView};
+use ledger::{Ledger, Standing, WorkerView};
 use model::{ConnectionSpec, RunId, RunSpec, WorkerId};
 use queue::{Queue, QueueConfig, SigningKey};
 use service::{Drained, Shutdown};
@@ -21,8 +21,6 @@ use crate::deadline;
 const CONNECTIONS_SPARE: u32 = 4;
 /// Between a worker's signs of life.
 const BEAT: Duration = Duration::from_secs(5);
-/// A worker that was not seen for so long is taken for dead.
-const SILENT_MAX_MS: i64 = 20_000;
 /// For chunks that were aborted: their yield is one write.
 const YIELD_GRACE: Duration = Duration::from_secs(2);
 
@@ -205,7 +203,7 @@ fn is_attendant(worker: &WorkerView, run: RunId) -> bool {
 }
 
 pub(crate) fn is_alive(worker: &WorkerView, now_ms: i64) -> bool {
-    if worker.retired_ms.is_some() || now_ms - worker.seen_ms > SILENT_MAX_MS {
+    if matches!(worker.standing(now_ms), Standing::Left | Standing::Silent) {
         return false;
     }
     let is_here = worker.host == host() && Path::new("/proc/self").exists();

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use model::{RunKind, RunRecord, TableProgress, TableState};
 
-use super::human::{count, duration, rough};
 use super::progress::Pace;
 use super::record;
+use model::human::{count, duration, rough};
 
 /// Tables shown at once; the others are counted.
 const BARS_MAX: usize = 8;

@@ -8,11 +8,11 @@ use service::Problem;
 use service::problem::code;
 
 use super::context::{Context, ledger_problem};
-use super::human::{bytes, count};
 use super::run::{byte_rate, row_rate};
 use super::screen::Ink;
 use super::{DONE, Outcome};
 use crate::compose;
+use model::human::{bytes, count};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

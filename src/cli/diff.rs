@@ -11,10 +11,10 @@ use worker::diff::{Difference, diff, diff_row};
 
 use super::context::{Context, connector_problem, plan_problem};
 use super::grid::{Column, Grid};
-use super::human::counted;
 use super::screen::Ink;
 use super::{DONE, INCOMPLETE, Outcome, tables, values};
 use crate::compose;
+use model::human::counted;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

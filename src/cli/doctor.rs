@@ -12,11 +12,11 @@ use service::Problem;
 
 use super::context::{Context, ledger_problem, plan_problem};
 use super::grid::{Column, Grid};
-use super::human::{counted, millis};
 use super::screen::Ink;
 use super::{DONE, Outcome};
 use crate::compose;
 use crate::fleet::{self, Skew};
+use model::human::{counted, millis};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

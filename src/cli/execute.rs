@@ -9,11 +9,11 @@ use service::{Problem, Shutdown, Signal};
 
 use super::context::Context;
 use super::follow::{follow, record_of};
-use super::human::{count, counted};
 use super::progress::Progress;
 use super::screen::Ink;
 use super::{DONE, INCOMPLETE, Outcome, record};
 use crate::compose::Embedded;
+use model::human::{count, counted};
 
 /// Chunks in hand after the first signal: longer than the longest chunk should take.
 const GRACE: Duration = Duration::from_secs(30);

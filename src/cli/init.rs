@@ -11,10 +11,10 @@ use service::Problem;
 use service::problem::code;
 
 use super::context::{Context, connector_problem, output_problem};
-use super::human::{count, counted};
 use super::screen::Ink;
 use super::{DONE, Outcome};
 use crate::compose;
+use model::human::{count, counted};
 
 /// What editors check the file against.
 const SCHEMA: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/raw/main/schema/spec.v1.json");

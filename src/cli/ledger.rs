@@ -11,10 +11,10 @@ use serde_json::json;
 use service::Problem;
 
 use super::context::{Context, ledger_problem, plan_problem};
-use super::human::counted;
 use super::screen::Ink;
 use super::{DONE, INCOMPLETE, Outcome};
 use crate::compose;
+use model::human::counted;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

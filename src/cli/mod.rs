@@ -13,7 +13,6 @@ mod execute;
 mod explain;
 mod follow;
 mod grid;
-mod human;
 mod init;
 mod ledger;
 mod listen;

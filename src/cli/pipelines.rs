@@ -10,10 +10,10 @@ use service::problem::code;
 
 use super::context::{Context, ledger_problem};
 use super::grid::{Column, Grid};
-use super::human::{ago, millis};
 use super::progress::run_word;
 use super::screen::Ink;
 use super::{DONE, Outcome};
+use model::human::{ago, millis};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

@@ -13,10 +13,10 @@ use worker::scan::{Cut, Refused, Scan};
 
 use super::context::{Context, connector_problem, plan_problem};
 use super::grid::{Column, Grid};
-use super::human::{count, counted};
 use super::screen::{Ink, Screen};
 use super::{DONE, INCOMPLETE, Outcome, tables};
 use crate::compose;
+use model::human::{count, counted};
 
 /// Tables whose columns are listed unasked.
 const DETAILED_MAX: usize = 30;

@@ -7,9 +7,9 @@ use model::{RunRecord, RunState, TableProgress, TableState};
 use serde_json::json;
 
 use super::bars::Bars;
-use super::human::{count, counted, duration, millis, rough};
 use super::record;
 use super::screen::{Ink, ProgressStyle, Screen};
+use model::human::{count, counted, duration, millis, rough};
 
 /// Between lines in a pipe.
 const LINE_EVERY: Duration = Duration::from_secs(10);

@@ -9,9 +9,9 @@ use serde_json::json;
 
 use super::context::{Context, ledger_problem, output_problem};
 use super::grid::{Column, Grid};
-use super::human::{count, counted};
 use super::screen::{Ink, JSON_VERSION};
 use super::{DONE, Outcome, init, show, values};
+use model::human::{count, counted};
 
 /// Rows read from the ledger at a time.
 const PAGE: u32 = 1_000;

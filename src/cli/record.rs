@@ -7,8 +7,8 @@ use model::{Counts, RunKind, RunRecord, RunState, TableProgress, TableState};
 
 use super::control;
 use super::grid::{Column, Grid};
-use super::human::{bytes, count, counted, duration, millis};
 use super::screen::{Ink, Screen};
+use model::human::{bytes, count, counted, duration, millis};
 
 /// Notes printed; the rest is counted.
 const NOTES_MAX: usize = 20;

@@ -4,9 +4,9 @@ use ledger::Which;
 use serde_json::json;
 
 use super::context::{Context, ledger_problem};
-use super::human::counted;
 use super::screen::Ink;
 use super::{DONE, Outcome, control, show};
+use model::human::counted;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

@@ -4,10 +4,10 @@ use serde_json::json;
 
 use super::context::{Context, ledger_problem};
 use super::grid::{Column, Grid};
-use super::human::{ago, millis};
 use super::progress::run_word;
 use super::{DONE, Outcome};
 use crate::compose;
+use model::human::{ago, millis};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

@@ -4,8 +4,8 @@ use serde_json::json;
 
 use super::context::{Context, ledger_problem};
 use super::grid::{Column, Grid};
-use super::human::{ago, count, counted};
 use super::{DONE, Outcome};
+use model::human::{ago, count, counted};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

@@ -87,7 +87,9 @@ pub(super) async fn run(context: &Context, args: &Args) -> Outcome {
     heed_signals(&shutdown)?;
     if let Some(listener) = listener {
         let connections = coordinator.connections.clone();
-        let api = Api { ledger: ledger.clone(), connections, version: env!("CARGO_PKG_VERSION") };
+        let version = env!("CARGO_PKG_VERSION");
+        let is_behind_proxy = args.behind_proxy;
+        let api = Api { ledger: ledger.clone(), connections, version, is_behind_proxy };
         let stop = shutdown.stop();
         shutdown.spawn("api", async move {
             if let Err(error) = api::serve(api, listener, stop).await {

@@ -10,9 +10,9 @@ use service::problem::code;
 use super::context::{Context, ledger_problem};
 use super::follow::record_of;
 use super::grid::{Column, Grid};
-use super::human::{count, counted, millis};
 use super::screen::Ink;
 use super::{DONE, Outcome, status};
+use model::human::{count, counted, millis};
 
 /// Chunks of one page.
 const PAGE: u32 = 500;

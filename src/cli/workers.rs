@@ -7,10 +7,10 @@ use service::problem::code;
 
 use super::context::{Context, ledger_problem};
 use super::grid::{Column, Grid};
-use super::human::ago;
 use super::screen::Ink;
 use super::{DONE, Outcome};
 use crate::compose;
+use model::human::ago;
 
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]

@@ -7,6 +7,7 @@
 
 mod bed;
 mod coordinator;
+mod dashboard;
 mod ledger;
 mod limits;
 mod lines;

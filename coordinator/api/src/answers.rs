@@ -364,26 +364,14 @@ pub(crate) struct WorkerAnswer {
     seen_at: Option<String>,
 }
 
-/// A worker that was not seen for so long is taken for dead.
-const SILENT_AFTER_MS: i64 = 20_000;
-
 impl WorkerAnswer {
     pub(crate) fn new(worker: &WorkerView, now_ms: i64) -> Self {
-        let state = if worker.retired_ms.is_some() {
-            "left"
-        } else if now_ms - worker.seen_ms > SILENT_AFTER_MS {
-            "silent"
-        } else if worker.drain_ms.is_some() {
-            "draining"
-        } else {
-            "alive"
-        };
         Self {
             id: worker.id.to_string(),
             host: worker.host.clone(),
             pid: worker.pid,
             version: worker.version.clone(),
-            state,
+            state: worker.standing(now_ms).name(),
             slots: worker.slots,
             running: worker.running,
             started_at: at(Some(worker.started_ms)),

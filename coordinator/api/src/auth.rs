@@ -6,7 +6,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use ledger::{Ledger, NewToken, Role};
+use ledger::{Ledger, Login, NewLogin, NewToken, Role, Token};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
@@ -18,6 +18,8 @@ const LEAD: &str = "syn_";
 const ID_DIGITS: usize = 8;
 const SECRET_DIGITS: usize = 64;
 const CHECK_DIGITS: usize = 8;
+/// What a browser keeps of a log-in.
+pub(crate) const COOKIE: &str = "syncline";
 
 /// Makes a token: the text that its owner keeps, and what the ledger keeps.
 ///
@@ -75,7 +77,7 @@ pub(crate) async fn guard(
 async fn role_of(ledger: &Ledger, method: &Method, headers: &HeaderMap) -> Result<Role> {
     if let Some(given) = headers.get(header::AUTHORIZATION) {
         let text = given.to_str().ok().and_then(|given| given.strip_prefix("Bearer "));
-        return known(ledger, text.unwrap_or_default().trim()).await;
+        return Ok(known(ledger, text.unwrap_or_default().trim()).await?.role);
     }
     if ledger.has_tokens().await? {
         let detail = "a token is needed: Authorization: Bearer syn_…";
@@ -85,7 +87,8 @@ async fn role_of(ledger: &Ledger, method: &Method, headers: &HeaderMap) -> Resul
     Ok(Role::Operator)
 }
 
-async fn known(ledger: &Ledger, text: &str) -> Result<Role> {
+/// The token, if it is a good one; its use is noted.
+pub(crate) async fn known(ledger: &Ledger, text: &str) -> Result<Token> {
     let refused = || {
         Problem::unauthenticated("the token is not known, or is no good any more").next("syncline token list")
     };
@@ -100,25 +103,71 @@ async fn known(ledger: &Ledger, text: &str) -> Result<Role> {
     if !token.is_use_noted {
         ledger.note_token_use(&token.id).await?;
     }
-    Ok(token.role)
+    Ok(token)
+}
+
+/// Makes a log-in: the cookie, and what the ledger keeps of it.
+pub(crate) fn make_login(token: &str) -> std::result::Result<(String, NewLogin), getrandom::Error> {
+    let (mut id, mut secret) = ([0; ID_DIGITS], [0; SECRET_DIGITS / 2]);
+    getrandom::fill(&mut id)?;
+    getrandom::fill(&mut secret)?;
+    let id = hex::encode(id);
+    let cookie = format!("{id}_{}", hex::encode(secret));
+    let login = NewLogin { id, token: token.to_owned(), hash: hash(&cookie) };
+    Ok((cookie, login))
+}
+
+/// The cookie of a log-in that a request carries.
+pub(crate) fn cookie(headers: &HeaderMap) -> Option<&str> {
+    let all = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
+    let mut pairs = all.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(name, _)| *name == COOKIE).map(|(_, value)| value)
+}
+
+/// The log-in of a cookie, if it is a good one; its use is noted.
+pub(crate) async fn login(ledger: &Ledger, cookie: &str) -> Result<Option<Login>> {
+    let Some((id, _secret)) = cookie.split_once('_') else { return Ok(None) };
+    let found = ledger.login(id).await?;
+    let is_same = |login: &Login| bool::from(login.hash.as_bytes().ct_eq(hash(cookie).as_bytes()));
+    let Some(login) = found.filter(is_same) else { return Ok(None) };
+    if !login.is_use_noted {
+        ledger.note_login_use(&login.id).await?;
+    }
+    Ok(Some(login))
+}
+
+/// What forms of a log-in carry: a page of another site does not know it.
+pub(crate) fn form_token(cookie: &str) -> String {
+    hash(&format!("form {cookie}"))
 }
 
 /// Without tokens the API listens on this machine only. A page that a browser here has open must not use it: neither by
 /// a name that leads here (DNS rebinding), nor by a request across origins.
-fn is_of_this_machine(method: &Method, headers: &HeaderMap) -> Result<()> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let host = text("host").unwrap_or_default();
-    if !is_local_name(host) {
+pub(crate) fn is_of_this_machine(method: &Method, headers: &HeaderMap) -> Result<()> {
+    if !is_local_name(text(headers, "host").unwrap_or_default()) {
         return Err(Problem::forbidden("without tokens the API answers to localhost only")
             .next("syncline token create --role operator"));
     }
     let is_safe = matches!(*method, Method::GET | Method::HEAD);
-    let is_foreign = text("origin").is_some_and(|origin| origin != format!("http://{host}"))
-        || text("sec-fetch-site").is_some_and(|site| !matches!(site, "same-origin" | "none"));
-    if is_foreign && !is_safe {
+    if !is_safe && !is_same_origin(headers) {
         return Err(Problem::forbidden("a request from another site"));
     }
     Ok(())
+}
+
+/// Whether no browser says that a page of another site sent this. Browsers that do not tell the site tell the origin.
+pub(crate) fn is_same_origin(headers: &HeaderMap) -> bool {
+    if let Some(site) = text(headers, "sec-fetch-site") {
+        return matches!(site, "same-origin" | "none");
+    }
+    let host = text(headers, "host").unwrap_or_default();
+    text(headers, "origin").is_none_or(|origin| {
+        origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://")) == Some(host)
+    })
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
 }
 
 /// Whether `host` or `host:port` means this machine whoever resolves it.
@@ -132,7 +181,7 @@ fn is_local_name(host: &str) -> bool {
 }
 
 /// A security event; that the ledger could not take it stops nobody.
-async fn note(ledger: &Ledger, kind: &str, detail: &serde_json::Value) {
+pub(crate) async fn note(ledger: &Ledger, kind: &str, detail: &serde_json::Value) {
     if let Err(error) = ledger.security_event("api", kind, 1, detail).await {
         tracing::warn!(error = %error, kind, "a security event could not be recorded");
     }

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use ledger::{ChunkPage, ChunkView, Which};
-use model::{ChunkId, ChunkState};
+use model::{Chunk, ChunkId, ChunkState};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -55,18 +55,21 @@ pub(crate) async fn one(State(api): State<Api>, Path(chunk): Path<String>) -> Re
 pub(crate) async fn retry(State(api): State<Api>, Path(chunk): Path<String>) -> Result<Json<ChunkAnswer>> {
     let chunk = known(&api, &chunk).await?.chunk;
     if api.ledger.retry_chunks(chunk.run, Which::One(chunk.id)).await? == 0 {
-        return Err(Problem::conflict(format!(
-            "the chunk is {}; only quarantined ones are retried",
-            chunk.state
-        )));
+        return Err(refuse_retry(&chunk));
     }
     Ok(Json((&known(&api, &chunk.id.to_string()).await?).into()))
 }
 
-fn id(text: &str) -> Result<ChunkId> {
+pub(crate) fn refuse_retry(chunk: &Chunk) -> Problem {
+    Problem::conflict(format!("the chunk is {}; only quarantined ones are retried", chunk.state))
+}
+
+/// The id that a text is.
+pub(crate) fn id(text: &str) -> Result<ChunkId> {
     text.parse().map_err(|_| Problem::not_found("no chunk has this id"))
 }
 
-async fn known(api: &Api, text: &str) -> Result<ChunkView> {
+/// The chunk of this id.
+pub(crate) async fn known(api: &Api, text: &str) -> Result<ChunkView> {
     api.ledger.chunk(id(text)?).await?.ok_or_else(|| Problem::not_found("no chunk has this id"))
 }

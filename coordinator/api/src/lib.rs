@@ -7,6 +7,7 @@ mod answers;
 mod auth;
 mod chunks;
 pub mod commands;
+mod dashboard;
 mod events;
 mod extract;
 mod health;
@@ -48,6 +49,8 @@ pub struct Api {
     /// To ask source and target of a pipeline whether they are there.
     pub connections: Connections,
     pub version: &'static str,
+    /// TLS ends at a proxy in front of this process.
+    pub is_behind_proxy: bool,
 }
 
 /// Answers until `stop`; requests under way are finished, streams of events end.
@@ -73,6 +76,7 @@ fn router(api: Api, stop: CancellationToken) -> Router {
         router = router.route(path, handler);
     }
     router
+        .merge(dashboard::router(&api))
         .fallback(async || Problem::not_found("there is nothing at this path"))
         .layer(axum::Extension(events::Stop(stop)))
         .layer(DefaultBodyLimit::max(BODY_MAX))
@@ -96,7 +100,7 @@ async fn hardened(request: Request, next: Next) -> Response {
         (header::CACHE_CONTROL, "no-store"),
         (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
     ] {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
+        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
     }
     response
 }
@@ -116,22 +120,30 @@ mod tests {
         let url = LedgerUrl::Sqlite(folder.path().join("ledger.db"));
         let ledger = Ledger::open(&url).await.expect("a ledger");
         let connections = Connections::new(Arc::new(|_| Ok(None)), 1, Duration::from_secs(1));
-        Api { ledger, connections, version: "test" }
+        Api { ledger, connections, version: "test", is_behind_proxy: false }
     }
 
-    async fn status(api: &Api, method: &Method, path: &str, token: Option<&str>) -> StatusCode {
+    fn filled(path: &str) -> String {
         let path = path
             .replace("{name}", "x")
             .replace("{run}", "x")
             .replace("{chunk}", "x")
-            .replace("{worker}", "x");
-        let mut request = Request::builder().method(method).uri(path).header(header::HOST, "localhost");
+            .replace("{pass}", "copy");
+        path.replace("{worker}", "x").replace("{table}", "0").replace("{ordinal}", "0")
+    }
+
+    async fn answer(api: &Api, request: Request) -> Response {
+        router(api.clone(), CancellationToken::new()).oneshot(request).await.expect("infallible")
+    }
+
+    async fn status(api: &Api, method: &Method, path: &str, token: Option<&str>) -> StatusCode {
+        let mut request =
+            Request::builder().method(method).uri(filled(path)).header(header::HOST, "localhost");
         if let Some(token) = token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
         let request = request.body(Body::from("{}")).expect("a request");
-        let answer =
-            router(api.clone(), CancellationToken::new()).oneshot(request).await.expect("infallible");
+        let answer = answer(api, request).await;
         assert_eq!(answer.headers()[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
         answer.status()
     }
@@ -166,5 +178,71 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// What a browser sends: its cookie, and the form with what our pages put into it, or without.
+    async fn sent(api: &Api, method: &Method, path: &str, cookie: Option<&str>, form: bool) -> StatusCode {
+        let mut request =
+            Request::builder().method(method).uri(filled(path)).header(header::HOST, "localhost");
+        if let Some(cookie) = cookie {
+            request = request.header(header::COOKIE, format!("other=1; syncline={cookie}"));
+        }
+        let token = cookie.filter(|_| form).map(|cookie| format!("form_token={}", auth::form_token(cookie)));
+        let request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+        let request = request.body(Body::from(token.unwrap_or_default())).expect("a request");
+        let answer = answer(api, request).await;
+        assert!(
+            answer.headers()[header::CONTENT_SECURITY_POLICY].to_str().is_ok_and(|it| it.contains("'none'"))
+        );
+        answer.status()
+    }
+
+    /// 1-44: every page with every role, with and without what its forms carry.
+    #[tokio::test]
+    async fn s1_44_every_page_asks_for_its_role() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let api = api(&folder).await;
+        let mut cookies = Vec::new();
+        for role in Role::ALL {
+            let (_, token) = make_token("test", role, None).expect("random numbers");
+            api.ledger.create_token(&token).await.expect("entered");
+            let (cookie, login) = auth::make_login(&token.id).expect("random numbers");
+            api.ledger.create_login(&login).await.expect("entered");
+            cookies.push((role, token.id, cookie));
+        }
+        for screen in dashboard::screens() {
+            let is_command = screen.role > Role::Viewer;
+            let method = if is_command { Method::POST } else { Method::GET };
+            let stranger = sent(&api, &method, screen.path, None, false).await;
+            let refused = if is_command { StatusCode::UNAUTHORIZED } else { StatusCode::SEE_OTHER };
+            assert_eq!(stranger, refused, "{}", screen.path);
+            for (role, _, cookie) in &cookies {
+                let answer = sent(&api, &method, screen.path, Some(cookie), true).await;
+                assert_eq!(
+                    answer == StatusCode::FORBIDDEN,
+                    *role < screen.role,
+                    "{} {role}: {answer}",
+                    screen.path
+                );
+                assert_ne!(answer, StatusCode::UNAUTHORIZED, "{} {role}", screen.path);
+                if is_command {
+                    let forged = sent(&api, &method, screen.path, Some(cookie), false).await;
+                    assert_eq!(forged, StatusCode::FORBIDDEN, "{} {role}", screen.path);
+                }
+            }
+        }
+        // A log-in ends with its token, and by itself.
+        let [(_, viewer, of_viewer), (.., of_operator), _] = &cookies[..] else { panic!("three roles") };
+        assert!(api.ledger.revoke_token(viewer).await.expect("answered"));
+        assert_eq!(sent(&api, &Method::GET, "/", Some(of_viewer), false).await, StatusCode::SEE_OTHER);
+        assert_eq!(sent(&api, &Method::GET, "/", Some(of_operator), false).await, StatusCode::OK);
+        assert_eq!(
+            sent(&api, &Method::POST, "/logout", Some(of_operator), true).await,
+            StatusCode::SEE_OTHER
+        );
+        assert_eq!(sent(&api, &Method::GET, "/", Some(of_operator), false).await, StatusCode::SEE_OTHER);
+        let (id, _secret) = cookies[2].2.split_once('_').expect("two parts");
+        let guessed = format!("{id}_{}", "0".repeat(64));
+        assert_eq!(sent(&api, &Method::GET, "/", Some(&guessed), false).await, StatusCode::SEE_OTHER);
     }
 }

@@ -91,7 +91,7 @@ pub(crate) fn started(run: RunId) -> Result<(StatusCode, HeaderMap, Json<Started
     Ok((StatusCode::ACCEPTED, headers, Json(StartedAnswer { run_id: run.to_string() })))
 }
 
-async fn named(api: &Api, name: &str) -> Result<Pipeline> {
+pub(crate) async fn named(api: &Api, name: &str) -> Result<Pipeline> {
     let found = api.ledger.pipelines().await?.into_iter().find(|pipeline| pipeline.name == name);
     found.ok_or_else(|| Problem::not_found("no pipeline has this name").next("GET /v1/pipelines"))
 }

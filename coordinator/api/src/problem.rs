@@ -24,12 +24,12 @@ pub(crate) struct ProblemBody {
 /// A request that was not done, and why. Never holds a secret or a value.
 #[derive(Debug)]
 pub(crate) struct Problem {
-    status: StatusCode,
+    pub(crate) status: StatusCode,
     /// A fixed word.
     code: &'static str,
-    detail: String,
+    pub(crate) detail: String,
     /// What to do now.
-    next: Option<String>,
+    pub(crate) next: Option<String>,
 }
 
 pub(crate) type Result<T> = std::result::Result<T, Problem>;
@@ -66,6 +66,10 @@ impl Problem {
 
     pub(crate) fn conflict(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, "conflict", detail)
+    }
+
+    pub(crate) fn unavailable(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
     }
 
     pub(crate) fn timeout() -> Self {

@@ -127,10 +127,10 @@ async fn after(api: &Api, id: RunId) -> Result<Json<RunAnswer>> {
     Ok(Json((&api.ledger.run(id).await?.ok_or_else(unknown)?).into()))
 }
 
-fn unknown() -> Problem {
+pub(crate) fn unknown() -> Problem {
     Problem::not_found("no run has this id").next("GET /v1/runs")
 }
 
-fn cannot(run: &Run, state: RunState) -> Problem {
+pub(crate) fn cannot(run: &Run, state: RunState) -> Problem {
     Problem::conflict(format!("{} is {state}", run.id)).next(format!("GET /v1/runs/{}", run.id))
 }

@@ -102,7 +102,7 @@ impl Ledger {
     }
 }
 
-fn event(row: &AnyRow) -> std::result::Result<Event, Cause> {
+pub(crate) fn event(row: &AnyRow) -> std::result::Result<Event, Cause> {
     let table = row.opt_int("tbl")?.map(u32::try_from).transpose();
     Ok(Event {
         seq: row.count("seq")?,

@@ -14,18 +14,21 @@ const fn files(dialect: Dialect) -> &'static [&'static str] {
             include_str!("../migrations/sqlite/0002_watermarks.sql"),
             include_str!("../migrations/sqlite/0003_pipelines.sql"),
             include_str!("../migrations/sqlite/0004_tokens.sql"),
+            include_str!("../migrations/sqlite/0005_logins.sql"),
         ],
         Dialect::Mysql => &[
             include_str!("../migrations/mysql/0001_runs.sql"),
             include_str!("../migrations/mysql/0002_watermarks.sql"),
             include_str!("../migrations/mysql/0003_pipelines.sql"),
             include_str!("../migrations/mysql/0004_tokens.sql"),
+            include_str!("../migrations/mysql/0005_logins.sql"),
         ],
         Dialect::Postgres => &[
             include_str!("../migrations/postgres/0001_runs.sql"),
             include_str!("../migrations/postgres/0002_watermarks.sql"),
             include_str!("../migrations/postgres/0003_pipelines.sql"),
             include_str!("../migrations/postgres/0004_tokens.sql"),
+            include_str!("../migrations/postgres/0005_logins.sql"),
         ],
     }
 }

@@ -148,6 +148,18 @@ impl Ledger {
         Ok(self.read("find the last run that ended", find).await?.pop())
     }
 
+    /// The newest runs of the spec of this name, newest first. Runs that this version cannot read are left out.
+    pub async fn runs_of(&self, spec_name: &str, limit: u32) -> Result<Vec<Run>> {
+        self.read("list the runs of a spec", || async move {
+            let rows =
+                self.run_rows("WHERE name = ?", Some(Filter::Text(spec_name.to_owned())), limit).await?;
+            let mut runs = Vec::with_capacity(rows.len());
+            self.push_readable(&rows, &mut runs).await?;
+            Ok(runs)
+        })
+        .await
+    }
+
     /// The newest run of the spec of this name.
     pub async fn latest_run(&self, spec_name: &str) -> Result<Option<Run>> {
         let find = || self.select_runs("WHERE name = ?", Some(Filter::Text(spec_name.to_owned())), 1);

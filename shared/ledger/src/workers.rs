@@ -25,6 +25,48 @@ pub struct WorkerView {
     pub running: u64,
 }
 
+/// A worker that was not seen for so long is taken for dead.
+const SILENT_AFTER_MS: i64 = 20_000;
+
+/// How a worker stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    Alive,
+    /// It finishes what it holds, and leaves.
+    Draining,
+    /// It has not been seen of late, and has not said goodbye.
+    Silent,
+    Left,
+}
+
+impl Standing {
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Alive => "alive",
+            Self::Draining => "draining",
+            Self::Silent => "silent",
+            Self::Left => "left",
+        }
+    }
+}
+
+impl WorkerView {
+    /// At this time on the ledger's clock.
+    #[must_use]
+    pub const fn standing(&self, now_ms: i64) -> Standing {
+        if self.retired_ms.is_some() {
+            Standing::Left
+        } else if now_ms - self.seen_ms > SILENT_AFTER_MS {
+            Standing::Silent
+        } else if self.drain_ms.is_some() {
+            Standing::Draining
+        } else {
+            Standing::Alive
+        }
+    }
+}
+
 /// Workers listed; the ones seen last.
 const LISTED_MAX: i64 = 1_000;
 

@@ -20,6 +20,7 @@ pub mod decimal;
 pub mod digest;
 pub mod failure;
 pub mod history;
+pub mod human;
 pub mod id;
 pub mod key;
 pub mod limits;

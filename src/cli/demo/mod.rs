@@ -14,10 +14,10 @@ use tokio::process::{Child, Command};
 
 use super::context::{Context, ledger_problem, output_problem};
 use super::follow::record_of;
-use super::human::{count, counted, duration};
 use super::progress::Progress;
 use super::screen::{Ink, ProgressStyle, Screen};
 use super::{DONE, Outcome};
+use model::human::{count, counted, duration};
 
 /// Chunks are small, so that there is a middle to be killed in.
 const SPEC: &str = "\

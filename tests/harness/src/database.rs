@@ -88,6 +88,14 @@ impl Database {
         Self::fresh_at(server, &server.url()).await
     }
 
+    /// A file of SQLite that is there already.
+    #[must_use]
+    pub fn at(file: &std::path::Path) -> Self {
+        let name = file.display().to_string();
+        let url = format!("sqlite:{name}");
+        Self { server: Server::Sqlite, url, name, base: String::new(), via: None, _dir: None }
+    }
+
     /// As [`Database::fresh`], at a server of this kind at another address.
     ///
     /// # Panics

@@ -2,6 +2,7 @@
 //!
 //! Nothing here uses the product's code: what it says about a database is an independent opinion.
 
+pub mod browser;
 pub mod data;
 pub mod database;
 pub mod documents;

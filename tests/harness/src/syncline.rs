@@ -89,6 +89,12 @@ impl Syncline {
         Self { binary: binary.into(), dir, variables, prefix: Vec::new() }
     }
 
+    /// The folder that everything runs in.
+    #[must_use]
+    pub fn folder(&self) -> &std::path::Path {
+        self.dir.path()
+    }
+
     /// The folder in which failpoints leave their marks.
     #[must_use]
     pub fn marks(&self) -> PathBuf {

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 /// `1234567` as `1,234,567`.
-pub(super) fn count(n: u64) -> String {
+#[must_use]
+pub fn count(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (i, digit) in digits.chars().enumerate() {
@@ -16,12 +17,14 @@ pub(super) fn count(n: u64) -> String {
 }
 
 /// `1 row`, `2,000 rows`.
-pub(super) fn counted(n: u64, noun: &str) -> String {
+#[must_use]
+pub fn counted(n: u64, noun: &str) -> String {
     format!("{} {noun}{}", count(n), if n == 1 { "" } else { "s" })
 }
 
 /// `640 B`, `34.2 MiB`.
-pub(super) fn bytes(n: u64) -> String {
+#[must_use]
+pub fn bytes(n: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
     let (mut whole, mut rest, mut unit) = (n, 0, None);
     for name in UNITS {
@@ -37,7 +40,8 @@ pub(super) fn bytes(n: u64) -> String {
 }
 
 /// `0.3 s`, `12.4 s`, `4 min 05 s`, `2 h 03 min`.
-pub(super) fn duration(time: Duration) -> String {
+#[must_use]
+pub fn duration(time: Duration) -> String {
     let seconds = time.as_secs();
     match seconds {
         0 if time.as_millis() < 100 => format!("{} ms", time.as_millis()),
@@ -48,7 +52,8 @@ pub(super) fn duration(time: Duration) -> String {
 }
 
 /// A time that is only guessed: whole seconds, then minutes.
-pub(super) fn rough(time: Duration) -> String {
+#[must_use]
+pub fn rough(time: Duration) -> String {
     match time.as_secs() {
         seconds @ 0..=89 => format!("{} s", seconds.max(1)),
         seconds @ 90..=5_399 => format!("{} min", (seconds + 30) / 60),
@@ -57,12 +62,14 @@ pub(super) fn rough(time: Duration) -> String {
 }
 
 /// As [`duration`], of milliseconds that a clock may have made negative.
-pub(super) fn millis(ms: i64) -> String {
+#[must_use]
+pub fn millis(ms: i64) -> String {
     duration(Duration::from_millis(u64::try_from(ms).unwrap_or(0)))
 }
 
 /// `just now`, `12 s ago`, `3 min ago`, `5 h ago`, `2 days ago`.
-pub(super) fn ago(ms: i64) -> String {
+#[must_use]
+pub fn ago(ms: i64) -> String {
     let seconds = u64::try_from(ms).unwrap_or(0) / 1000;
     match seconds {
         0..=1 => "just now".to_owned(),
