@@ -1,9 +1,10 @@
 //! `syncline diff`: names the rows and fields that differ in one table.
 
+use model::cells;
 use std::path::PathBuf;
 
 use connectors::config::Role;
-use model::{Key, LogicalType, RunKind, TablePlan, Value};
+use model::{Key, LogicalType, RunKind, TablePlan};
 use serde_json::json;
 use service::Problem;
 use service::problem::code;
@@ -12,7 +13,7 @@ use worker::diff::{Difference, diff, diff_row};
 use super::context::{Context, connector_problem, plan_problem};
 use super::grid::{Column, Grid};
 use super::screen::Ink;
-use super::{DONE, INCOMPLETE, Outcome, tables, values};
+use super::{DONE, INCOMPLETE, Outcome, tables};
 use crate::compose;
 use model::human::counted;
 
@@ -118,13 +119,13 @@ fn words(difference: &Difference) -> (String, &'static str, String) {
     match difference {
         Difference::Different { key, fields } => {
             let columns: Vec<&str> = fields.iter().map(|field| field.column.as_str()).collect();
-            (values::key(key), "different", columns.join(", "))
+            (cells::key(key), "different", columns.join(", "))
         }
-        Difference::Missing { key } => (values::key(key), "missing at the target", String::new()),
-        Difference::Extra { key } => (values::key(key), "only at the target", String::new()),
+        Difference::Missing { key } => (cells::key(key), "missing at the target", String::new()),
+        Difference::Extra { key } => (cells::key(key), "only at the target", String::new()),
         Difference::NotComparable { key, column, reason } => {
             let column = column.as_deref().map_or_else(String::new, |column| format!("{column}: "));
-            (values::key(key), "not comparable", format!("{column}{reason}"))
+            (cells::key(key), "not comparable", format!("{column}{reason}"))
         }
     }
 }
@@ -142,8 +143,8 @@ fn value_rows(grid: &mut Grid, difference: &Difference) {
             (if first { key.clone() } else { String::new() }, None),
             if first { what.clone() } else { (String::new(), None) },
             (field.column.clone(), None),
-            (values::value(&field.source), None),
-            (values::value(&field.target), None),
+            (cells::value(&field.source), None),
+            (cells::value(&field.target), None),
         ]);
     }
 }
@@ -184,9 +185,7 @@ fn parse_key(plan: &TablePlan, text: &str) -> Result<Key, Problem> {
         return Err(refuse(format!("the key has {}", counted(types.len() as u64, "column"))));
     }
     let values = parts.iter().zip(types).map(|(part, logical)| {
-        let number = || part.parse().map(Value::Int).or_else(|_| part.parse().map(Value::from_u64)).ok();
-        let value = if matches!(logical, LogicalType::Int { .. }) { number() } else { None };
-        model::convert(value.unwrap_or_else(|| Value::Text((*part).to_owned())), logical)
+        model::convert::read(part, logical)
             .map_err(|error| refuse(format!("`{part}` is not of type {logical}: {}", error.reason)))
     });
     values.collect::<Result<Vec<_>, _>>().map(Key)

@@ -32,7 +32,6 @@ mod show;
 mod status;
 mod tables;
 mod token;
-mod values;
 mod verify;
 mod worker;
 mod workers;

@@ -1,16 +1,20 @@
 //! `syncline quarantine`: rows set aside for a person.
 
+use model::cells;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
-use ledger::{Ledger, QuarantineView, Run};
+use ledger::{Corrected, Ledger, QuarantineView, Run};
+use model::Correction;
 use serde_json::json;
+use service::Problem;
+use service::problem::code;
 
 use super::context::{Context, ledger_problem, output_problem};
 use super::grid::{Column, Grid};
 use super::screen::{Ink, JSON_VERSION};
-use super::{DONE, Outcome, init, show, values};
+use super::{DONE, Outcome, init, retry, show};
 use model::human::{count, counted};
 
 /// Rows read from the ledger at a time.
@@ -35,6 +39,30 @@ enum What {
         #[arg(long, value_name = "N", default_value_t = 100)]
         limit: usize,
     },
+    /// Read again the chunks that have rows in quarantine: what was mended in the source, or corrected here, arrives
+    Replay {
+        /// A run's id, the beginning of one, or `latest`; it must have ended
+        run: String,
+        /// Only of this source table; may hold *
+        #[arg(long, value_name = "TABLE")]
+        table: Option<String>,
+    },
+    /// Say what a column of a row is to be when it is replayed, whatever the source holds
+    Correct {
+        /// A run's id, the beginning of one, or `latest`; it must have ended
+        run: String,
+        /// The row's number in `quarantine list`
+        row: u64,
+        /// The value, as text
+        #[arg(long, value_name = "VALUE", required_unless_present = "null", conflicts_with = "null")]
+        value: Option<String>,
+        /// No value
+        #[arg(long)]
+        null: bool,
+        /// The source column; without it the one that the row is in quarantine for
+        #[arg(long, value_name = "COLUMN")]
+        column: Option<String>,
+    },
     /// Write all of them to a file, one JSON object a line
     Export {
         /// A run's id, the beginning of one, or `latest`
@@ -55,6 +83,14 @@ pub(super) async fn run(context: &Context, args: Args) -> Outcome {
         What::Export { run, out } => {
             let run = context.find_run(&ledger, &run).await?;
             export(context, &ledger, &run, &out).await
+        }
+        What::Replay { run, table } => {
+            let run = context.find_run(&ledger, &run).await?;
+            replay(context, &ledger, &run, table.as_deref()).await
+        }
+        What::Correct { run, row, value, column, .. } => {
+            let run = context.find_run(&ledger, &run).await?;
+            correct(context, &ledger, &run, row, NewValue { value, column }).await
         }
     }
 }
@@ -82,6 +118,7 @@ async fn list(context: &Context, ledger: &Ledger, run: &Run, table: Option<&str>
         return Ok(DONE);
     }
     let mut grid = Grid::new(&[
+        Column::number("row"),
         Column::text("table"),
         Column::text("key"),
         Column::text("column"),
@@ -91,8 +128,9 @@ async fn list(context: &Context, ledger: &Ledger, run: &Run, table: Option<&str>
     for view in &rows {
         let plain = |text: String| (text, None);
         grid.inked_row([
+            plain(view.seq.to_string()),
             plain(view.source.to_string()),
-            plain(values::key(&view.row.key)),
+            plain(cells::key(&view.row.key)),
             plain(view.row.column.clone().unwrap_or_default()),
             (view.row.kind.to_string(), Some(Ink::Warn)),
             plain(view.row.reason.clone()),
@@ -102,9 +140,61 @@ async fn list(context: &Context, ledger: &Ledger, run: &Run, table: Option<&str>
     screen.print("");
     let of = if total > rows.len() as u64 { format!(" of {}", count(total)) } else { String::new() };
     screen.print(format!("{}{of}", counted(rows.len() as u64, "row")));
-    let next = "correct them at the source, or widen the target; then run the spec again";
+    let next =
+        format!("mend them in the source, or: syncline quarantine correct {} ROW --value VALUE", run.id);
     screen.say(format!("{} {next}", screen.ink_err(Ink::Name, "next:")));
+    screen.say(format!("then: syncline quarantine replay {}", run.id));
     Ok(DONE)
+}
+
+async fn replay(context: &Context, ledger: &Ledger, run: &Run, table: Option<&str>) -> Outcome {
+    if !run.state.is_terminal() {
+        return Err(still_runs(run));
+    }
+    let mut chunks = 0;
+    for which in retry::chosen(ledger, run, table, None).await? {
+        chunks += ledger.replay(run.id, which).await.map_err(|e| ledger_problem(&e))?;
+    }
+    retry::told(context, ledger, run, chunks, "row in quarantine").await
+}
+
+struct NewValue {
+    value: Option<String>,
+    column: Option<String>,
+}
+
+async fn correct(context: &Context, ledger: &Ledger, run: &Run, row: u64, new: NewValue) -> Outcome {
+    let unknown = || {
+        let detail = format!("{} has no row {row} in quarantine", run.id);
+        Problem::new(code::BAD_SETTING, detail, format!("syncline quarantine list {}", run.id))
+    };
+    let found =
+        ledger.quarantined(run.id, None, row.saturating_sub(1), 1).await.map_err(|e| ledger_problem(&e))?;
+    let view = found.into_iter().find(|view| view.seq == row).ok_or_else(unknown)?;
+    let Some(column) = new.column.or(view.row.column) else {
+        let detail = format!("row {row} is in quarantine for no column of its own");
+        return Err(Problem::new(code::BAD_SETTING, detail, "--column COLUMN"));
+    };
+    let correction = Correction { key: view.row.key, column, value: new.value };
+    match ledger.correct(run.id, row, &correction).await.map_err(|e| ledger_problem(&e))? {
+        Corrected::Unknown => return Err(unknown()),
+        Corrected::StillRuns => return Err(still_runs(run)),
+        Corrected::No(why) => return Err(Problem::new(code::BAD_SETTING, why, "another --value, or --null")),
+        Corrected::Yes => {}
+    }
+    if context.screen.json {
+        context.screen.event("corrected", &json!({ "run": run.id, "row": row, "column": correction.column }));
+    } else {
+        context.screen.print(format!("kept for row {row}, column {}", correction.column));
+        let label = context.screen.ink_err(Ink::Name, "next:");
+        context.screen.say(format!("{label} syncline quarantine replay {}", run.id));
+    }
+    Ok(DONE)
+}
+
+fn still_runs(run: &Run) -> Problem {
+    let detail = format!("{} is {}", run.id, run.state);
+    Problem::new(code::RUN_STATE, detail, format!("syncline status {} --watch", run.id))
 }
 
 async fn export(context: &Context, ledger: &Ledger, run: &Run, out: &Path) -> Outcome {

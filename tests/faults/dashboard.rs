@@ -13,8 +13,8 @@ const HOSTILE: &str = "<img src=x onerror=alert(1)>";
 /// Every worker dies at this chunk, on every attempt.
 const POISON: &str = "k2@7=abort";
 
-fn token(fleet: &Fleet, role: &str) -> String {
-    let made = fleet.syncline.run(&["token", "create", "--name", role, "--role", role]).expect(0);
+fn token(syncline: &harness::Syncline, role: &str) -> String {
+    let made = syncline.run(&["token", "create", "--name", role, "--role", role]).expect(0);
     made.stdout.split_whitespace().find(|word| word.starts_with("syn_")).expect("a token").to_owned()
 }
 
@@ -30,7 +30,7 @@ async fn an_operator_on_a_bad_day() {
     let schedule = "schedule: { every: 1h }\n".to_owned();
     let redis = std::env::var("SYNCLINE_TEST_REDIS_URL").expect("make servers");
     let mut fleet = Fleet::on(ROWS, &redis, |spec| schedule + &spec).await;
-    let (operator, viewer) = (token(&fleet, "operator"), token(&fleet, "viewer"));
+    let (operator, viewer) = (token(&fleet.syncline, "operator"), token(&fleet.syncline, "viewer"));
     let serve =
         |fleet: &Fleet, at: &str| fleet.syncline.start("serve", &["serve", &fleet.spec, "--listen", at]);
     let mut server = serve(&fleet, "127.0.0.1:0");
@@ -88,7 +88,8 @@ struct Stage {
     base: String,
     run: String,
     _server: harness::syncline::Background,
-    _databases: (Database, Database),
+    _from: Database,
+    to: Database,
 }
 
 impl Stage {
@@ -118,7 +119,7 @@ impl Stage {
         })
         .await;
         let ledger = syncline.folder().join("ledger.db");
-        Self { syncline, ledger, base, run, _server: server, _databases: (from, to) }
+        Self { syncline, ledger, base, run, _server: server, _from: from, to }
     }
 
     fn play(&self, name: &str) {
@@ -159,4 +160,25 @@ async fn ten_thousand_chunks_are_one_picture() {
     );
     Database::at(&stage.ledger).exec(&more).await;
     stage.play("cells");
+}
+
+/// Quarantine → correct → replay, by who may.
+#[tokio::test]
+async fn a_quarantined_row_is_corrected_and_arrives() {
+    let stage = Stage::new(40).await;
+    let (operator, admin) = (token(&stage.syncline, "operator"), token(&stage.syncline, "admin"));
+    let variables = [
+        ("SYNCLINE_OPERATOR", operator.as_str()),
+        ("SYNCLINE_ADMIN", &admin),
+        ("SYNCLINE_SCREENSHOTS", &shots()),
+    ];
+    let mut scene = Scene::begin("mend", &stage.base, &variables);
+    assert_eq!(scene.asked().as_deref(), Some("look"));
+    assert_eq!(stage.to.text("SELECT amount FROM items WHERE id = 3").await.as_deref(), Some("12.5"));
+    let other = format!("SELECT count(*) FROM \"{HOSTILE}\" WHERE \"<svg onload=alert(2)>\" IS NULL");
+    assert_eq!(stage.to.number(&other).await, 1);
+    scene.answer();
+    assert_eq!(scene.asked(), None);
+    let events = stage.syncline.run(&["security", "--json"]).expect(0).stdout;
+    assert!(events.contains("row-corrected") && !events.contains("12.50"), "{events}");
 }

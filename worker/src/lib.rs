@@ -5,6 +5,7 @@
 
 mod behind;
 mod convert;
+mod correct;
 pub mod diff;
 mod expected;
 mod job;

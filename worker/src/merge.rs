@@ -14,7 +14,11 @@ use crate::expected::Expected;
 pub(crate) struct Tally {
     pub(crate) counts: Counts,
     pub(crate) quarantined: Vec<QuarantinedRow>,
+    /// Rows that cannot be decoded, of which a person has said what they are to be.
+    pub(crate) corrected: Vec<QuarantinedRow>,
     pub(crate) expected: Expected,
+    /// What an earlier attempt committed, onto which this one merges: its inserts and updates stay counted.
+    pub(crate) earlier: Counts,
     /// The target held no rows when the run was planned and no earlier attempt wrote any.
     pub(crate) is_fresh: bool,
 }
@@ -24,9 +28,24 @@ impl Tally {
         Self {
             counts: Counts::default(),
             quarantined: Vec::new(),
+            corrected: Vec::new(),
             expected: Expected::new(plan),
+            earlier: Counts::default(),
             is_fresh: plan.fresh,
         }
+    }
+
+    /// What all attempts came to.
+    pub(crate) fn total(&self) -> Counts {
+        let mut total = self.counts;
+        for (earlier, now) in
+            [(self.earlier.inserted, &mut total.inserted), (self.earlier.updated, &mut total.updated)]
+        {
+            let carried = earlier.min(total.unchanged);
+            *now += carried;
+            total.unchanged -= carried;
+        }
+        total
     }
 
     pub(crate) fn quarantine(&mut self, row: QuarantinedRow) {

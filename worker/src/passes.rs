@@ -13,12 +13,14 @@ use model::chunk::{ORDINAL_STEP, Report};
 use model::merge::Promise;
 use model::spec::ChunkLimits;
 use model::{
-    Chunk, Column, Counts, ErrorKind, Key, KeyRange, Pass, Receipt, Row, RowBatch, TablePlan, WorkerId,
+    Chunk, Column, Correction, Counts, ErrorKind, Key, KeyRange, Pass, Receipt, Row, RowBatch, TablePlan,
+    WorkerId,
 };
 use tokio::time::Instant;
 
 use crate::Worker;
 use crate::convert;
+use crate::correct::Corrections;
 use crate::expected::Expected;
 use crate::merge::{self, Tally};
 use crate::pace::Paces;
@@ -40,6 +42,7 @@ pub(crate) struct Attempt {
     progress: Progress,
     /// Where the run's limits are kept, if it has any.
     paced: Option<Paced>,
+    corrections: Corrections,
 }
 
 /// Who must keep to the limits of its run.
@@ -67,8 +70,7 @@ struct Copied {
 impl Attempt {
     pub(crate) fn new(
         worker: &Worker,
-        chunk: Chunk,
-        plan: Arc<TablePlan>,
+        (chunk, plan, corrections): (Chunk, Arc<TablePlan>, &[Correction]),
         fence: Fence,
         run: &Run,
         progress: Progress,
@@ -80,7 +82,8 @@ impl Attempt {
             ledger: worker.ledger.clone(),
             worker: worker.id.clone(),
         });
-        Ok(Self { chunk, plan, fence, source, target, limits: run.spec.chunk, progress, paced })
+        let corrections = Corrections::new(&plan, corrections);
+        Ok(Self { chunk, plan, fence, source, target, limits: run.spec.chunk, progress, paced, corrections })
     }
 
     /// Copies the chunk in one fenced transaction, then verifies it. If an earlier attempt committed, only
@@ -110,26 +113,18 @@ impl Attempt {
             ));
         }
         let write = self.target.begin(&self.plan, &self.fence).await?;
-        let again = Tally { is_fresh: false, ..Tally::new(&self.plan) };
-        let mut copied = self.copy_rows(write, again, Reach::Below(receipt.cut.clone())).await?;
-        let counts = &mut copied.tally.counts;
-        for (earlier, now) in
-            [(receipt.counts.inserted, &mut counts.inserted), (receipt.counts.updated, &mut counts.updated)]
-        {
-            let carried = earlier.min(counts.unchanged);
-            *now += carried;
-            counts.unchanged -= carried;
-        }
+        let again = Tally { is_fresh: false, earlier: receipt.counts, ..Tally::new(&self.plan) };
+        let copied = self.copy_rows(write, again, Reach::Below(receipt.cut.clone())).await?;
         self.verified(copied).await
     }
 
     async fn verified(&self, copied: Copied) -> Result<Report> {
         let Copied { tally, read_ms, cut } = copied;
         failpoint::point_at("k5", self.chunk.ordinal / ORDINAL_STEP).await;
-        let source_digest = tally.expected.digest;
+        let (source_digest, counts) = (tally.expected.digest, tally.total());
         let compared = self.verify_expected(&self.range(cut.as_ref()), tally.expected).await?;
         failpoint::point_at("k6", self.chunk.ordinal / ORDINAL_STEP).await;
-        let counts = Counts { matching: compared.matching, ..tally.counts };
+        let counts = Counts { matching: compared.matching, ..counts };
         Ok(Report {
             counts,
             source_digest: Some(source_digest),
@@ -171,6 +166,10 @@ impl Attempt {
             failpoint::point_at("k3", self.chunk.ordinal / ORDINAL_STEP).await;
         }
         drop(batches);
+        if !tally.corrected.is_empty() {
+            let rows = self.corrections.rows(&self.plan, (&*self.source, &*self.target), &mut tally).await?;
+            merge::rows(&mut *write, &self.plan, &mut tally, rows).await?;
+        }
         write.commit(&self.receipt(&tally, cut.clone())).await?;
         self.progress.note();
         failpoint::point_at("k4", self.chunk.ordinal / ORDINAL_STEP).await;
@@ -192,7 +191,7 @@ impl Attempt {
         Receipt {
             v: 1,
             attempt: self.fence.attempt,
-            counts: tally.counts,
+            counts: tally.total(),
             source_digest: tally.expected.digest,
             quarantined: tally.quarantined.clone(),
             cut,
@@ -214,10 +213,15 @@ impl Attempt {
         tally.counts.read += (batch.rows.len() + batch.undecodable.len()) as u64;
         tally.counts.bytes += batch.bytes;
         for row in batch.undecodable {
-            tally.quarantine(row);
+            if self.corrections.has(&self.plan, &row.key) {
+                tally.corrected.push(row);
+            } else {
+                tally.quarantine(row);
+            }
         }
         let mut converted = Vec::with_capacity(batch.rows.len());
-        for row in batch.rows {
+        for mut row in batch.rows {
+            self.corrections.apply(&self.plan, &mut row);
             match convert::row(&self.plan, &*self.target, row) {
                 Ok(row) => converted.push(row),
                 Err(row) => tally.quarantine(row),
@@ -230,14 +234,17 @@ impl Attempt {
     /// they are not equal any more, because one of them has moved on: then the rows are merged once more.
     async fn settle_receipt(&self, receipt: &Receipt) -> Result<Option<Report>> {
         let (promise, cut) = (self.plan.policy.promise(), receipt.cut.as_ref());
-        let mut tally = self.expectation(promise, cut).await?;
+        let tally = self.expectation(promise, cut).await?;
         let set_aside: HashSet<_> = receipt
             .quarantined
             .iter()
             .filter_map(|row| convert::key_to_target(&self.plan, &row.key.0))
             .map(|key| tally.expected.key_digest(&key))
             .collect();
-        tally.expected.rows.retain(|key, _| !set_aside.contains(key));
+        // What was set aside and can be written now, because it was mended, has yet to be.
+        if !self.plan.key.is_empty() && set_aside.iter().any(|key| tally.expected.rows.contains_key(key)) {
+            return Ok(None);
+        }
         let compared = self.against_target(&self.range(cut), tally.expected).await?;
         // Rows that have left the range since are in another by now: what this one settles must be what it read.
         let is_same = promise == Promise::EveryKey || compared.digest == receipt.source_digest;
@@ -266,17 +273,24 @@ impl Attempt {
             self.took(&batch).await;
             let rows = self.convert(batch, &mut tally);
             self.check_quarantine(&tally)?;
-            for row in rows {
-                let key = self.plan.key_of(&row);
-                if equal_rows {
-                    let digest = tally.expected.row_digest(&row);
-                    tally.expected.accept(key, digest);
-                } else {
-                    tally.expected.accept_key(key);
-                }
+            self.expect(&mut tally, rows, equal_rows);
+        }
+        drop(batches);
+        let rows = self.corrections.rows(&self.plan, (&*self.source, &*self.target), &mut tally).await?;
+        self.expect(&mut tally, rows, equal_rows);
+        Ok(tally)
+    }
+
+    fn expect(&self, tally: &mut Tally, rows: Vec<Row>, equal_rows: bool) {
+        for row in rows {
+            let key = self.plan.key_of(&row);
+            if equal_rows {
+                let digest = tally.expected.row_digest(&row);
+                tally.expected.accept(key, digest);
+            } else {
+                tally.expected.accept_key(key);
             }
         }
-        Ok(tally)
     }
 
     async fn verify_expected(&self, range: &KeyRange, expected: Expected) -> Result<Compared> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ledger::{AttemptView, ChunkView, Pipeline, Run, WorkerView};
+use ledger::{AttemptView, ChunkView, Pipeline, QuarantineView, Run, WorkerView};
 use model::run::ChunkTally;
 use model::schedule::When;
 use model::{ChunkState, RunRecord, TableProgress};
@@ -342,6 +342,44 @@ impl From<&AttemptView> for AttemptAnswer {
             failure: failure(view.failure.as_ref()),
             claimed_at: at(Some(view.claimed_ms)),
             ended_at: at(view.ended_ms),
+        }
+    }
+}
+
+/// A row set aside.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "QuarantinedRow")]
+pub(crate) struct QuarantinedAnswer {
+    /// Its number in the quarantine.
+    row: u64,
+    /// The table's number within the run.
+    table: u32,
+    source: String,
+    target: String,
+    chunk: String,
+    /// The source column that is wrong, if it is one.
+    column: Option<String>,
+    /// A fixed word, such as `conversion`.
+    kind: &'static str,
+    reason: String,
+    /// As people read it; for admins only.
+    key: Option<String>,
+    at: Option<String>,
+}
+
+impl QuarantinedAnswer {
+    pub(crate) fn new(view: &QuarantineView, with_key: bool) -> Self {
+        Self {
+            row: view.seq,
+            table: view.table,
+            source: view.source.to_string(),
+            target: view.target.to_string(),
+            chunk: view.chunk.to_string(),
+            column: view.row.column.clone(),
+            kind: view.row.kind.name(),
+            reason: view.row.reason.clone(),
+            key: with_key.then(|| model::cells::key(&view.row.key)),
+            at: at(Some(view.at_ms)),
         }
     }
 }

@@ -60,11 +60,14 @@ fn id_of(text: &str) -> Option<&str> {
 /// Lets a request through to a route that needs this role, or answers it.
 pub(crate) async fn guard(
     State((ledger, needed)): State<(Ledger, Role)>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     match role_of(&ledger, request.method(), request.headers()).await {
-        Ok(role) if role >= needed => next.run(request).await,
+        Ok(role) if role >= needed => {
+            request.extensions_mut().insert(role);
+            next.run(request).await
+        }
         Ok(role) => {
             let detail = json!({ "role": role, "needed": needed, "path": request.uri().path() });
             note(&ledger, "api-forbidden", &detail).await;

@@ -14,6 +14,7 @@ mod health;
 mod openapi;
 mod pipelines;
 mod problem;
+mod quarantine;
 mod routes;
 mod runs;
 mod sync;
@@ -129,7 +130,7 @@ mod tests {
             .replace("{run}", "x")
             .replace("{chunk}", "x")
             .replace("{pass}", "copy");
-        path.replace("{worker}", "x").replace("{table}", "0").replace("{ordinal}", "0")
+        path.replace("{worker}", "x").replace("{table}", "0").replace("{ordinal}", "0").replace("{row}", "1")
     }
 
     async fn answer(api: &Api, request: Request) -> Response {

@@ -7,10 +7,10 @@ use ledger::Role;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::answers::{
-    ChunkAnswer, ChunkHistory, Limits, Page, PipelineAnswer, RecordAnswer, RetriedAnswer, RunAnswer,
-    StartedAnswer, WorkerAnswer,
+    ChunkAnswer, ChunkHistory, Limits, Page, PipelineAnswer, QuarantinedAnswer, RecordAnswer, RetriedAnswer,
+    RunAnswer, StartedAnswer, WorkerAnswer,
 };
-use crate::{Api, chunks, events, health, openapi, pipelines, runs, sync, workers};
+use crate::{Api, chunks, events, health, openapi, pipelines, quarantine, runs, sync, workers};
 
 type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
 
@@ -92,9 +92,16 @@ fn set(path: &'static str, handler: MethodRouter<Api>, summary: &'static str) ->
     Route::new(Method::PUT, Some(Role::Operator), path, handler, summary)
 }
 
+fn secret(path: &'static str, handler: MethodRouter<Api>, summary: &'static str) -> Route {
+    Route::new(Method::PUT, Some(Role::Admin), path, handler, summary)
+}
+
 /// All of them.
 pub(crate) fn routes() -> Vec<Route> {
-    [process(), of_sync(), of_pipelines(), of_runs(), of_workers()].into_iter().flatten().collect()
+    [process(), of_sync(), of_pipelines(), of_runs(), of_quarantine(), of_workers()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn process() -> Vec<Route> {
@@ -178,6 +185,28 @@ fn of_runs() -> Vec<Route> {
         view("/v1/chunks/{chunk}", get(chunks::one), "A chunk with its attempts").says::<ChunkHistory>(),
         command("/v1/chunks/{chunk}/retry", post(chunks::retry), "Set a quarantined chunk going again")
             .says::<ChunkAnswer>(),
+    ]
+}
+
+fn of_quarantine() -> Vec<Route> {
+    vec![
+        view("/v1/runs/{run}/quarantine", get(quarantine::list), "Rows set aside, and why; keys for admins")
+            .asks::<quarantine::Asked>()
+            .says::<Page<QuarantinedAnswer>>(),
+        command(
+            "/v1/runs/{run}/quarantine/replay",
+            post(quarantine::replay),
+            "Read again the chunks that have rows in quarantine",
+        )
+        .asks::<quarantine::Replay>()
+        .says::<RetriedAnswer>(),
+        secret(
+            "/v1/runs/{run}/quarantine/{row}/correction",
+            put(quarantine::correct),
+            "Say what a column of the row is to be when it is replayed",
+        )
+        .takes::<quarantine::New>()
+        .says::<QuarantinedAnswer>(),
     ]
 }
 

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Attempt, Chunk, ChunkId, ChunkState, RunState, TablePlan, TableState, Waiting, WorkerId};
+use model::{
+    Attempt, Chunk, ChunkId, ChunkState, Correction, RunState, TablePlan, TableState, Waiting, WorkerId,
+};
 use sqlx::any::AnyRow;
 use uuid::Uuid;
 
@@ -27,6 +29,8 @@ pub struct Claimed {
     pub table: TableRow,
     pub plan: Arc<TablePlan>,
     pub run: Run,
+    /// What a person says about rows of it; none at a first attempt.
+    pub corrections: Vec<Correction>,
 }
 
 /// The answer to a heartbeat.
@@ -168,7 +172,9 @@ impl Ledger {
         let table =
             self.table_once(chunk.run, chunk.table).await?.ok_or(Cause::Unreadable { column: "tbl" })?;
         let plan = table.plan.clone().ok_or(Cause::Unreadable { column: "plan" })?;
-        Ok(Claimed { chunk, tries, table, plan, run })
+        // Only rows that an attempt has set aside are corrected.
+        let corrections = if chunk.attempt.0 > 1 { self.corrections(chunk.id).await? } else { Vec::new() };
+        Ok(Claimed { chunk, tries, table, plan, run, corrections })
     }
 
     /// Renews the lease of a running attempt, even one that has just expired if nobody has taken the chunk. `Lost`

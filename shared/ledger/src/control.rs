@@ -52,6 +52,24 @@ impl Which {
     }
 }
 
+/// What of a chunk is in quarantine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Held {
+    /// All of it.
+    Chunks,
+    /// Some rows.
+    Rows,
+}
+
+impl Held {
+    const fn filter(self) -> &'static str {
+        match self {
+            Self::Chunks => "state = 'quarantined'",
+            Self::Rows => "state = 'done' AND id IN (SELECT q.chunk FROM syncline_quarantine q)",
+        }
+    }
+}
+
 impl Ledger {
     /// Pauses a run: nothing of it is handed out or claimed any more, and workers give back what they hold at their
     /// next beat, at no cost of an attempt. It stays `running` and paused until [`Ledger::go_on`], whatever restarts.
@@ -100,22 +118,30 @@ impl Ledger {
     /// quarantine go when it settles again. Tables that are done are finished anew: a child may have lacked what comes
     /// now. 0 if there is none.
     pub async fn retry_chunks(&self, run: RunId, which: Which) -> Result<u64> {
-        self.bulk("retry chunks", || self.retry_once(run, which)).await
+        self.bulk("retry chunks", || self.again_once(run, which, Held::Chunks)).await
     }
 
-    async fn retry_once(&self, run: RunId, which: Which) -> std::result::Result<u64, Cause> {
+    /// Makes chunks ready again that are done but have rows in quarantine; how many. They are read anew, with what was
+    /// mended in the source since and what [`Ledger::correct`] says; rows that arrived stay as they are. As
+    /// [`Ledger::retry_chunks`] otherwise. 0 if there is none, or the run still works.
+    pub async fn replay(&self, run: RunId, which: Which) -> Result<u64> {
+        self.bulk("replay rows in quarantine", || self.again_once(run, which, Held::Rows)).await
+    }
+
+    async fn again_once(&self, run: RunId, which: Which, held: Held) -> std::result::Result<u64, Cause> {
         let mut tx = self.begin_bulk().await?;
         let state = self.run_state(&mut tx, run).await?;
-        if matches!(state, None | Some(RunState::Cancelled)) {
-            return Ok(0);
+        match (state, held) {
+            (None | Some(RunState::Cancelled), _) | (Some(RunState::Running), Held::Rows) => return Ok(0),
+            (Some(_), _) => {}
         }
         let mut passes = BTreeMap::<u32, Pass>::new();
-        for (table, pass) in self.quarantined_passes(&mut tx, run, which).await? {
+        for (table, pass) in self.held_passes(&mut tx, run, which, held).await? {
             passes.entry(table).and_modify(|first| *first = pass.min(*first)).or_insert(pass);
         }
         let mut retried = 0;
         for (table, pass) in &passes {
-            retried += self.retry_table(&mut tx, run, (*table, *pass), which).await?;
+            retried += self.ready_again(&mut tx, run, (*table, *pass), (which, held)).await?;
         }
         if retried > 0 {
             let sql = "UPDATE syncline_run SET state = 'running', cause = NULL, ended_ms = NULL WHERE id = ? \
@@ -134,14 +160,16 @@ impl Ledger {
         Ok(retried)
     }
 
-    async fn quarantined_passes(
+    async fn held_passes(
         &self,
         tx: &mut Write,
         run: RunId,
         which: Which,
+        held: Held,
     ) -> std::result::Result<Vec<(u32, Pass)>, Cause> {
         let sql = format!(
-            "SELECT DISTINCT tbl, pass FROM syncline_chunk {{by_state}} WHERE run = ? AND state = 'quarantined' {}",
+            "SELECT DISTINCT tbl, pass FROM syncline_chunk {{by_state}} WHERE run = ? AND {} {}",
+            held.filter(),
             which.filter()
         );
         let select = sqlx::query(self.sql(&sql)).bind(run.to_string());
@@ -149,12 +177,12 @@ impl Ledger {
         rows.iter().map(|row| Ok((row.small("tbl")?, row.named("pass")?))).collect()
     }
 
-    async fn retry_table(
+    async fn ready_again(
         &self,
         tx: &mut Write,
         run: RunId,
         (table, pass): (u32, Pass),
-        which: Which,
+        (which, held): (Which, Held),
     ) -> std::result::Result<u64, Cause> {
         let sql = "UPDATE syncline_table SET state = 'working', pass = ?, prev_state = NULL, cause = NULL, ended_ms = NULL \
             WHERE run = ? AND ordinal = ? AND state NOT IN ('pending', 'planning', 'working')";
@@ -162,7 +190,8 @@ impl Ledger {
         back.execute(tx.conn()).await?;
         let sql = format!(
             "UPDATE syncline_chunk SET state = 'ready', tries = 0, deaths = 0, due_ms = {{now}}, queued_ms = NULL, \
-             ended_ms = NULL WHERE run = ? AND tbl = ? AND state = 'quarantined' {}",
+             ended_ms = NULL WHERE run = ? AND tbl = ? AND {} {}",
+            held.filter(),
             which.filter()
         );
         let retry = sqlx::query(self.sql(&sql)).bind(run.to_string()).bind(i64::from(table));

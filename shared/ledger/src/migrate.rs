@@ -15,6 +15,7 @@ const fn files(dialect: Dialect) -> &'static [&'static str] {
             include_str!("../migrations/sqlite/0003_pipelines.sql"),
             include_str!("../migrations/sqlite/0004_tokens.sql"),
             include_str!("../migrations/sqlite/0005_logins.sql"),
+            include_str!("../migrations/sqlite/0006_corrections.sql"),
         ],
         Dialect::Mysql => &[
             include_str!("../migrations/mysql/0001_runs.sql"),
@@ -22,6 +23,7 @@ const fn files(dialect: Dialect) -> &'static [&'static str] {
             include_str!("../migrations/mysql/0003_pipelines.sql"),
             include_str!("../migrations/mysql/0004_tokens.sql"),
             include_str!("../migrations/mysql/0005_logins.sql"),
+            include_str!("../migrations/mysql/0006_corrections.sql"),
         ],
         Dialect::Postgres => &[
             include_str!("../migrations/postgres/0001_runs.sql"),
@@ -29,6 +31,7 @@ const fn files(dialect: Dialect) -> &'static [&'static str] {
             include_str!("../migrations/postgres/0003_pipelines.sql"),
             include_str!("../migrations/postgres/0004_tokens.sql"),
             include_str!("../migrations/postgres/0005_logins.sql"),
+            include_str!("../migrations/postgres/0006_corrections.sql"),
         ],
     }
 }

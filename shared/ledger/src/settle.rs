@@ -133,6 +133,9 @@ impl Ledger {
         if let ChunkOutcome::Done(report) = outcome {
             self.put_report(&mut tx, &chunk, report).await?;
             self.put_quarantined(&mut tx, &chunk, &report.quarantined).await?;
+            if attempt.0 > 1 {
+                self.settle_corrections(&mut tx, chunk.id, &report.quarantined).await?;
+            }
             if let Some(cut) = &report.cut {
                 self.split(&mut tx, &chunk, cut).await?;
             }

@@ -5,7 +5,7 @@
 use crate::decimal::Decimal;
 use crate::failure::ErrorKind;
 use crate::schema::LogicalType;
-use crate::temporal::{Date, DateTime};
+use crate::temporal::{Date, DateTime, Time};
 use crate::value::Value;
 
 /// Why a value cannot be kept exactly. Holds no value.
@@ -50,6 +50,35 @@ pub fn convert(value: Value, target: &LogicalType) -> Result<Value, ConvertError
         LogicalType::Json => to_json(value),
         LogicalType::Uuid => to_uuid(&value),
     }
+}
+
+/// Reads what a person typed as a value of a type; bytes as `0x` and hexadecimal digits.
+///
+/// # Errors
+/// As [`convert`]; the text is not in the reason.
+pub fn read(text: &str, target: &LogicalType) -> Result<Value, ConvertError> {
+    let plain = text.trim();
+    let value = match target {
+        LogicalType::Bool => match plain {
+            "true" | "1" => Some(Value::Bool(true)),
+            "false" | "0" => Some(Value::Bool(false)),
+            _ => None,
+        },
+        LogicalType::Int { .. } => {
+            plain.parse().map(Value::Int).or_else(|_| plain.parse().map(Value::from_u64)).ok()
+        }
+        LogicalType::Decimal { .. } | LogicalType::AnyDecimal => plain.parse().map(Value::Decimal).ok(),
+        LogicalType::Float32 | LogicalType::Float64 => plain.parse().map(Value::Float64).ok(),
+        LogicalType::Date => Date::parse(plain).map(Value::Date).ok(),
+        LogicalType::Time { .. } => Time::parse(plain).map(Value::Time).ok(),
+        LogicalType::DateTime { .. } => DateTime::parse(plain).map(Value::DateTime).ok(),
+        LogicalType::Instant { .. } => DateTime::parse(plain).map(Value::Instant).ok(),
+        LogicalType::Bytes { .. } => {
+            plain.strip_prefix("0x").and_then(|digits| hex::decode(digits).ok()).map(Value::Bytes)
+        }
+        LogicalType::Text { .. } | LogicalType::Json | LogicalType::Uuid => None,
+    };
+    convert(value.unwrap_or_else(|| Value::Text(text.to_owned())), target)
 }
 
 /// Why a value is refused; `reason` holds no value.
@@ -280,6 +309,33 @@ mod tests {
 
     fn kind(value: Value, target: &LogicalType) -> ErrorKind {
         convert(value, target).expect_err("refused").kind
+    }
+
+    #[test]
+    fn what_a_person_types_is_read_as_the_type_says() {
+        let money = LogicalType::Decimal { precision: 10, scale: 2 };
+        assert_eq!(read(" 13.5 ", &money), Ok(decimal("13.50")));
+        assert_eq!(
+            read("18446744073709551615", &LogicalType::Int { bits: 64, unsigned: true }),
+            Ok(Value::UInt(u64::MAX))
+        );
+        assert_eq!(
+            read("2025-01-10", &LogicalType::Date),
+            convert(
+                read("2025-01-10 00:00:00", &LogicalType::DateTime { fraction: 0 }).expect("a time"),
+                &LogicalType::Date
+            )
+        );
+        let bytes = LogicalType::Bytes { max_bytes: None, fixed: false, long: false };
+        assert_eq!(read("0x00ff", &bytes), Ok(Value::Bytes(vec![0, 255])));
+        let text = LogicalType::Text { max_chars: Some(3), fixed: false, long: false };
+        assert_eq!(read(" a ", &text), Ok(Value::Text(" a ".to_owned())));
+        for (wrong, logical) in
+            [("canary", &money), ("1.005", &money), ("2025-13-01", &LogicalType::Date), ("canary", &text)]
+        {
+            let reason = read(wrong, logical).expect_err("refused").reason;
+            assert!(!reason.contains(wrong), "{reason}");
+        }
     }
 
     #[test]

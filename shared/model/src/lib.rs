@@ -14,6 +14,7 @@
 //! by the ledger and by the target. Chunks roll up into tables, tables into the *run record*.
 
 pub mod canonical;
+pub mod cells;
 pub mod chunk;
 pub mod convert;
 pub mod decimal;
@@ -47,7 +48,7 @@ pub use key::{Key, KeyRange};
 pub use limits::Limits;
 pub use merge::{MergePolicy, Verdict};
 pub use plan::{ColumnPlan, TablePlan};
-pub use row::{QuarantinedRow, Row, RowBatch};
+pub use row::{Correction, QuarantinedRow, Row, RowBatch};
 pub use run::{RunKind, RunRecord, RunState, TableProgress, TableState, Waiting};
 pub use schedule::Schedule;
 pub use schema::{Column, Engine, ForeignKey, Index, LogicalType, TableRef, TableSchema};

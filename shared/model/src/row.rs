@@ -55,3 +55,20 @@ pub struct QuarantinedRow {
     /// What is wrong, without any value.
     pub reason: String,
 }
+
+/// What a person says that a column of a quarantined row is to be, in place of what the source holds.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Correction {
+    /// As the quarantine has it.
+    pub key: Key,
+    pub column: String,
+    /// As text, whatever the column's type; absent is NULL.
+    pub value: Option<String>,
+}
+
+impl std::fmt::Debug for Correction {
+    /// Without the value, and without the key.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Correction").field("column", &self.column).finish_non_exhaustive()
+    }
+}

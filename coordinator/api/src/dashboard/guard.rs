@@ -28,6 +28,11 @@ impl Visitor {
     pub(super) fn may_command(&self) -> bool {
         self.role >= Role::Operator
     }
+
+    /// See keys of rows, and say what a row is to be.
+    pub(super) fn may_see_rows(&self) -> bool {
+        self.role >= Role::Admin
+    }
 }
 
 /// Lets a request through to a page for this role; others are led to the log-in, or told why not.

@@ -43,6 +43,10 @@ const fn command(path: &'static str, handler: MethodRouter<Api>) -> Screen {
     Screen { path, role: Role::Operator, handler }
 }
 
+const fn secret(path: &'static str, handler: MethodRouter<Api>) -> Screen {
+    Screen { path, role: Role::Admin, handler }
+}
+
 /// All that needs somebody to be logged in.
 pub(crate) fn screens() -> Vec<Screen> {
     vec![
@@ -63,6 +67,8 @@ pub(crate) fn screens() -> Vec<Screen> {
         command("/runs/{run}/retry", post(run::retry)),
         command("/runs/{run}/limits", post(run::limits)),
         view("/runs/{run}/quarantine", get(quarantine::show)),
+        command("/runs/{run}/quarantine/replay", post(quarantine::replay)),
+        secret("/runs/{run}/quarantine/{row}/correct", post(quarantine::correct)),
         view("/runs/{run}/tables/{table}", get(table::show)),
         view("/runs/{run}/tables/{table}/cells", get(table::cells)),
         view("/runs/{run}/tables/{table}/chunks/{pass}/{ordinal}", get(table::chunk)),

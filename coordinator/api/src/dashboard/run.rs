@@ -75,7 +75,10 @@ fn commands_of(visitor: &Visitor, run: &Run, record: &RunRecord) -> Markup {
                 (Button::new(at("cancel"), "Cancel").confirm("Cancel this run? What is done stays.").show(visitor))
             }
             @if record.chunks.quarantined > 0 && run.state != RunState::Cancelled {
-                (Button::new(at("retry"), "Retry what was set aside").show(visitor))
+                (Button::new(at("retry"), "Retry chunks set aside").show(visitor))
+            }
+            @if is_over && record.counts.quarantined > 0 {
+                (Button::new(at("quarantine/replay"), "Replay rows set aside").show(visitor))
             }
             @if !is_over { (parts::form(visitor, &at("limits"), None, &limits)) }
         }

@@ -1,12 +1,14 @@
 //! Cells as people read them: for `diff --values` and for keys, which a person must see to find a row.
 
-use model::{Key, Value};
+use crate::key::Key;
+use crate::value::Value;
 
 /// Longer values are cut.
 const CHARS_MAX: usize = 60;
 
 /// A key: its value, or its values between parentheses.
-pub(super) fn key(key: &Key) -> String {
+#[must_use]
+pub fn key(key: &Key) -> String {
     match key.0.as_slice() {
         [] => "–".to_owned(),
         [only] => value(only),
@@ -15,7 +17,8 @@ pub(super) fn key(key: &Key) -> String {
 }
 
 /// A value on one line, cut if it is long.
-pub(super) fn value(value: &Value) -> String {
+#[must_use]
+pub fn value(value: &Value) -> String {
     let text = match value {
         Value::Null => "NULL".to_owned(),
         Value::Bool(b) => b.to_string(),
