@@ -32,6 +32,7 @@ SECANTUS_VERSION=0.5.3-beta.196
 
 # The test double of SQL Server, which is in no public repository of packages either.
 TDS=$(dirname "$(readlink -f "$0")")/tds/run
+TOOLS=$(readlink -f "$(dirname "$(readlink -f "$0")")/..")/.tools/bin
 
 SERVERS=(redis mariadb postgres mysql mongodb mssql)
 
@@ -67,6 +68,7 @@ up() {
     if own redis; then install_redis; start redis; fi
     install_faketime
     install_curl
+    install_promtool
     if own mariadb || own mysql || own postgres || own mssql; then make_certificates; fi
     if own mariadb; then install_mariadb; start mariadb; fi
     if own postgres; then install_postgres; start postgres; fi
@@ -372,6 +374,18 @@ install_faketime() { have faketime || install_packages faketime; }
 
 # What the tests ask the HTTP API with.
 install_curl() { have curl || install_packages curl; }
+
+# Alert rules are tested by Prometheus' own tool. Only the tool is taken: the package would start a server.
+install_promtool() {
+    if have promtool || [ -x "$TOOLS/promtool" ]; then return 0; fi
+    note "fetching promtool"
+    local folder
+    folder=$(mktemp -d)
+    retry as_root apt-get update -qq
+    (cd "$folder" && retry apt-get download -qq prometheus && dpkg-deb -x prometheus_*.deb . \
+        && install -D usr/bin/promtool "$TOOLS/promtool")
+    rm -rf "$folder"
+}
 
 # Tests that lose packets need root and these; without root they are skipped and say so.
 install_network_tools() {

@@ -8,6 +8,7 @@ mod crash;
 mod environment;
 mod incremental;
 mod keys;
+mod metrics;
 mod modes;
 mod mongodb;
 mod postgres;

@@ -10,7 +10,7 @@ use crate::answers::{
     ChunkAnswer, ChunkHistory, Limits, Page, PipelineAnswer, QuarantinedAnswer, RecordAnswer, RetriedAnswer,
     RunAnswer, StartedAnswer, WorkerAnswer,
 };
-use crate::{Api, chunks, events, health, openapi, pipelines, quarantine, runs, sync, workers};
+use crate::{Api, chunks, events, health, metrics, openapi, pipelines, quarantine, runs, sync, workers};
 
 type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
 
@@ -116,6 +116,7 @@ fn process() -> Vec<Route> {
             "Ledger, and source and target of every pipeline; 503 if one is away",
         )
         .says::<health::Health>(),
+        view("/metrics", get(metrics::show), "What Prometheus asks for").streams(metrics::KIND),
     ]
 }
 

@@ -8,6 +8,7 @@ use crate::Ledger;
 use crate::error::{Cause, Result};
 use crate::events::{Event, event};
 use crate::fields::{Fields as _, stored};
+use crate::views::AttemptOutcome;
 
 /// What all runs that are under way have left, over all their tables.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -77,6 +78,16 @@ impl Ledger {
                 add(&mut tally, &row)?;
             }
             Ok(tally)
+        })
+        .await
+    }
+
+    /// Attempts that ended, by how, over all runs that the ledger has.
+    pub async fn attempts_by_outcome(&self) -> Result<Vec<(AttemptOutcome, u64)>> {
+        self.bulk("count attempts", || async move {
+            let sql = "SELECT outcome, COUNT(*) AS n FROM syncline_attempt WHERE outcome IS NOT NULL GROUP BY outcome";
+            let rows = sqlx::query(self.sql(sql)).fetch_all(&self.shared.pool).await?;
+            rows.iter().map(|row| Ok((row.named("outcome")?, row.count("n")?))).collect()
         })
         .await
     }

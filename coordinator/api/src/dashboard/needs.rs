@@ -1,11 +1,12 @@
 //! What needs a person: the first thing that the dashboard says.
 
-use ledger::{Ledger, Pipeline, QueueTally, Result, Run, Standing, WorkerView};
+use ledger::{Pipeline, Run, Standing, WorkerView};
 use maud::{Markup, html};
 use model::human::{ago, counted};
 use model::{RunRecord, RunState};
 
 use super::parts;
+use crate::scene::Scene;
 
 /// Security events of so long are told.
 const SECURITY_MS: i64 = 24 * 3_600_000;
@@ -31,81 +32,39 @@ impl Need {
     }
 }
 
-/// Everything that is known of the installation at one time.
-pub(super) struct Scene {
-    pub(super) now_ms: i64,
-    pub(super) pipelines: Vec<(Pipeline, Vec<Run>)>,
-    pub(super) active: Vec<RunRecord>,
-    pub(super) workers: Vec<WorkerView>,
-    pub(super) queue: QueueTally,
-    /// When the last security event was.
-    pub(super) security_ms: Option<i64>,
+/// What needs a person, the worst first.
+pub(super) fn needs(scene: &Scene) -> Vec<Need> {
+    let mut needs = Vec::new();
+    for (pipeline, runs) in &scene.pipelines {
+        needs.extend(of_pipeline(pipeline, runs));
+    }
+    needs.extend(scene.active.iter().filter_map(of_record));
+    needs.extend(of_workers(scene));
+    if let Some(at) = scene.security_ms.filter(|at| scene.now_ms - at < SECURITY_MS) {
+        needs.push(Need::warn(
+            "Security events",
+            format!("the last one {}", ago(scene.now_ms - at)),
+            "/security",
+        ));
+    }
+    needs.sort_by_key(|need| !need.is_bad);
+    needs
 }
 
-impl Scene {
-    /// Reads it; `runs` is how many runs of each pipeline.
-    pub(super) async fn read(ledger: &Ledger, runs: u32) -> Result<Self> {
-        let mut pipelines = Vec::new();
-        for pipeline in ledger.pipelines().await? {
-            let last = ledger.runs_of(&pipeline.name, runs).await?;
-            pipelines.push((pipeline, last));
-        }
-        let mut active = Vec::new();
-        for run in ledger.active_runs().await? {
-            active.extend(ledger.record(run.id).await?);
-        }
-        Ok(Self {
-            now_ms: ledger.now_ms().await?,
-            pipelines,
-            active,
-            workers: ledger.workers().await?,
-            queue: ledger.queue_tally().await?,
-            security_ms: ledger.security_events(1).await?.first().map(|event| event.at_ms),
-        })
+fn of_workers(scene: &Scene) -> Vec<Need> {
+    let mut needs = Vec::new();
+    if scene.queue.ready > 0 && scene.alive().next().is_none() {
+        let why = format!("{} wait, and no worker is there", counted(scene.queue.ready, "chunk"));
+        needs.push(Need::bad("Nobody works", why, "/workers"));
     }
-
-    /// What needs a person, the worst first.
-    pub(super) fn needs(&self) -> Vec<Need> {
-        let mut needs = Vec::new();
-        for (pipeline, runs) in &self.pipelines {
-            needs.extend(of_pipeline(pipeline, runs));
-        }
-        needs.extend(self.active.iter().filter_map(of_record));
-        needs.extend(self.of_workers());
-        if let Some(at) = self.security_ms.filter(|at| self.now_ms - at < SECURITY_MS) {
-            needs.push(Need::warn(
-                "Security events",
-                format!("the last one {}", ago(self.now_ms - at)),
-                "/security",
-            ));
-        }
-        needs.sort_by_key(|need| !need.is_bad);
-        needs
+    let silent = |worker: &&WorkerView| {
+        worker.standing(scene.now_ms) == Standing::Silent && scene.now_ms - worker.seen_ms < SILENT_MS
+    };
+    for worker in scene.workers.iter().filter(silent) {
+        let why = format!("seen {}; what it held goes to others", ago(scene.now_ms - worker.seen_ms));
+        needs.push(Need::warn(format!("Worker {} is silent", worker.id), why, "/workers"));
     }
-
-    /// Workers that are there.
-    pub(super) fn alive(&self) -> impl Iterator<Item = &WorkerView> {
-        let is_there = |worker: &&WorkerView| {
-            matches!(worker.standing(self.now_ms), Standing::Alive | Standing::Draining)
-        };
-        self.workers.iter().filter(is_there)
-    }
-
-    fn of_workers(&self) -> Vec<Need> {
-        let mut needs = Vec::new();
-        if self.queue.ready > 0 && self.alive().next().is_none() {
-            let why = format!("{} wait, and no worker is there", counted(self.queue.ready, "chunk"));
-            needs.push(Need::bad("Nobody works", why, "/workers"));
-        }
-        let silent = |worker: &&WorkerView| {
-            worker.standing(self.now_ms) == Standing::Silent && self.now_ms - worker.seen_ms < SILENT_MS
-        };
-        for worker in self.workers.iter().filter(silent) {
-            let why = format!("seen {}; what it held goes to others", ago(self.now_ms - worker.seen_ms));
-            needs.push(Need::warn(format!("Worker {} is silent", worker.id), why, "/workers"));
-        }
-        needs
-    }
+    needs
 }
 
 fn of_pipeline(pipeline: &Pipeline, runs: &[Run]) -> Option<Need> {

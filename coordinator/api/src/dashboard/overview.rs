@@ -7,10 +7,11 @@ use model::RunRecord;
 use model::human::count;
 
 use super::guard::Visitor;
-use super::needs::{self, Scene};
+use super::needs;
 use super::page::{Place, Shown, page};
 use super::{parts, pipelines, runs};
 use crate::Api;
+use crate::scene::Scene;
 
 /// Runs in the bars of a pipeline.
 const HISTORY: u32 = 16;
@@ -22,7 +23,7 @@ pub(super) async fn show(State(api): State<Api>, Extension(visitor): Extension<V
     let recent = api.ledger.runs(RECENT).await?;
     let body = html! {
         h1 { "Overview" }
-        (needs::show(&scene.needs()))
+        (needs::show(&needs::needs(&scene)))
         (tiles(&scene))
         section {
             h2 { "At work" }

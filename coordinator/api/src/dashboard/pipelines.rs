@@ -9,13 +9,13 @@ use model::schedule::{Schedule, When};
 use serde::Deserialize;
 
 use super::guard::Visitor;
-use super::needs::Scene;
 use super::page::{Place, Refused, Shown, page};
 use super::parts::Button;
 use super::{chart, parts, runs};
 use crate::extract::Path;
 use crate::pipelines::{named, set_interval, start};
 use crate::problem::Problem;
+use crate::scene::Scene;
 use crate::{Api, commands};
 
 type Done = Result<Redirect, Refused>;

@@ -7,10 +7,10 @@ use model::RunRecord;
 use model::human::millis;
 
 use super::guard::Visitor;
-use super::needs::Scene;
 use super::page::{Place, Shown, page};
 use super::parts;
 use crate::Api;
+use crate::scene::Scene;
 
 pub(super) async fn show(State(api): State<Api>, Extension(visitor): Extension<Visitor>) -> Shown {
     let scene = Scene::read(&api.ledger, 1).await?;
