@@ -142,7 +142,8 @@ async fn plan_table(
     let columns = pair_columns(&described, existing.as_ref(), target, spec, source.engine())?;
     let key = key_places(&described, &columns, spec)?;
     let rows = match &existing {
-        Some(schema) => target.count(&schema.table).await?,
+        // Whether there are any is all that matters.
+        Some(schema) => target.count(&schema.table, 1).await?,
         None => 0,
     };
     if !known.planned.contains(&described.table) {

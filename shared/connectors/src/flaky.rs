@@ -151,8 +151,8 @@ impl Source for Flaky {
         self.step(step, self.inner.next_boundary(table, key, from, rows)).await
     }
 
-    async fn count(&self, table: &TableRef) -> Result<u64> {
-        self.step(asked(Ask::Count, Some(table)), self.inner.count(table)).await
+    async fn count(&self, table: &TableRef, at_most: u64) -> Result<u64> {
+        self.step(asked(Ask::Count, Some(table)), self.inner.count(table, at_most)).await
     }
 
     async fn gauge(&self, gauge: &Gauge) -> Result<Option<u64>> {

@@ -126,8 +126,8 @@ pub trait Source: Debug + Send + Sync {
         rows: u64,
     ) -> Result<Option<Key>>;
 
-    /// Rows in a table; reads the smallest index.
-    async fn count(&self, table: &TableRef) -> Result<u64>;
+    /// Rows in a table, counted up to `at_most`; reads no more than those.
+    async fn count(&self, table: &TableRef, at_most: u64) -> Result<u64>;
 
     /// What the database says about itself: asked often, so it costs little. `None` where it does not say.
     ///

@@ -71,7 +71,7 @@ pub async fn a_read_given_up_frees_its_connection(lab: &dyn Lab) {
             let first = stream.next().await.expect("a batch").expect("read");
             assert!(!first.rows.is_empty());
         }
-        bench.source.count(&bench.schema.table).await.expect("counted")
+        bench.source.count(&bench.schema.table, u64::MAX).await.expect("counted")
     };
     assert_eq!(timeout(PATIENCE, work).await.expect("no connection is lost"), 5_000);
 }
@@ -140,7 +140,7 @@ pub async fn a_vanished_table_is_an_error(lab: &dyn Lab) {
     slice.table = schema.clone();
     let kinds = [ErrorKind::UnknownTable];
     refused(bench.source.read(&slice).try_collect::<Vec<_>>().await, &kinds);
-    refused(bench.source.count(&schema.table).await, &kinds);
+    refused(bench.source.count(&schema.table, u64::MAX).await, &kinds);
     refused(bench.source.next_boundary(&schema, &bench.plan.target_key(), None, 10).await, &kinds);
     let mut slice = bench.slice(whole());
     slice.columns = [strict("no such column", INT64)].into();

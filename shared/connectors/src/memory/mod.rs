@@ -322,8 +322,8 @@ impl Source for Memory {
         Ok(row.map(|row| Key(places.iter().map(|place| row[*place].clone()).collect())))
     }
 
-    async fn count(&self, table: &TableRef) -> Result<u64> {
-        Ok(self.database.state().table(table, &format!("count {table}"))?.len())
+    async fn count(&self, table: &TableRef, at_most: u64) -> Result<u64> {
+        Ok(self.database.state().table(table, &format!("count {table}"))?.len().min(at_most))
     }
 
     async fn gauge(&self, gauge: &Gauge) -> Result<Option<u64>> {

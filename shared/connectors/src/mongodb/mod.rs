@@ -77,8 +77,8 @@ impl Source for Mongodb {
         read::next_boundary(&self.client, table, key, from, rows).await
     }
 
-    async fn count(&self, table: &TableRef) -> Result<u64> {
-        read::count(&self.client, table).await
+    async fn count(&self, table: &TableRef, at_most: u64) -> Result<u64> {
+        read::count(&self.client, table, at_most).await
     }
 
     async fn gauge(&self, gauge: &Gauge) -> Result<Option<u64>> {

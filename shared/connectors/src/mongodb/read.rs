@@ -23,11 +23,13 @@ pub(super) const KEYS_MAX: usize = 1_000;
 /// Documents that the server sends at once, if they are short.
 const BATCH: u32 = 1_000;
 
-/// Documents of a collection.
-pub(super) async fn count(client: &Client, table: &TableRef) -> Result<u64> {
+/// Documents of a collection, up to so many.
+pub(super) async fn count(client: &Client, table: &TableRef, at_most: u64) -> Result<u64> {
     let operation = format!("count table {table}");
     let collection = client.collection(&table.name);
-    let documents = client.run_long(&operation, collection.count_documents(doc! {})).await?;
+    let at_most = at_most.min(i64::MAX.unsigned_abs());
+    let counted = collection.count_documents(doc! {}).limit(at_most);
+    let documents = client.run_long(&operation, counted).await?;
     if documents == 0 {
         catalog::must_exist(client, table, &operation).await?;
     }

@@ -64,8 +64,8 @@ impl<P: Protocol> Source for Database<P> {
         read::next_boundary(&self.pool, table, key, from, rows).await
     }
 
-    async fn count(&self, table: &TableRef) -> Result<u64> {
-        read::count(&self.pool, table).await
+    async fn count(&self, table: &TableRef, at_most: u64) -> Result<u64> {
+        read::count(&self.pool, table, at_most).await
     }
 
     async fn gauge(&self, gauge: &Gauge) -> Result<Option<u64>> {

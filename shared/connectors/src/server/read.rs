@@ -32,12 +32,11 @@ pub(crate) async fn describe<P: Protocol>(
     Ok(schema)
 }
 
-/// Rows of a table, by its smallest index.
-pub(crate) async fn count<P: Protocol>(pool: &Arc<Pool<P>>, table: &TableRef) -> Result<u64> {
+/// Rows of a table, up to so many.
+pub(crate) async fn count<P: Protocol>(pool: &Arc<Pool<P>>, table: &TableRef, at_most: u64) -> Result<u64> {
     let operation = format!("count table {table}");
     let mut lease = pool.lease(&operation).await?;
-    let sql = format!("SELECT {} FROM {}", P::DIALECT.count(), P::DIALECT.table(table));
-    let answers = lease.run_long(&operation, sql).await?;
+    let answers = lease.run_long(&operation, P::DIALECT.count_rows(table, at_most)).await?;
     let rows = answers.first().and_then(|a| a.rows.first()).and_then(|row| cell_number::<P>(row, 0));
     lease.release();
     rows.ok_or_else(|| error::<P>(ErrorKind::Internal, &operation))

@@ -87,6 +87,19 @@ impl Dialect {
         }
     }
 
+    /// Counts the rows of a table, up to so many.
+    pub(crate) fn count_rows(self, table: &TableRef, at_most: u64) -> String {
+        let (count, table, at_most) = (self.count(), self.table(table), at_most.min(i64::MAX.unsigned_abs()));
+        match self {
+            Self::Sqlserver => {
+                format!("SELECT {count} FROM (SELECT TOP ({at_most}) 1 AS one FROM {table}) AS counted")
+            }
+            Self::Sqlite | Self::Mysql | Self::Postgres => {
+                format!("SELECT {count} FROM (SELECT 1 AS one FROM {table} LIMIT {at_most}) AS counted")
+            }
+        }
+    }
+
     /// The time, to the microsecond.
     pub(crate) const fn now(self) -> &'static str {
         match self {

@@ -121,8 +121,8 @@ impl Source for Sqlite {
         read::next_boundary(self, table, key, from, rows).await
     }
 
-    async fn count(&self, table: &TableRef) -> Result<u64> {
-        read::count(self, table).await
+    async fn count(&self, table: &TableRef, at_most: u64) -> Result<u64> {
+        read::count(self, table, at_most).await
     }
 
     async fn gauge(&self, gauge: &Gauge) -> Result<Option<u64>> {

@@ -27,8 +27,8 @@ pub(super) fn arguments(values: Vec<Value>, operation: &str) -> Result<SqliteArg
     Ok(args)
 }
 
-pub(super) async fn count(db: &Sqlite, table: &TableRef) -> Result<u64> {
-    let sql = format!("SELECT count(*) FROM {}", Dialect::Sqlite.table(table));
+pub(super) async fn count(db: &Sqlite, table: &TableRef, at_most: u64) -> Result<u64> {
+    let sql = Dialect::Sqlite.count_rows(table, at_most);
     let rows: i64 =
         db.bounded(format!("count {table}"), sqlx::query_scalar(safe(sql)).fetch_one(&db.pool)).await?;
     Ok(u64::try_from(rows).unwrap_or(0))
