@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use ledger::{ChunkPage, ChunkView, Which};
-use model::{Chunk, ChunkId, ChunkState};
+use model::{ChunkId, ChunkState};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -55,13 +55,10 @@ pub(crate) async fn one(State(api): State<Api>, Path(chunk): Path<String>) -> Re
 pub(crate) async fn retry(State(api): State<Api>, Path(chunk): Path<String>) -> Result<Json<ChunkAnswer>> {
     let chunk = known(&api, &chunk).await?.chunk;
     if api.ledger.retry_chunks(chunk.run, Which::One(chunk.id)).await? == 0 {
-        return Err(refuse_retry(&chunk));
+        let detail = format!("the chunk is {}; only quarantined ones are retried", chunk.state);
+        return Err(Problem::conflict(detail));
     }
     Ok(Json((&known(&api, &chunk.id.to_string()).await?).into()))
-}
-
-pub(crate) fn refuse_retry(chunk: &Chunk) -> Problem {
-    Problem::conflict(format!("the chunk is {}; only quarantined ones are retried", chunk.state))
 }
 
 /// The id that a text is.

@@ -90,7 +90,7 @@ pub(crate) async fn keep(
     Ok(view)
 }
 
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Replay {
     /// Rows of this table only, by its number in the record.
@@ -111,7 +111,7 @@ pub(crate) async fn replay(
     Ok(Json(RetriedAnswer { run: run.id.to_string(), chunks }))
 }
 
-pub(crate) fn still_runs(run: &Run) -> Problem {
+fn still_runs(run: &Run) -> Problem {
     Problem::conflict(format!("{} still runs: rows are corrected and replayed when it has ended", run.id))
         .next(format!("GET /v1/runs/{}", run.id))
 }

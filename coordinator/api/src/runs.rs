@@ -82,7 +82,7 @@ pub(crate) async fn cancel(
     Ok((StatusCode::ACCEPTED, after(&api, run.id).await?))
 }
 
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Retry {
     /// Chunks of this table only, by its number in the record.
@@ -131,6 +131,6 @@ pub(crate) fn unknown() -> Problem {
     Problem::not_found("no run has this id").next("GET /v1/runs")
 }
 
-pub(crate) fn cannot(run: &Run, state: RunState) -> Problem {
+fn cannot(run: &Run, state: RunState) -> Problem {
     Problem::conflict(format!("{} is {state}", run.id)).next(format!("GET /v1/runs/{}", run.id))
 }

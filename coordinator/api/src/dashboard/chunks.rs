@@ -3,7 +3,7 @@
 use axum::Extension;
 use axum::extract::State;
 use axum::response::Redirect;
-use ledger::{AttemptOutcome, AttemptView, ChunkView, Which};
+use ledger::{AttemptOutcome, AttemptView, ChunkView};
 use maud::{Markup, html};
 use model::ChunkState;
 
@@ -12,7 +12,7 @@ use super::page::{Place, Refused, Shown, page};
 use super::parts;
 use super::parts::Button;
 use crate::Api;
-use crate::chunks::{known, refuse_retry};
+use crate::chunks::{self as api_chunks, known};
 use crate::extract::Path;
 use crate::runs::{found, unknown};
 
@@ -135,10 +135,7 @@ fn row(visitor: &Visitor, view: &ChunkView, now_ms: i64, with_table: bool) -> Ma
     }
 }
 
-pub(super) async fn retry(State(api): State<Api>, Path(id): Path<String>) -> Result<Redirect, Refused> {
-    let chunk = known(&api, &id).await?.chunk;
-    if api.ledger.retry_chunks(chunk.run, Which::One(chunk.id)).await? == 0 {
-        return Err(refuse_retry(&chunk).into());
-    }
-    Ok(Redirect::to(&format!("/chunks/{}", chunk.id)))
+pub(super) async fn retry(state: State<Api>, Path(id): Path<String>) -> Result<Redirect, Refused> {
+    let _ = api_chunks::retry(state, Path(id.clone())).await?;
+    Ok(Redirect::to(&format!("/chunks/{id}")))
 }

@@ -12,11 +12,11 @@ use super::guard::Visitor;
 use super::page::{Place, Refused, Shown, page};
 use super::parts::Button;
 use super::{chart, parts, runs};
+use crate::Api;
 use crate::extract::Path;
-use crate::pipelines::{named, set_interval, start};
+use crate::pipelines::{self as api_pipelines, named, set_interval, start};
 use crate::problem::Problem;
 use crate::scene::Scene;
-use crate::{Api, commands};
 
 type Done = Result<Redirect, Refused>;
 
@@ -152,12 +152,12 @@ pub(super) async fn trigger(State(api): State<Api>, Path(name): Path<String>) ->
 }
 
 pub(super) async fn pause(State(api): State<Api>, Path(name): Path<String>) -> Done {
-    commands::pause(&api.ledger, &named(&api, &name).await?).await?;
+    let _ = api_pipelines::pause(State(api), Path(name.clone())).await?;
     Ok(back(&name))
 }
 
 pub(super) async fn resume(State(api): State<Api>, Path(name): Path<String>) -> Done {
-    commands::resume(&api.ledger, &named(&api, &name).await?).await?;
+    let _ = api_pipelines::resume(State(api), Path(name.clone())).await?;
     Ok(back(&name))
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use axum::Extension;
 use axum::extract::{Form, State};
 use axum::response::Redirect;
-use ledger::{QuarantineView, Run, Which};
+use ledger::{QuarantineView, Run};
 use maud::{Markup, html};
 use model::human::{count, counted};
 use model::{ChunkId, Correction, cells};
@@ -16,8 +16,8 @@ use super::page::{Place, Refused, Shown, page};
 use super::parts;
 use super::parts::Button;
 use crate::Api;
-use crate::extract::Path;
-use crate::quarantine::{keep, still_runs};
+use crate::extract::{Path, Query};
+use crate::quarantine::{self as api_quarantine, keep};
 use crate::runs::found;
 
 /// Rows that are looked at; the page says so if there are more.
@@ -120,13 +120,9 @@ pub(super) async fn correct(
     Ok(Redirect::to(&format!("/runs/{}/quarantine", run.id)))
 }
 
-pub(super) async fn replay(State(api): State<Api>, Path(id): Path<String>) -> Result<Redirect, Refused> {
-    let run = found(&api, &id).await?;
-    if !run.state.is_terminal() {
-        return Err(still_runs(&run).into());
-    }
-    api.ledger.replay(run.id, Which::All).await?;
-    Ok(Redirect::to(&format!("/runs/{}", run.id)))
+pub(super) async fn replay(state: State<Api>, Path(id): Path<String>) -> Result<Redirect, Refused> {
+    let _ = api_quarantine::replay(state, Path(id.clone()), Query(api_quarantine::Replay::default())).await?;
+    Ok(Redirect::to(&format!("/runs/{id}")))
 }
 
 fn groups(rows: &[QuarantineView], now_ms: i64) -> Markup {

@@ -3,10 +3,10 @@
 use axum::Extension;
 use axum::extract::{Form, State};
 use axum::response::Redirect;
-use ledger::{ChunkPage, ChunkView, Event, Run, Throughput, Which};
+use ledger::{ChunkPage, ChunkView, Event, Run, Throughput};
 use maud::{Markup, html};
 use model::human::{bytes, count, rough};
-use model::{ChunkState, Limits, RunRecord, RunState, TableProgress};
+use model::{ChunkState, RunRecord, RunState, TableProgress};
 use serde::Deserialize;
 use std::time::Duration;
 
@@ -14,10 +14,11 @@ use super::guard::Visitor;
 use super::page::{Place, Refused, Shown, page};
 use super::parts::Button;
 use super::{chart, chunks, parts};
-use crate::extract::Path;
+use crate::Api;
+use crate::answers::Limits;
+use crate::extract::{Body, Path, Query};
 use crate::problem::Problem;
-use crate::runs::{cannot, found, unknown};
-use crate::{Api, commands};
+use crate::runs::{self as api_runs, found, unknown};
 
 type Done = Result<Redirect, Refused>;
 
@@ -201,36 +202,24 @@ fn detail(event: &Event) -> String {
     said.map(|(name, value)| format!("{name} {}", text(value))).collect::<Vec<_>>().join(", ")
 }
 
-pub(super) async fn pause(State(api): State<Api>, Path(id): Path<String>) -> Done {
-    let run = found(&api, &id).await?;
-    match api.ledger.pause_run(run.id).await? {
-        ledger::Heeded::Yes | ledger::Heeded::Already => Ok(back(&run)),
-        ledger::Heeded::No(state) => Err(cannot(&run, state).into()),
-    }
+pub(super) async fn pause(state: State<Api>, Path(id): Path<String>) -> Done {
+    let _ = api_runs::pause(state, Path(id.clone())).await?;
+    Ok(back(&id))
 }
 
-pub(super) async fn resume(State(api): State<Api>, Path(id): Path<String>) -> Done {
-    let run = found(&api, &id).await?;
-    if commands::resume_run(&api.ledger, &run).await? {
-        Ok(back(&run))
-    } else {
-        Err(cannot(&run, run.state).into())
-    }
+pub(super) async fn resume(state: State<Api>, Path(id): Path<String>) -> Done {
+    let _ = api_runs::resume(state, Path(id.clone())).await?;
+    Ok(back(&id))
 }
 
-pub(super) async fn cancel(State(api): State<Api>, Path(id): Path<String>) -> Done {
-    let run = found(&api, &id).await?;
-    if api.ledger.request_cancel(run.id).await? {
-        Ok(back(&run))
-    } else {
-        Err(cannot(&run, run.state).into())
-    }
+pub(super) async fn cancel(state: State<Api>, Path(id): Path<String>) -> Done {
+    let _ = api_runs::cancel(state, Path(id.clone())).await?;
+    Ok(back(&id))
 }
 
-pub(super) async fn retry(State(api): State<Api>, Path(id): Path<String>) -> Done {
-    let run = found(&api, &id).await?;
-    api.ledger.retry_chunks(run.id, Which::All).await?;
-    Ok(back(&run))
+pub(super) async fn retry(state: State<Api>, Path(id): Path<String>) -> Done {
+    let _ = api_runs::retry(state, Path(id.clone()), Query(api_runs::Retry::default())).await?;
+    Ok(back(&id))
 }
 
 #[derive(Debug, Deserialize)]
@@ -240,18 +229,13 @@ pub(super) struct Pace {
 }
 
 pub(super) async fn limits(State(api): State<Api>, Path(id): Path<String>, Form(given): Form<Pace>) -> Done {
-    let run = found(&api, &id).await?;
-    let rows = Some(given.rows.trim()).filter(|text| !text.is_empty()).map(str::parse::<u64>).transpose();
-    match rows {
-        Ok(rows) if rows != Some(0) && !run.state.is_terminal() => {
-            api.ledger.set_limits(run.id, Limits { rows, bytes: run.limits.bytes }).await?;
-            Ok(back(&run))
-        }
-        Ok(_) if run.state.is_terminal() => Err(cannot(&run, run.state).into()),
-        Ok(_) | Err(_) => Err(Problem::invalid("a limit is a whole number of rows, at least 1").into()),
-    }
+    let rows = Some(given.rows.trim()).filter(|text| !text.is_empty()).map(str::parse).transpose();
+    let rows = rows.map_err(|_| Problem::invalid("a limit is a whole number of rows"))?;
+    let bytes = found(&api, &id).await?.limits.bytes;
+    let _ = api_runs::limits(State(api), Path(id.clone()), Body(Limits { rows, bytes })).await?;
+    Ok(back(&id))
 }
 
-fn back(run: &Run) -> Redirect {
-    Redirect::to(&format!("/runs/{}", run.id))
+fn back(id: &str) -> Redirect {
+    Redirect::to(&format!("/runs/{id}"))
 }

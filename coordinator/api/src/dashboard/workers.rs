@@ -5,7 +5,6 @@ use axum::extract::State;
 use axum::response::Redirect;
 use ledger::{Standing, WorkerView};
 use maud::{Markup, html};
-use model::WorkerId;
 
 use super::guard::Visitor;
 use super::page::{Place, Refused, Shown, page};
@@ -13,7 +12,6 @@ use super::parts;
 use super::parts::Button;
 use crate::Api;
 use crate::extract::Path;
-use crate::problem::Problem;
 
 /// Workers that left longer ago are not listed.
 const LEFT_MS: i64 = 3_600_000;
@@ -78,9 +76,7 @@ fn load(worker: &WorkerView) -> Markup {
     }
 }
 
-pub(super) async fn drain(State(api): State<Api>, Path(id): Path<String>) -> Result<Redirect, Refused> {
-    if !api.ledger.drain_worker(&WorkerId(id)).await? {
-        return Err(Problem::conflict("the worker has left, or was asked before").into());
-    }
+pub(super) async fn drain(state: State<Api>, path: Path<String>) -> Result<Redirect, Refused> {
+    let _ = crate::workers::drain(state, path).await?;
     Ok(Redirect::to("/workers"))
 }
