@@ -8,7 +8,12 @@ use crate::convert;
 use crate::merge::Tally;
 
 /// The corrections of a chunk: mostly none.
-pub(crate) struct Corrections(Vec<One>);
+#[derive(Default)]
+pub(crate) struct Corrections {
+    /// The chunk was done before: what was set aside then may arrive now.
+    pub(crate) is_replay: bool,
+    said: Vec<One>,
+}
 
 struct One {
     /// In the target's types: the quarantine names a row by what its key had become when it was refused.
@@ -20,7 +25,7 @@ struct One {
 
 impl Corrections {
     /// Those that this plan has a place for. A key is not corrected: it would be another row.
-    pub(crate) fn new(plan: &TablePlan, corrections: &[Correction]) -> Self {
+    pub(crate) fn of_replay(plan: &TablePlan, corrections: &[Correction]) -> Self {
         let one = |correction: &Correction| {
             let at = plan.columns.iter().position(|column| column.source.name == correction.column)?;
             let key = convert::key_to_target(plan, &correction.key.0)?;
@@ -32,12 +37,12 @@ impl Corrections {
             };
             (!plan.key.is_empty() && !plan.key.contains(&at)).then_some(One { key, at, value })
         };
-        Self(corrections.iter().filter_map(one).collect())
+        Self { is_replay: true, said: corrections.iter().filter_map(one).collect() }
     }
 
     /// Puts into a source row what was said about it.
     pub(crate) fn apply(&self, plan: &TablePlan, row: &mut Row) {
-        if self.0.is_empty() {
+        if self.said.is_empty() {
             return;
         }
         for one in self.of(plan, &plan.key_of(row)) {
@@ -47,12 +52,12 @@ impl Corrections {
 
     /// Whether something was said about the row of this key.
     pub(crate) fn has(&self, plan: &TablePlan, key: &Key) -> bool {
-        !self.0.is_empty() && !self.of(plan, key).is_empty()
+        !self.said.is_empty() && !self.of(plan, key).is_empty()
     }
 
     fn of(&self, plan: &TablePlan, key: &Key) -> Vec<&One> {
         let key = convert::key_to_target(plan, &key.0);
-        self.0.iter().filter(|one| key.as_ref() == Some(&one.key)).collect()
+        self.said.iter().filter(|one| key.as_ref() == Some(&one.key)).collect()
     }
 
     /// The rows that could not be decoded and were corrected, converted; to be called once the others are read.

@@ -99,7 +99,7 @@ async fn attempted(worker: &Worker, claimed: Claimed, abort: &CancellationToken)
 }
 
 async fn execute(worker: &Worker, claimed: Claimed, progress: Progress) -> Option<ChunkOutcome> {
-    let Claimed { chunk, run, plan, corrections, .. } = claimed;
+    let Claimed { chunk, run, plan, is_replay, corrections, .. } = claimed;
     let pass = chunk.pass;
     let fence = Fence {
         install: worker.ledger.install(),
@@ -108,7 +108,9 @@ async fn execute(worker: &Worker, claimed: Claimed, progress: Progress) -> Optio
         chunk: chunk.id,
         attempt: chunk.attempt,
     };
-    let result = match Work::new(worker, (chunk, plan, &corrections), fence.clone(), &run, progress) {
+    let work = Work::new(worker, (chunk, plan), fence.clone(), &run, progress)
+        .map(|work| if is_replay { work.replaying(&corrections) } else { work });
+    let result = match work {
         Ok(work) => match pass {
             Pass::Copy | Pass::Again => retry::inside(|| work.copy()).await,
             Pass::Verify => retry::inside(|| work.verify()).await,

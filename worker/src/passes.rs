@@ -70,7 +70,7 @@ struct Copied {
 impl Attempt {
     pub(crate) fn new(
         worker: &Worker,
-        (chunk, plan, corrections): (Chunk, Arc<TablePlan>, &[Correction]),
+        (chunk, plan): (Chunk, Arc<TablePlan>),
         fence: Fence,
         run: &Run,
         progress: Progress,
@@ -82,8 +82,13 @@ impl Attempt {
             ledger: worker.ledger.clone(),
             worker: worker.id.clone(),
         });
-        let corrections = Corrections::new(&plan, corrections);
+        let corrections = Corrections::default();
         Ok(Self { chunk, plan, fence, source, target, limits: run.spec.chunk, progress, paced, corrections })
+    }
+
+    /// The same for a chunk that was done before, with what a person says about rows that it set aside.
+    pub(crate) fn replaying(self, corrections: &[Correction]) -> Self {
+        Self { corrections: Corrections::of_replay(&self.plan, corrections), ..self }
     }
 
     /// Copies the chunk in one fenced transaction, then verifies it. If an earlier attempt committed, only
@@ -234,7 +239,7 @@ impl Attempt {
     /// they are not equal any more, because one of them has moved on: then the rows are merged once more.
     async fn settle_receipt(&self, receipt: &Receipt) -> Result<Option<Report>> {
         let (promise, cut) = (self.plan.policy.promise(), receipt.cut.as_ref());
-        let tally = self.expectation(promise, cut).await?;
+        let mut tally = self.expectation(promise, cut).await?;
         let set_aside: HashSet<_> = receipt
             .quarantined
             .iter()
@@ -242,9 +247,13 @@ impl Attempt {
             .map(|key| tally.expected.key_digest(&key))
             .collect();
         // What was set aside and can be written now, because it was mended, has yet to be.
-        if !self.plan.key.is_empty() && set_aside.iter().any(|key| tally.expected.rows.contains_key(key)) {
+        if self.corrections.is_replay
+            && !self.plan.key.is_empty()
+            && set_aside.iter().any(|key| tally.expected.rows.contains_key(key))
+        {
             return Ok(None);
         }
+        tally.expected.rows.retain(|key, _| !set_aside.contains(key));
         let compared = self.against_target(&self.range(cut), tally.expected).await?;
         // Rows that have left the range since are in another by now: what this one settles must be what it read.
         let is_same = promise == Promise::EveryKey || compared.digest == receipt.source_digest;

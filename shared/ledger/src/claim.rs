@@ -29,7 +29,9 @@ pub struct Claimed {
     pub table: TableRow,
     pub plan: Arc<TablePlan>,
     pub run: Run,
-    /// What a person says about rows of it; none at a first attempt.
+    /// It was done before, with rows in quarantine, and is read again for their sake.
+    pub is_replay: bool,
+    /// What a person says about rows of it; none unless it is a replay.
     pub corrections: Vec<Correction>,
 }
 
@@ -172,9 +174,10 @@ impl Ledger {
         let table =
             self.table_once(chunk.run, chunk.table).await?.ok_or(Cause::Unreadable { column: "tbl" })?;
         let plan = table.plan.clone().ok_or(Cause::Unreadable { column: "plan" })?;
-        // Only rows that an attempt has set aside are corrected.
-        let corrections = if chunk.attempt.0 > 1 { self.corrections(chunk.id).await? } else { Vec::new() };
-        Ok(Claimed { chunk, tries, table, plan, run, corrections })
+        // Rows are in quarantine once an attempt was settled, never after one that was lost.
+        let is_replay = chunk.attempt.0 > 1 && self.has_quarantined(chunk.id).await?;
+        let corrections = if is_replay { self.corrections(chunk.id).await? } else { Vec::new() };
+        Ok(Claimed { chunk, tries, table, plan, run, is_replay, corrections })
     }
 
     /// Renews the lease of a running attempt, even one that has just expired if nobody has taken the chunk. `Lost`

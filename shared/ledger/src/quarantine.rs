@@ -105,6 +105,13 @@ impl Ledger {
             .collect()
     }
 
+    /// Whether rows of a chunk are in quarantine.
+    pub(crate) async fn has_quarantined(&self, chunk: ChunkId) -> std::result::Result<bool, Cause> {
+        let sql = self.sql("SELECT 1 AS n FROM syncline_quarantine WHERE chunk = ? LIMIT 1");
+        let row = sqlx::query(sql).bind(chunk.to_string()).fetch_optional(&self.shared.pool).await?;
+        Ok(row.is_some())
+    }
+
     /// How many rows of a run, or of one table of it, are in quarantine.
     pub async fn quarantined_count(&self, run: RunId, table: Option<u32>) -> Result<u64> {
         self.read("count quarantined rows", || async move {
