@@ -17,19 +17,10 @@ pub(crate) struct Scene {
 impl Scene {
     /// Reads it; `runs` is how many runs of each pipeline.
     pub(crate) async fn read(ledger: &Ledger, runs: u32) -> Result<Self> {
-        let mut pipelines = Vec::new();
-        for pipeline in ledger.pipelines().await? {
-            let last = ledger.runs_of(&pipeline.name, runs).await?;
-            pipelines.push((pipeline, last));
-        }
-        let mut active = Vec::new();
-        for run in ledger.active_runs().await? {
-            active.extend(ledger.record(run.id).await?);
-        }
         Ok(Self {
+            pipelines: pipelines(ledger, runs).await?,
+            active: active(ledger).await?,
             now_ms: ledger.now_ms().await?,
-            pipelines,
-            active,
             workers: ledger.workers().await?,
             queue: ledger.queue_tally().await?,
             security_ms: ledger.security_events(1).await?.first().map(|event| event.at_ms),
@@ -43,4 +34,23 @@ impl Scene {
         };
         self.workers.iter().filter(is_there)
     }
+}
+
+/// All pipelines, each with its last `runs` runs.
+pub(crate) async fn pipelines(ledger: &Ledger, runs: u32) -> Result<Vec<(Pipeline, Vec<Run>)>> {
+    let mut pipelines = Vec::new();
+    for pipeline in ledger.pipelines().await? {
+        let last = ledger.runs_of(&pipeline.name, runs).await?;
+        pipelines.push((pipeline, last));
+    }
+    Ok(pipelines)
+}
+
+/// The records of the runs that are under way.
+pub(crate) async fn active(ledger: &Ledger) -> Result<Vec<RunRecord>> {
+    let mut active = Vec::new();
+    for run in ledger.active_runs().await? {
+        active.extend(ledger.record(run.id).await?);
+    }
+    Ok(active)
 }

@@ -176,7 +176,8 @@ impl Ledger {
         let plan = table.plan.clone().ok_or(Cause::Unreadable { column: "plan" })?;
         // Rows are in quarantine once an attempt was settled, never after one that was lost.
         let is_replay = chunk.attempt.0 > 1 && self.has_quarantined(chunk.id).await?;
-        let corrections = if is_replay { self.corrections(chunk.id).await? } else { Vec::new() };
+        let corrections =
+            if is_replay { self.corrections_of(&self.shared.pool, chunk.id).await? } else { Vec::new() };
         Ok(Claimed { chunk, tries, table, plan, run, is_replay, corrections })
     }
 

@@ -47,22 +47,12 @@ impl Ledger {
         {
             return Ok(Corrected::No(why));
         }
-        let mut all = self.corrections_of(&mut tx, chunk).await?;
+        let mut all = self.corrections_of(tx.conn(), chunk).await?;
         all.retain(|known| (&known.key, &known.column) != (&correction.key, &correction.column));
         all.push(correction.clone());
         self.put_corrections(&mut tx, chunk, &all).await?;
         tx.commit().await?;
         Ok(Corrected::Yes)
-    }
-
-    async fn corrections_of(
-        &self,
-        tx: &mut Write,
-        chunk: ChunkId,
-    ) -> std::result::Result<Vec<Correction>, Cause> {
-        let sql = "SELECT body FROM syncline_correction WHERE chunk = ?";
-        let row = sqlx::query(self.sql(sql)).bind(chunk.to_string()).fetch_optional(tx.conn()).await?;
-        row.map_or(Ok(Vec::new()), |row| row.json("body"))
     }
 
     /// What is kept for rows of a run that have not arrived.
@@ -80,11 +70,14 @@ impl Ledger {
         .await
     }
 
-    /// The corrections of a chunk that is being claimed.
-    pub(crate) async fn corrections(&self, chunk: ChunkId) -> std::result::Result<Vec<Correction>, Cause> {
-        let sql = "SELECT body FROM syncline_correction WHERE chunk = ?";
-        let row =
-            sqlx::query(self.sql(sql)).bind(chunk.to_string()).fetch_optional(&self.shared.pool).await?;
+    /// The corrections of a chunk, as this connection sees them.
+    pub(crate) async fn corrections_of<'c>(
+        &self,
+        connection: impl sqlx::Executor<'c, Database = sqlx::Any>,
+        chunk: ChunkId,
+    ) -> std::result::Result<Vec<Correction>, Cause> {
+        let sql = self.sql("SELECT body FROM syncline_correction WHERE chunk = ?");
+        let row = sqlx::query(sql).bind(chunk.to_string()).fetch_optional(connection).await?;
         row.map_or(Ok(Vec::new()), |row| row.json("body"))
     }
 
@@ -95,7 +88,7 @@ impl Ledger {
         chunk: ChunkId,
         quarantined: &[QuarantinedRow],
     ) -> std::result::Result<(), Cause> {
-        let mut all = self.corrections_of(tx, chunk).await?;
+        let mut all = self.corrections_of(tx.conn(), chunk).await?;
         let said = all.len();
         all.retain(|correction| quarantined.iter().any(|row| row.key == correction.key));
         if all.len() < said { self.put_corrections(tx, chunk, &all).await } else { Ok(()) }

@@ -150,14 +150,8 @@ impl Ledger {
 
     /// The newest runs of the spec of this name, newest first. Runs that this version cannot read are left out.
     pub async fn runs_of(&self, spec_name: &str, limit: u32) -> Result<Vec<Run>> {
-        self.read("list the runs of a spec", || async move {
-            let rows =
-                self.run_rows("WHERE name = ?", Some(Filter::Text(spec_name.to_owned())), limit).await?;
-            let mut runs = Vec::with_capacity(rows.len());
-            self.push_readable(&rows, &mut runs).await?;
-            Ok(runs)
-        })
-        .await
+        let find = || self.readable_where("WHERE name = ?", spec_name, limit);
+        self.read("list the runs of a spec", find).await
     }
 
     /// The newest run of the spec of this name.
@@ -169,14 +163,8 @@ impl Ledger {
     /// All runs in state `running`, newest first. Runs that this version cannot read are left out: they must not
     /// keep it from the others.
     pub async fn active_runs(&self) -> Result<Vec<Run>> {
-        self.read("list active runs", || async move {
-            let state = Filter::Text(RunState::Running.name().to_owned());
-            let rows = self.run_rows("WHERE state = ?", Some(state), u32::MAX).await?;
-            let mut runs = Vec::with_capacity(rows.len());
-            self.push_readable(&rows, &mut runs).await?;
-            Ok(runs)
-        })
-        .await
+        let find = || self.readable_where("WHERE state = ?", RunState::Running.name(), u32::MAX);
+        self.read("list active runs", find).await
     }
 
     /// The run meant by `latest`, a full id, or the beginning of an id that no other run shares. A beginning that
@@ -370,6 +358,18 @@ impl Ledger {
             None => query,
         };
         Ok(query.bind(i64::from(limit)).fetch_all(&self.shared.pool).await?)
+    }
+
+    async fn readable_where(
+        &self,
+        filter: &'static str,
+        value: &str,
+        limit: u32,
+    ) -> std::result::Result<Vec<Run>, Cause> {
+        let rows = self.run_rows(filter, Some(Filter::Text(value.to_owned())), limit).await?;
+        let mut runs = Vec::with_capacity(rows.len());
+        self.push_readable(&rows, &mut runs).await?;
+        Ok(runs)
     }
 
     /// Adds the runs that this version can read, and warns of the others.

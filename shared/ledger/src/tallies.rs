@@ -1,7 +1,7 @@
 //! Sums and short lists for people who watch: how fast a run goes, what waits in the queue, how each chunk of a table
 //! stands.
 
-use model::{ChunkId, ChunkState, Pass, RunId};
+use model::{ChunkState, Pass, RunId};
 use sqlx::any::AnyRow;
 
 use crate::Ledger;
@@ -27,7 +27,6 @@ pub struct QueueTally {
 /// A chunk as one cell among many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChunkCell {
-    pub id: ChunkId,
     pub pass: Pass,
     pub ordinal: u64,
     pub state: ChunkState,
@@ -95,7 +94,7 @@ impl Ledger {
     /// Every chunk of a table of a run, by pass and place, at most `limit`.
     pub async fn chunk_cells(&self, run: RunId, table: u32, limit: u32) -> Result<Vec<ChunkCell>> {
         self.bulk("list the chunks of a table", || async move {
-            let sql = "SELECT id, pass, ordinal, state, attempt, c_read, started_ms, ended_ms FROM syncline_chunk \
+            let sql = "SELECT pass, ordinal, state, attempt, c_read, started_ms, ended_ms FROM syncline_chunk \
                 WHERE run = ? AND tbl = ? ORDER BY pass, ordinal LIMIT ?";
             let rows = sqlx::query(self.sql(sql)).bind(run.to_string()).bind(i64::from(table));
             rows.bind(i64::from(limit)).fetch_all(&self.shared.pool).await?.iter().map(cell).collect()
@@ -135,7 +134,6 @@ fn add(tally: &mut QueueTally, row: &AnyRow) -> std::result::Result<(), Cause> {
 
 fn cell(row: &AnyRow) -> std::result::Result<ChunkCell, Cause> {
     Ok(ChunkCell {
-        id: row.named("id")?,
         pass: row.named("pass")?,
         ordinal: row.count("ordinal")?,
         state: row.named("state")?,

@@ -1,5 +1,6 @@
 //! Cells as people read them: for `diff --values` and for keys, which a person must see to find a row.
 
+use crate::convert::trimmed_fraction;
 use crate::key::Key;
 use crate::value::Value;
 
@@ -28,9 +29,9 @@ pub fn value(value: &Value) -> String {
         Value::Float32(v) => v.to_string(),
         Value::Float64(v) => v.to_string(),
         Value::Date(d) => d.to_string(),
-        Value::Time(t) => t.to_text(9).trim_end_matches('0').trim_end_matches('.').to_owned(),
-        Value::DateTime(d) => d.to_text(' ', 9).trim_end_matches('0').trim_end_matches('.').to_owned(),
-        Value::Instant(d) => format!("{}Z", d.to_text('T', 9).trim_end_matches('0').trim_end_matches('.')),
+        Value::Time(t) => trimmed_fraction(&t.to_text(9)).to_owned(),
+        Value::DateTime(d) => trimmed_fraction(&d.to_text(' ', 9)).to_owned(),
+        Value::Instant(d) => format!("{}Z", trimmed_fraction(&d.to_text('T', 9))),
         Value::Text(s) | Value::Json(s) => format!("{s:?}"),
         Value::Bytes(b) => {
             b.iter().take(CHARS_MAX).fold("0x".to_owned(), |text, byte| text + &format!("{byte:02x}"))

@@ -234,7 +234,7 @@ fn to_text(value: Value, max_chars: Option<u64>, fixed: bool) -> Result<Value, C
         Value::Float32(v) => v.to_string(),
         Value::Float64(v) => v.to_string(),
         Value::Date(d) => d.to_string(),
-        Value::Time(t) => t.to_text(9).trim_end_matches('0').trim_end_matches('.').to_owned(),
+        Value::Time(t) => trimmed_fraction(&t.to_text(9)).to_owned(),
         Value::DateTime(d) => trimmed_fraction(&d.to_text(' ', 9)).to_owned(),
         Value::Instant(d) => format!("{}Z", trimmed_fraction(&d.to_text(' ', 9))),
         Value::Uuid(u) => u.to_string(),
@@ -251,7 +251,7 @@ fn to_text(value: Value, max_chars: Option<u64>, fixed: bool) -> Result<Value, C
     }
 }
 
-fn trimmed_fraction(text: &str) -> &str {
+pub(crate) fn trimmed_fraction(text: &str) -> &str {
     text.trim_end_matches('0').trim_end_matches('.')
 }
 

@@ -16,7 +16,7 @@ use crate::Api;
 use crate::extract::Path;
 use crate::pipelines::{self as api_pipelines, named, set_interval, start};
 use crate::problem::Problem;
-use crate::scene::Scene;
+use crate::scene;
 
 type Done = Result<Redirect, Refused>;
 
@@ -26,10 +26,11 @@ const HISTORY: u32 = 30;
 const BARS: u32 = 16;
 
 pub(super) async fn list(State(api): State<Api>, Extension(visitor): Extension<Visitor>) -> Shown {
-    let scene = Scene::read(&api.ledger, BARS).await?;
+    let pipelines = scene::pipelines(&api.ledger, BARS).await?;
+    let now = api.ledger.now_ms().await?;
     let body = html! {
         h1 { "Pipelines" }
-        (table(&visitor, &scene.pipelines, scene.now_ms))
+        (table(&visitor, &pipelines, now))
         (parts::terminal("syncline pipelines"))
     };
     Ok(page(&visitor, Place::Pipelines, "Pipelines", Some("/live"), &body))

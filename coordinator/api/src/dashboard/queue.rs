@@ -10,11 +10,11 @@ use super::guard::Visitor;
 use super::page::{Place, Shown, page};
 use super::parts;
 use crate::Api;
-use crate::scene::Scene;
+use crate::scene;
 
 pub(super) async fn show(State(api): State<Api>, Extension(visitor): Extension<Visitor>) -> Shown {
-    let scene = Scene::read(&api.ledger, 1).await?;
-    let queue = &scene.queue;
+    let queue = api.ledger.queue_tally().await?;
+    let active = scene::active(&api.ledger).await?;
     let waits = queue.oldest_ms.and_then(|ms| i64::try_from(ms).ok()).map(millis);
     let waits = waits.map(|waits| format!("the oldest waits {waits}"));
     let body = html! {
@@ -27,8 +27,8 @@ pub(super) async fn show(State(api): State<Api>, Extension(visitor): Extension<V
         }
         section {
             h2 { "By run" }
-            @if scene.active.is_empty() { (parts::nothing("No run is under way: nothing waits.")) }
-            @else { (table(&scene.active)) }
+            @if active.is_empty() { (parts::nothing("No run is under way: nothing waits.")) }
+            @else { (table(&active)) }
         }
         (parts::terminal("syncline doctor"))
     };
