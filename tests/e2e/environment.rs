@@ -136,6 +136,113 @@ async fn s4_10_a_file_of_variables_gives_way_to_the_environment() {
     assert!(refused.stderr.contains(".env") && !refused.stderr.contains("canary"), "{}", refused.stderr);
 }
 
+/// 4-19: the password of the login is changed while the service waits for its next run, which then is refused
+/// until `.env` has the new one, and then everything goes on, without a restart and without a failed run.
+#[tokio::test]
+async fn s4_19_a_changed_password_is_taken_without_a_restart() {
+    let shop = shop().await;
+    let login = Login::new(&shop.from, "canary-one").await;
+    let file = shop.syncline.dir.path().join(".env");
+    let write = |password: &str| std::fs::write(&file, format!("MYSQL_PASSWORD={password}\n")).unwrap();
+    write("canary-one");
+    let syncline = shop.syncline.without("MYSQL_PASSWORD").with("MYSQL_USER", &shop.from.name);
+    let mut serve = syncline.start("serve", &["serve", "--workers", "2"]);
+    let done = || {
+        // Before `serve` has made its ledger there is none.
+        let runs = syncline.run(&["runs", "--json"]).stdout;
+        lines(&runs).into_iter().filter(|run| run["state"] == "done").count()
+    };
+    wait_until("the first run is done", SOON, async || done() == 1).await;
+
+    for (nth, password) in [(2, "canary-two"), (3, "canary-three")] {
+        shop.from
+            .exec(&format!("UPDATE products SET name = '{password}', updated_at = NOW(6) WHERE id < 50"))
+            .await;
+        login.change(password).await;
+        let _ = syncline.run(&["pipelines", "trigger", "mysql-to-mongodb"]).expect(0);
+        let refused = || serve.log().matches("authentication").count();
+        let before = refused();
+        wait_until("the old password is refused", SOON, async || refused() > before).await;
+        write(password);
+        wait_until("the run is done all the same", SOON, async || done() == nth).await;
+    }
+    oracle::assert_equal(&shop.from, &shop.to, &TABLES);
+    let pipeline = syncline.run(&["pipelines", "--json"]).expect(0).json();
+    assert_eq!(pipeline["paused_ms"], Value::Null, "{pipeline}");
+    assert!(!serve.log().contains("canary"), "{}", serve.log());
+    assert_eq!(serve.terminate(), Some(0), "{}", serve.log());
+}
+
+/// 4-19: as above, in the middle of a run whose password stands in a file: chunks are given back until the file has the new
+/// one, and none of them has failed.
+#[tokio::test]
+async fn s4_19_a_password_changed_in_the_middle_of_a_run() {
+    let (from, to) = (Database::fresh(Server::Mysql).await, Database::fresh(Server::Postgres).await);
+    let login = Login::new(&from, "canary-one").await;
+    for database in [&from, &to] {
+        database.exec("CREATE TABLE t (id INT PRIMARY KEY, name VARCHAR(40))").await;
+    }
+    let rows: Vec<String> = (1..=40_000).map(|id| format!("({id}, 'row {id}')")).collect();
+    from.exec(&format!("INSERT INTO t VALUES {}", rows.join(", "))).await;
+    let syncline = syncline();
+    let file = syncline.dir.path().join("password");
+    std::fs::write(&file, "canary-one").unwrap();
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let spec = syncline.spec(&from, &to, "tables: [{ from: t }]\ndefaults: { chunk: { rows_max: 100 } }\n");
+    let text = std::fs::read_to_string(&spec).unwrap();
+    let reference = format!("${{env:{}}}", Server::Mysql.password_variable());
+    let (first, rest) = text.split_once(&reference).unwrap();
+    let first = first.replace("user: root", &format!("user: {}", from.name));
+    assert!(first.contains(&from.name));
+    std::fs::write(&spec, format!("{first}${{file:{}}}{rest}", file.display())).unwrap();
+
+    let mut run = syncline.start("run", &["run", &spec, "--workers", "2", "-v"]);
+    let moved = async || {
+        assert!(run.is_alive(), "{}", run.log());
+        to.number("SELECT count(*) FROM t").await > 500
+    };
+    wait_until("the first chunks are in", SOON, moved).await;
+    login.change("canary-two").await;
+    let mut refused = || {
+        assert!(run.is_alive(), "{}", run.log());
+        run.log().contains("not ready")
+    };
+    wait_until("the old one is refused", SOON, async || refused()).await;
+    std::fs::write(&file, "canary-two").unwrap();
+    assert_eq!(run.child.wait().unwrap().code(), Some(0), "{}", run.log());
+    oracle::assert_equal(&from, &to, &["t"]);
+    let record = syncline.run(&["show", "latest", "--json"]).expect(0);
+    assert!(!record.stdout.contains("\"failed\":1") && !run.log().contains("canary"), "{}", run.log());
+}
+
+/// A login of MySQL that sees one database and what is under way at the server.
+struct Login<'a> {
+    database: &'a Database,
+    name: String,
+}
+
+impl<'a> Login<'a> {
+    async fn new(database: &'a Database, password: &str) -> Self {
+        let name = format!("'{}'@'%'", database.name);
+        let grant = format!("GRANT ALL ON {}.* TO {name}; GRANT PROCESS ON *.* TO {name}", database.name);
+        database.exec(&format!("CREATE USER {name} IDENTIFIED BY '{password}'; {grant}")).await;
+        Self { database, name }
+    }
+
+    /// Changes the password and ends all sessions.
+    async fn change(&self, password: &str) {
+        self.database.exec(&format!("ALTER USER {} IDENTIFIED BY '{password}'", self.name)).await;
+        let sessions = format!(
+            "SELECT COALESCE(GROUP_CONCAT(CONCAT('KILL ', id) SEPARATOR ';'), 'DO 0') \
+             FROM information_schema.processlist WHERE user = '{}'",
+            self.database.name
+        );
+        let kill = self.database.text(&sessions).await.unwrap();
+        // One that has ended by itself is no failure.
+        let _ = self.database.try_exec(&kill).await;
+    }
+}
+
 /// 4-05: all that is missing, at once, before anything is connected to.
 #[test]
 fn s4_05_what_is_missing_is_listed() {

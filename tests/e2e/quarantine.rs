@@ -123,7 +123,7 @@ async fn mended_and_corrected_rows_arrive_when_they_are_replayed() {
     assert_eq!(to.text("SELECT amount FROM t WHERE id = 700").await.as_deref(), Some("13.75"));
     assert_eq!(to.number("SELECT count(*) FROM t").await, 1000);
     rows(0);
-    let ledger = Database::at(&syncline.folder().join("ledger.db"));
+    let ledger = Database::at(&syncline.dir.path().join("ledger.db"));
     assert_eq!(ledger.number("SELECT count(*) FROM syncline_correction").await, 0, "a value was kept");
 
     let _ = syncline.run(&["quarantine", "correct", "latest", &row, "--value", "1"]).expect(4);

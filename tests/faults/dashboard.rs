@@ -118,7 +118,7 @@ impl Stage {
             first["state"] == "done-with-quarantine"
         })
         .await;
-        let ledger = syncline.folder().join("ledger.db");
+        let ledger = syncline.dir.path().join("ledger.db");
         Self { syncline, ledger, base, run, _server: server, _from: from, to }
     }
 

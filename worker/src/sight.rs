@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use connectors::config::Role;
 use connectors::{Connections, Error};
 use ledger::Ledger;
-use model::{ConnectionSpec, RunSpec};
+use model::{ConnectionSpec, ErrorKind, RunSpec};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -65,15 +65,23 @@ impl Sight {
 
     /// Whether a failed attempt is the fault of a database that this worker cannot see now, or of an open circuit. If so,
     /// it is noted, and the chunk is to be given back for free; unless the database has been away for longer than anybody
-    /// waits.
+    /// waits. A login that worked when the run was planned and is refused now is being changed: it is tried anew, with what
+    /// the password's reference leads to then.
     pub(crate) async fn blames(&self, connections: &Connections, spec: &RunSpec, failed: &Error) -> bool {
-        if !failed.kind.is_of_network() {
+        let is_login = failed.kind == ErrorKind::Authentication;
+        if !is_login && !failed.kind.is_of_network() {
             return false;
         }
-        let mut is_to_blame = failed.retry_after.is_some();
+        // If both let us in now, the new password is here.
+        let mut is_to_blame = is_login || failed.retry_after.is_some();
         let mut is_given_up = false;
         for (spec, role) in [(&spec.source, Role::Source), (&spec.target, Role::Target)] {
             let what = What::Database(Box::new(spec.clone()), role);
+            if is_login {
+                connections.forget(spec, role);
+                // A password that this process does not have does not come by waiting.
+                is_given_up |= connections.get(spec, role).is_err();
+            }
             if !is_seen(connections, spec, role).await {
                 is_to_blame = true;
                 is_given_up |= self.lose(what) >= PATIENCE;
@@ -144,14 +152,14 @@ impl Sight {
     }
 }
 
-/// Whether the database answers, whatever it says.
+/// Whether the database answers and lets us in, whatever else it says.
 async fn is_seen(connections: &Connections, spec: &ConnectionSpec, role: Role) -> bool {
     let Ok(database) = connections.get(spec, role) else {
         // A secret that cannot be resolved is no matter of sight.
         return true;
     };
     match tokio::time::timeout(LOOK_MAX, database.server()).await {
-        Ok(Err(failed)) => !failed.kind.is_of_network(),
+        Ok(Err(failed)) => !failed.kind.is_of_network() && failed.kind != ErrorKind::Authentication,
         Ok(Ok(_)) => true,
         Err(_) => false,
     }

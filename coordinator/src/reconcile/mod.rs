@@ -203,7 +203,10 @@ impl Coordinator {
         }
         let tries = *self.failures().entry(name).and_modify(|n| *n += 1).or_insert(1);
         warn!(run = %run, table, tries, error = %error, "table work failed");
-        let may_heal = matches!(error.kind.disposition(), Disposition::Retry | Disposition::Shrink);
+        // A login that is refused may be one that is being changed: the next try takes what the password's reference
+        // leads to by then.
+        let may_heal = error.kind == ErrorKind::Authentication
+            || matches!(error.kind.disposition(), Disposition::Retry | Disposition::Shrink);
         if may_heal && tries < TRIES_MAX {
             tokio::time::sleep(RetryPolicy::default().delay(tries, 1.0)).await;
             return;

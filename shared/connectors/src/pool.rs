@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use model::{ConnectionSpec, ErrorKind};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::circuit::Circuit;
 use crate::config::{ConnectionConfig, Role};
@@ -33,6 +33,7 @@ pub type Wrap = Arc<dyn Fn(Role, Arc<dyn Target>) -> Arc<dyn Target> + Send + Sy
 
 struct Pool {
     name: Name,
+    password: Option<SecretString>,
     target: Arc<dyn Target>,
     circuit: Arc<Circuit>,
 }
@@ -73,20 +74,24 @@ impl Connections {
         self
     }
 
-    /// The database of `spec`, connected lazily; the same pool for the same spec and role.
+    /// The database of `spec`, connected lazily; the same pool for the same spec and role, as long as what the password's
+    /// reference leads to is the same. Who holds a pool of the old password keeps it, and its open sessions.
     ///
     /// # Errors
     /// `Authentication` if the secret's reference cannot be resolved, else as [`open`].
     pub fn get(&self, spec: &ConnectionSpec, role: Role) -> Result<Arc<dyn Target>> {
         let name = Name { role, spec: spec.clone() };
-        let mut pools = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = pools.iter().find(|pool| pool.name == name) {
-            return Ok(found.target.clone());
-        }
         let password = (self.resolve)(spec).map_err(|reason| {
             let operation = format!("find the password for {}", spec.address());
             Error::new(ErrorKind::Authentication, spec.engine, operation).with_object(reason)
         })?;
+        let mut pools = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = pools.iter().find(|pool| pool.name == name) {
+            if exposed(found.password.as_ref()) == exposed(password.as_ref()) {
+                return Ok(found.target.clone());
+            }
+            tracing::info!(database = spec.address(), "another password is used from now on");
+        }
         let is_there = |pool: &&Pool| endpoint(&pool.name.spec) == endpoint(spec);
         let circuit = pools.iter().find(is_there).map_or_else(
             || Circuit::new(spec.engine, endpoint(spec)),
@@ -94,7 +99,7 @@ impl Connections {
         );
         let opened = open(&ConnectionConfig {
             spec: spec.clone(),
-            password,
+            password: password.clone(),
             role,
             connections_max: spec.pool.max.unwrap_or(self.connections_max),
             deadline: self.deadline,
@@ -102,9 +107,20 @@ impl Connections {
         })?;
         #[cfg(any(test, feature = "testing"))]
         let opened = self.wrap.as_ref().map_or(opened.clone(), |wrap| wrap(role, opened));
-        pools.push(Pool { name, target: opened.clone(), circuit });
+        pools.retain(|pool| pool.name != name);
+        pools.push(Pool { name, password, target: opened.clone(), circuit });
         Ok(opened)
     }
+
+    /// Forgets the pool of a spec, because its login was refused: who asks next logs in anew.
+    pub fn forget(&self, spec: &ConnectionSpec, role: Role) {
+        let mut pools = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        pools.retain(|pool| (&pool.name.spec, pool.name.role) != (spec, role));
+    }
+}
+
+fn exposed(password: Option<&SecretString>) -> Option<&str> {
+    password.map(|password| password.expose_secret())
 }
 
 /// What fails as one: the server, or the file.
@@ -158,6 +174,26 @@ mod tests {
             assert!(!Arc::ptr_eq(&first, &found), "{:?} {:?} {:?}", other.tls, other.tls_ca, other.user);
             assert!(Arc::ptr_eq(&found, &get(&other, Role::Target)));
         }
+    }
+
+    #[test]
+    fn another_password_is_another_pool() {
+        let password = Arc::new(Mutex::new("one".to_owned()));
+        let current = Arc::clone(&password);
+        let resolve: ResolveSecret =
+            Arc::new(move |_| Ok(Some(current.lock().expect("free").clone().into())));
+        let pools = Connections::new(resolve, 1, Duration::from_secs(1));
+        let get = || pools.get(&spec(), Role::Source).expect("opened");
+        let first = get();
+        assert!(Arc::ptr_eq(&first, &get()));
+        *password.lock().expect("free") = "two".to_owned();
+        let second = get();
+        assert!(!Arc::ptr_eq(&first, &second) && Arc::ptr_eq(&second, &get()));
+        pools.forget(&spec(), Role::Target);
+        assert!(Arc::ptr_eq(&second, &get()));
+        pools.forget(&spec(), Role::Source);
+        assert!(!Arc::ptr_eq(&second, &get()));
+        assert_eq!(pools.open.lock().expect("free").len(), 1);
     }
 
     #[test]

@@ -71,6 +71,15 @@ pub const VARIABLES: &[Variable] = &[
 /// Names that came from the file.
 static FROM_FILE: OnceLock<BTreeSet<String>> = OnceLock::new();
 
+/// What the file says now of a variable that was taken from it when the process began.
+pub(crate) fn in_file(name: &str) -> Option<String> {
+    if !FROM_FILE.get().is_some_and(|names| names.contains(name)) {
+        return None;
+    }
+    let mut entries = dotenvy::from_path_iter(FILE).ok()?.filter_map(Result::ok);
+    entries.find(|(known, _)| known == name).map(|(_, value)| value)
+}
+
 /// Where a value came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {

@@ -11,6 +11,7 @@ use model::ConnectionSpec;
 use secrecy::SecretString;
 
 use crate::config::percent_decode;
+use crate::environment;
 
 /// A secret is a word, a key or a certificate; nothing larger is read.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
@@ -51,8 +52,9 @@ pub fn resolve_password(connection: &ConnectionSpec) -> Result<Option<SecretStri
     connection.password.as_deref().map(resolve).transpose()
 }
 
+/// As it stands now: a variable that came from the file of variables is read there again.
 pub(crate) fn process_variable(name: &str) -> Option<String> {
-    std::env::var(name).ok()
+    environment::in_file(name).or_else(|| std::env::var(name).ok())
 }
 
 pub(crate) fn expand(text: &str, variables: Variables<'_>) -> Result<String, SecretError> {

@@ -89,12 +89,6 @@ impl Syncline {
         Self { binary: binary.into(), dir, variables, prefix: Vec::new() }
     }
 
-    /// The folder that everything runs in.
-    #[must_use]
-    pub fn folder(&self) -> &std::path::Path {
-        self.dir.path()
-    }
-
     /// The folder in which failpoints leave their marks.
     #[must_use]
     pub fn marks(&self) -> PathBuf {
@@ -106,6 +100,13 @@ impl Syncline {
     pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
         self.variables.retain(|(n, _)| n != name);
         self.variables.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// Takes an environment variable away that [`Syncline::with`] has set.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.variables.retain(|(known, _)| known != name);
         self
     }
 
