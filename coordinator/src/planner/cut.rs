@@ -41,7 +41,8 @@ pub async fn first_size(source: &dyn Source, plan: &TablePlan, limits: &ChunkLim
         rows += batch.rows.len() as u64;
         bytes += batch.bytes;
     }
-    Ok(sizing::first(rows, bytes, plan.source.row_estimate, limits))
+    let rows = sizing::first(rows, bytes, plan.source.row_estimate, limits);
+    Ok(if start.is_some() { rows.min(sizing::WINDOW_ROWS_FIRST) } else { rows })
 }
 
 /// Where the range ends that begins at `lower` and holds `rows` rows; `None` if the table ends before.

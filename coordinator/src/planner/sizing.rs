@@ -5,6 +5,9 @@ use model::{Engine, RunSpec};
 
 /// Rows of the first look at a table, which tells how wide its rows are.
 pub const SAMPLE_ROWS: u64 = 1_000;
+/// Rows of a window's first chunks. Changes are looked up and updated one by one: a few thousand are work enough for
+/// a worker, and as one chunk the others would have none.
+pub const WINDOW_ROWS_FIRST: u64 = 5_000;
 /// Fewest rows a chunk is planned with.
 const ROWS_MIN: u64 = 10;
 /// More chunks than this a table does not get: they get more rows instead.

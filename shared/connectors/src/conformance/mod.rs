@@ -81,7 +81,7 @@ macro_rules! conformance_suite {
                 a_duplicate_refuses_the_whole_insert a_null_refuses_the_whole_insert
                 a_long_text_is_refused_or_kept a_second_unique_index_guards_its_rows
                 a_refused_update_changes_nothing update_touches_only_its_rows
-                an_update_of_a_missing_row_is_refused delete_says_how_many
+                a_refused_row_refuses_many_updates an_update_of_a_missing_row_is_refused delete_says_how_many
                 nothing_to_write_is_fine existing_finds_exactly_these_keys long_key_lists
                 errors_carry_no_value a_full_batch_is_one_insert;
             reads:

@@ -137,6 +137,25 @@ pub async fn update_touches_only_its_rows(lab: &dyn Lab) {
     bench.holds(&expected).await;
 }
 
+/// One bad row among many is told as it would be alone, and all stay as they were; the good ones can be updated then.
+pub async fn a_refused_row_refuses_many_updates(lab: &dyn Lab) {
+    let before: Vec<Row> = (0..400).map(|n| person(n, &format!("{n}@x"), "old")).collect();
+    let bench = people_bench(lab, &before).await;
+    let changed: Vec<Row> = (0..300).map(|n| person(n, &format!("{n}@y"), "new")).collect();
+    let with = |bad: Row| [&changed[..200], &[bad], &changed[201..]].concat();
+    let mut write = bench.begin().await;
+    refused(write.update(&with(person(200, "399@x", "clash"))).await, &[ErrorKind::DuplicateKey]);
+    let nulled = vec![Value::Int(200), Value::Null, Value::Null];
+    refused(write.update(&with(nulled)).await, &[ErrorKind::NotNull]);
+    refused(write.update(&with(person(9_999, "nobody", "no"))).await, &[ErrorKind::Internal]);
+    write.update(&changed[..200]).await.expect("updated");
+    write.update(&changed[150..]).await.expect("updated");
+    write.commit(&receipt(1, 0)).await.expect("committed");
+    let mut expected = by_id(before);
+    expected.extend(by_id(changed));
+    bench.holds(&expected).await;
+}
+
 /// A row that went away under an update is noticed, and none of its batch is changed.
 pub async fn an_update_of_a_missing_row_is_refused(lab: &dyn Lab) {
     let before = vec![person(1, "a@x", "ann"), person(2, "b@x", "bob")];

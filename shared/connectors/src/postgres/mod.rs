@@ -13,6 +13,7 @@ mod limits;
 mod mapping;
 mod server;
 mod session;
+mod stage;
 mod write;
 
 use std::borrow::Cow;
@@ -32,7 +33,7 @@ use self::session::{Lease, Pool, Server};
 use crate::config::ConnectionConfig;
 use crate::error::{Error, Result};
 use crate::server::driver::{self, Driven};
-use crate::server::{Protocol, SelectList};
+use crate::server::{Protocol, SelectList, Stage};
 use crate::sql::{Dialect, safe};
 use crate::{Fence, ServerInfo};
 
@@ -194,6 +195,10 @@ impl Protocol for Postgres {
 
     fn loads(_plan: &TablePlan, _rows: &[Row]) -> bool {
         true
+    }
+
+    fn stage(plan: &TablePlan, server: &Server, rows: usize) -> Option<Stage> {
+        if server.may_stage { stage::stage(plan, rows) } else { None }
     }
 
     fn load<'a>(

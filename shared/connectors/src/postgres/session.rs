@@ -30,6 +30,8 @@ pub(crate) struct Server {
     pub(super) version: String,
     /// The first schema of the search path that exists.
     pub(super) schema: Option<String>,
+    /// Whether the account may make temporary tables.
+    pub(super) may_stage: bool,
 }
 
 pub(super) fn error(kind: ErrorKind, operation: &str) -> Error {
@@ -105,6 +107,8 @@ pub(super) async fn set_up(
         "SET default_transaction_isolation = 'read committed'".to_owned(),
         format!("SET default_transaction_read_only = {read_only}"),
         "SET statement_timeout = 0".to_owned(),
+        // Notices, such as of a table that is there already, are not for the log.
+        "SET client_min_messages = warning".to_owned(),
         format!("SET lock_timeout = '{lock_seconds}s'"),
         format!("SET idle_in_transaction_session_timeout = '{idle_seconds}s'"),
         // From version 14 on: a statement whose client is gone ends.
@@ -114,7 +118,8 @@ pub(super) async fn set_up(
     let settings: Vec<String> = STATE.iter().map(|(name, _)| format!("current_setting('{name}')")).collect();
     sql.push(format!(
         "SELECT current_setting('server_version'), current_schema(), pg_backend_pid(), \
-         current_setting('server_version_num'), {}",
+         current_setting('server_version_num'), \
+         has_database_privilege(current_database(), 'TEMPORARY')::text, {}",
         settings.join(", ")
     ));
     let mut set = pool::answers::<Postgres>(connection, sql.join("; "), config.deadline, operation).await?;
@@ -126,12 +131,16 @@ pub(super) async fn set_up(
             .with_object(format!("PostgreSQL {}: 13 or newer is needed", text(0).unwrap_or_default())));
     }
     for (at, (name, wanted)) in STATE.iter().enumerate() {
-        if text(at + 4) != Some(*wanted) {
+        if text(at + 5) != Some(*wanted) {
             return Err(error(ErrorKind::Unsupported, operation)
                 .with_object(format!("{name}, which the server does not let a session choose")));
         }
     }
     let number = text(0).and_then(|version| version.split(' ').next()).unwrap_or_default();
-    let server = Server { version: format!("PostgreSQL {number}"), schema: text(1).map(ToOwned::to_owned) };
+    let server = Server {
+        version: format!("PostgreSQL {number}"),
+        schema: text(1).map(ToOwned::to_owned),
+        may_stage: text(4) == Some("true"),
+    };
     Ok((server, catalog::cell_number(&row, 2).unwrap_or_default()))
 }

@@ -179,6 +179,11 @@ pub(crate) trait Protocol: Send + Sync + Sized + 'static {
     /// Whether INSERT tells more of what [`Self::load`] refuses: then it is tried after it.
     const LOAD_IS_TERSE: bool = false;
 
+    /// Where so many rows are put, to be updated from there as one set; `None` where that is no gain, or not exact.
+    fn stage(_plan: &TablePlan, _server: &Self::Server, _rows: usize) -> Option<Stage> {
+        None
+    }
+
     /// Inserts rows by a way of the engine's own, all or none; the caller has set a savepoint.
     fn load<'a>(
         _connection: &'a mut Self::Connection,
@@ -187,6 +192,15 @@ pub(crate) trait Protocol: Send + Sync + Sized + 'static {
     ) -> BoxFuture<'a, std::result::Result<(), Self::Failed>> {
         std::future::ready(Ok(())).boxed()
     }
+}
+
+/// A table of the session's own, which ends with the transaction.
+pub(crate) struct Stage {
+    pub(crate) table: TableRef,
+    /// Makes it, empty; also if it is there.
+    pub(crate) open: String,
+    /// Updates the target's rows from it, each by its key.
+    pub(crate) update: String,
 }
 
 pub(crate) fn error<P: Protocol>(kind: ErrorKind, operation: &str) -> Error {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
-use model::{Column, Disposition, ErrorKind, Key, Receipt, Row, RowBatch, TablePlan};
+use model::{Column, Disposition, ErrorKind, Key, Receipt, Row, RowBatch, TablePlan, TableRef};
 
 use super::own::check_turn;
 use super::pool::{Answer, Lease, Pool};
@@ -28,6 +28,8 @@ pub(crate) struct ServerWrite<P: Protocol> {
     savepoint: &'static str,
     /// No load has been refused yet.
     loads: bool,
+    /// No stage has been refused yet.
+    stages: bool,
 }
 
 pub(crate) async fn begin<P: Protocol>(
@@ -62,6 +64,7 @@ pub(crate) async fn begin<P: Protocol>(
         operation,
         savepoint: P::DIALECT.savepoint().set,
         loads: true,
+        stages: true,
     })
 }
 
@@ -128,13 +131,13 @@ impl<P: Protocol> ServerWrite<P> {
     }
 
     /// Multi-row INSERTs, cut by bytes.
-    fn inserts(&self, rows: &[Row]) -> Vec<String> {
+    fn inserts(&self, into: &TableRef, rows: &[Row]) -> Vec<String> {
         let places = sql_write::written(&self.plan);
         let limit = P::statement_bytes(self.lease.server());
         let mut statements = Vec::new();
         let mut rest = rows;
         while let Some((first, mut tail)) = rest.split_first() {
-            let mut sql = sql_write::insert(P::DIALECT, &self.plan, std::slice::from_ref(first));
+            let mut sql = sql_write::insert(P::DIALECT, into, &self.plan, std::slice::from_ref(first));
             let mut count = 1;
             while let Some((row, after)) = tail.split_first().filter(|_| count < P::INSERT_ROWS_MAX) {
                 let mark = sql.text.len();
@@ -149,6 +152,39 @@ impl<P: Protocol> ServerWrite<P> {
             rest = tail;
         }
         statements
+    }
+
+    /// Whether rows were updated as one set. Where the server refuses that, or finds another number of rows, nothing has
+    /// happened: one by one they tell which row it is.
+    async fn is_updated_as_set(&mut self, rows: &[Row]) -> Result<bool> {
+        let stage = P::stage(&self.plan, self.lease.server(), rows.len()).filter(|_| self.stages);
+        let Some(stage) = stage else {
+            return Ok(false);
+        };
+        let mut statements = self.inserts(&stage.table, rows);
+        let (Some(first), update) = (statements.first_mut(), stage.update) else {
+            return Ok(false);
+        };
+        *first = format!("{}; {first}", stage.open);
+        match statements.last_mut() {
+            Some(last) if last.len() + update.len() < P::statement_bytes(self.lease.server()) => {
+                last.push_str("; ");
+                last.push_str(&update);
+            }
+            _ => statements.push(update),
+        }
+        match self.all_or_none(&statements).await {
+            Ok(answers) if answers.last().is_some_and(|a| a.affected == rows.len() as u64) => Ok(true),
+            Ok(_) => {
+                self.lease.run(&self.operation, P::DIALECT.savepoint().back.to_owned()).await?;
+                Ok(false)
+            }
+            Err(failed) if failed.kind.disposition() == Disposition::Retry => Err(failed),
+            Err(failed) => {
+                self.stages = failed.kind.disposition() == Disposition::QuarantineRow;
+                Ok(false)
+            }
+        }
     }
 
     /// UPDATEs of one row each, many to a round trip.
@@ -226,11 +262,14 @@ impl<P: Protocol> ChunkWrite for ServerWrite<P> {
                 done => return done,
             }
         }
-        let statements = self.inserts(rows);
+        let statements = self.inserts(&self.plan.target.table, rows);
         self.all_or_none(&statements).await.map(|_| ())
     }
 
     async fn update(&mut self, rows: &[Row]) -> Result<()> {
+        if self.is_updated_as_set(rows).await? {
+            return Ok(());
+        }
         let statements = self.updates(rows);
         if statements.is_empty() {
             return Ok(());

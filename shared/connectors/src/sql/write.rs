@@ -1,6 +1,6 @@
 //! Writing: insert, update, delete.
 
-use model::{Key, Row, TablePlan};
+use model::{Key, Row, TablePlan, TableRef};
 
 use super::select::push_keys;
 use super::{Dialect, Statement};
@@ -10,12 +10,12 @@ pub(crate) fn written(plan: &TablePlan) -> Vec<usize> {
     (0..plan.columns.len()).filter(|i| !plan.columns[*i].target.generated).collect()
 }
 
-/// One multi-row INSERT.
-pub(crate) fn insert(dialect: Dialect, plan: &TablePlan, rows: &[Row]) -> Statement {
+/// One multi-row INSERT into a table with the columns of the plan's target.
+pub(crate) fn insert(dialect: Dialect, into: &TableRef, plan: &TablePlan, rows: &[Row]) -> Statement {
     let places = written(plan);
     let mut sql = Statement::new(dialect);
     let names = dialect.idents(places.iter().map(|i| &plan.columns[*i].target.name));
-    sql.push(&format!("INSERT INTO {} ({names}) VALUES ", dialect.table(&plan.target.table)));
+    sql.push(&format!("INSERT INTO {} ({names}) VALUES ", dialect.table(into)));
     for (i, row) in rows.iter().enumerate() {
         if i > 0 {
             sql.push(", ");

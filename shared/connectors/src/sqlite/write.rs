@@ -325,8 +325,10 @@ impl ChunkWrite for Write {
 
     async fn insert(&mut self, rows: &[Row]) -> Result<()> {
         let per_statement = (BOUND_VALUES_MAX / self.plan.columns.len().max(1)).max(1);
-        let statements =
-            rows.chunks(per_statement).map(|part| sql::insert(DIALECT, &self.plan, part)).collect();
+        let statements = rows
+            .chunks(per_statement)
+            .map(|part| sql::insert(DIALECT, &self.plan.target.table, &self.plan, part))
+            .collect();
         self.all_or_none(statements, "insert into", None).await.map(|_| ())
     }
 
