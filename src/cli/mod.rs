@@ -4,6 +4,7 @@ mod bars;
 mod check;
 mod completions;
 mod config;
+mod conflicts;
 mod context;
 mod control;
 mod demo;
@@ -134,6 +135,8 @@ enum Command {
     Show(show::Args),
     /// Rows set aside: list, export
     Quarantine(quarantine::Args),
+    /// Rows that were changed on both sides, and which side won
+    Conflicts(conflicts::Args),
     /// Set quarantined chunks going again
     Retry(retry::Args),
     /// Hold a run: what is under way is given back, nothing is lost
@@ -222,6 +225,7 @@ async fn dispatch(context: &Context, command: Command) -> Outcome {
         Command::Status(args) => Box::pin(status::run(context, &args)).await,
         Command::Runs(args) => Box::pin(runs::run(context, &args)).await,
         Command::Show(args) => Box::pin(show::run(context, &args)).await,
+        Command::Conflicts(args) => conflicts::run(context, args).await,
         Command::Quarantine(args) => Box::pin(quarantine::run(context, args)).await,
         Command::Retry(args) => Box::pin(retry::run(context, &args)).await,
         Command::Pause(args) => Box::pin(control::pause(context, &args)).await,

@@ -200,7 +200,7 @@ fn mode(plan: &TablePlan) -> String {
     let policy = &plan.policy;
     let mode = match policy {
         MergePolicy::InsertOnly | MergePolicy::Mirror => policy.name().to_owned(),
-        MergePolicy::NewestWins { column } => format!("merge, newest {column}"),
+        MergePolicy::NewestWins { column, .. } => format!("merge, newest {column}"),
         MergePolicy::KeepTarget | MergePolicy::SourceWins => format!("merge, {}", policy.name()),
     };
     match &plan.window {

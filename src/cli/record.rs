@@ -281,6 +281,10 @@ fn print_notes(screen: &Screen, record: &RunRecord) {
                 counted(by_key, "row")
             ));
         }
+        if table.counts.conflicts > 0 {
+            let conflicts = counted(table.counts.conflicts, "conflict");
+            notes.push(format!("{}: {conflicts}: syncline conflicts {}", table.source, record.id));
+        }
         notes.extend(table.notes.iter().map(|note| format!("{}: {note}", table.source)));
     }
     if notes.is_empty() {

@@ -7,6 +7,7 @@ use connectors::{Circuit, ConnectionConfig, Role};
 use harness::{Database, Server, Syncline, oracle, wait_until};
 use model::spec::PoolLimits;
 use model::{ConnectionSpec, Engine, ErrorKind};
+use mongodb::bson::{Document, doc};
 use secrecy::SecretString;
 use serde_json::Value;
 
@@ -241,6 +242,63 @@ impl<'a> Login<'a> {
         // One that has ended by itself is no failure.
         let _ = self.database.try_exec(&kill).await;
     }
+}
+
+/// 4-21: of rows that were changed on both sides the later one stays, at a tie MySQL's; each is in the log with both values,
+/// both times, the winner and the rule, and what only one side changed is not.
+#[tokio::test]
+async fn s4_21_the_last_write_wins_and_conflicts_are_logged() {
+    let shop = shop().await;
+    let mut serve = shop.syncline.start("serve", &["serve", "--workers", "2", "--log-format", "json"]);
+    let completed = || lines(&serve.log()).iter().filter(|l| l["operation"] == "sync_completed").count();
+    wait_until("the first run is done", SOON, async || completed() == 5).await;
+
+    let at = "2031-02-03 10:00:0";
+    for (id, second) in [(1, 1), (2, 9), (3, 5), (4, 4)] {
+        let set = format!("SET name = 'mysql {id}', updated_at = '{at}{second}' WHERE id = {id}");
+        shop.from.exec(&format!("UPDATE products {set}")).await;
+    }
+    let products = shop.to.documents().await.collection::<Document>("products");
+    for id in [1, 2, 3, 7] {
+        let at = mongodb::bson::DateTime::parse_rfc3339_str("2031-02-03T10:00:05Z").unwrap();
+        let set = doc! { "$set": { "name": format!("mongo {id}"), "updated_at": at } };
+        assert_eq!(products.update_one(doc! { "_id": id }, set).await.unwrap().modified_count, 1);
+    }
+    let _ = shop.syncline.run(&["pipelines", "trigger", "mysql-to-mongodb"]).expect(0);
+    wait_until("and the second", SOON, async || completed() == 10).await;
+    for (id, name) in [(1, "mongo 1"), (2, "mysql 2"), (3, "mysql 3"), (4, "mysql 4"), (7, "mongo 7")] {
+        let found = products.find_one(doc! { "_id": id }).await.unwrap().unwrap();
+        assert_eq!(found.get_str("name").unwrap(), name);
+    }
+
+    let listed = shop.syncline.run(&["conflicts", "latest", "--values", "--json"]).expect(0).stdout;
+    let conflicts: Vec<Value> = lines(&listed);
+    let told = |n: usize| {
+        let c = &conflicts[n];
+        let name = &c["columns"][0];
+        assert_eq!((&c["rule"], &c["table"]), (&"newest: updated_at".into(), &"products".into()), "{c}");
+        let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
+        [&c["key"], &c["winner"], &name["source"], &name["target"], &c["source_mark"], &c["target_mark"]]
+            .map(text)
+    };
+    assert_eq!(conflicts.len(), 3, "{listed}");
+    let mark = |second| format!("2031-02-03T10:00:0{second}Z");
+    let row = |id: &str, winner: &str, at: u8| {
+        let (mysql, mongo) = (format!("\"mysql {id}\""), format!("\"mongo {id}\""));
+        [id.to_owned(), winner.to_owned(), mysql, mongo, mark(at), mark(5)]
+    };
+    let expected = [row("1", "target", 1), row("2", "source", 9), row("3", "source", 5)];
+    let mut found: Vec<_> = (0..3).map(told).collect();
+    found.sort();
+    assert_eq!(found, expected);
+    let unasked = shop.syncline.run(&["conflicts", "latest"]).expect(0).stdout;
+    assert!(unasked.contains("3 conflicts") && !unasked.contains("mongo 1"), "{unasked}");
+    let log = serve.log();
+    let resolved: Vec<_> =
+        lines(&log).into_iter().filter(|l| l["operation"] == "conflict_resolved").collect();
+    assert_eq!((resolved.len(), &resolved[0]["conflicts"]), (1, &3.into()), "{log}");
+    assert!(!log.contains("mongo 1") && !log.contains("mysql 1"), "a value in the log");
+    assert_eq!(serve.terminate(), Some(0), "{log}");
 }
 
 /// 4-05: all that is missing, at once, before anything is connected to.

@@ -16,10 +16,10 @@ async fn pair(source: &str, target: &str) -> (Database, Database) {
 
 const SOURCE: &str =
     "INSERT INTO p VALUES (1, 'same', '2024-01-01 00:00:00'), (2, 'source', '2024-01-02 00:00:00'),
-    (3, 'older', '2024-01-01 00:00:00'), (4, 'new', '2024-01-01 00:00:00')";
+    (3, 'older', '2024-01-01 00:00:00'), (4, 'new', '2024-01-01 00:00:00'), (5, 'source', '2024-01-01 00:00:00')";
 const TARGET: &str =
     "INSERT INTO p VALUES (1, 'same', '2024-01-01 00:00:00'), (2, 'target', '2024-01-01 00:00:00'),
-    (3, 'newer', '2024-01-09 00:00:00'), (9, 'own', '2024-01-01 00:00:00')";
+    (3, 'newer', '2024-01-09 00:00:00'), (5, 'target', '2024-01-01 00:00:00'), (9, 'own', '2024-01-01 00:00:00')";
 
 async fn names(db: &Database) -> String {
     db.text("SELECT group_concat(id || name) FROM (SELECT * FROM p ORDER BY id)").await.unwrap_or_default()
@@ -28,13 +28,13 @@ async fn names(db: &Database) -> String {
 #[tokio::test]
 async fn each_mode_and_policy_keeps_its_word() {
     for (rest, code, expected) in [
-        ("mode: merge", 0, "1same,2source,3older,4new,9own"),
-        ("policy: keep-target", 0, "1same,2target,3newer,4new,9own"),
-        ("policy: { newest: at }", 0, "1same,2source,3newer,4new,9own"),
-        ("mode: insert-only", 3, "1same,2target,3newer,4new,9own"),
-        ("mode: mirror, guard: { max_delete: 50% }", 0, "1same,2source,3older,4new"),
-        // One of five is more than the guard's ten percent.
-        ("mode: mirror", 8, "1same,2source,3older,4new,9own"),
+        ("mode: merge", 0, "1same,2source,3older,4new,5source,9own"),
+        ("policy: keep-target", 0, "1same,2target,3newer,4new,5target,9own"),
+        ("policy: { newest: at }", 0, "1same,2source,3newer,4new,5source,9own"),
+        ("mode: insert-only", 3, "1same,2target,3newer,4new,5target,9own"),
+        ("mode: mirror, guard: { max_delete: 50% }", 0, "1same,2source,3older,4new,5source"),
+        // One of six is more than the guard's ten percent.
+        ("mode: mirror", 8, "1same,2source,3older,4new,5source,9own"),
     ] {
         let (from, to) = pair(SOURCE, TARGET).await;
         let syncline = syncline();
@@ -50,7 +50,7 @@ async fn an_emptied_source_never_empties_the_target() {
     let syncline = syncline();
     let spec = syncline.spec(&from, &to, "tables:\n  - { from: p, mode: mirror }");
     let _ = syncline.run(&["run", &spec]).expect(8);
-    assert_eq!(to.number("SELECT count(*) FROM p").await, 4);
+    assert_eq!(to.number("SELECT count(*) FROM p").await, 5);
 }
 
 #[tokio::test]

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 
 use connectors::{ChunkWrite, Error, Result};
-use model::merge::is_newer;
+use model::conflict::{CONFLICTS_MAX, Side};
 use model::{
-    Counts, Disposition, ErrorKind, Key, MergePolicy, QuarantinedRow, Row, RowDigest, TablePlan, Verdict,
+    Conflict, Counts, Disposition, ErrorKind, Key, MergePolicy, QuarantinedRow, Receipt, Row, RowDigest,
+    TablePlan, Verdict,
 };
 
 use crate::expected::Expected;
@@ -14,6 +15,8 @@ use crate::expected::Expected;
 pub(crate) struct Tally {
     pub(crate) counts: Counts,
     pub(crate) quarantined: Vec<QuarantinedRow>,
+    /// The first of them; all are counted.
+    pub(crate) conflicts: Vec<Conflict>,
     /// Rows that cannot be decoded, of which a person has said what they are to be.
     pub(crate) corrected: Vec<QuarantinedRow>,
     pub(crate) expected: Expected,
@@ -28,11 +31,20 @@ impl Tally {
         Self {
             counts: Counts::default(),
             quarantined: Vec::new(),
+            conflicts: Vec::new(),
             corrected: Vec::new(),
             expected: Expected::new(plan),
             earlier: Counts::default(),
             is_fresh: plan.fresh,
         }
+    }
+
+    /// For merging once more onto what an earlier attempt committed. Conflicts that the target won are found again.
+    pub(crate) fn again(plan: &TablePlan, receipt: &Receipt) -> Self {
+        let mut tally = Self { is_fresh: false, earlier: receipt.counts, ..Self::new(plan) };
+        let won = receipt.conflicts.iter().filter(|conflict| conflict.winner == Side::Source);
+        won.cloned().for_each(|conflict| tally.note(conflict));
+        tally
     }
 
     /// What all attempts came to.
@@ -46,6 +58,13 @@ impl Tally {
             total.unchanged -= carried;
         }
         total
+    }
+
+    fn note(&mut self, conflict: Conflict) {
+        self.counts.conflicts += 1;
+        if self.conflicts.len() < CONFLICTS_MAX {
+            self.conflicts.push(conflict);
+        }
     }
 
     pub(crate) fn quarantine(&mut self, row: QuarantinedRow) {
@@ -113,20 +132,19 @@ async fn sort_out(
         let (key, digest) = (tally.expected.key_digest(&plan.key_of(&row)), tally.expected.row_digest(&row));
         present.insert(key, (digest, row));
     }
-    let mark = match &plan.policy {
-        MergePolicy::NewestWins { column } => {
-            plan.columns.iter().position(|c| c.source.name == *column || c.target.name == *column)
-        }
-        MergePolicy::InsertOnly | MergePolicy::KeepTarget | MergePolicy::SourceWins | MergePolicy::Mirror => {
-            None
-        }
-    };
+    let mark = plan.mark();
     let (mut inserts, mut updates) = (Vec::new(), Vec::new());
     for (row, key) in rows.into_iter().zip(keys) {
         let digest = tally.expected.row_digest(&row);
         let existing = present.get(&tally.expected.key_digest(&key));
         let equal = existing.is_some_and(|(there, _)| *there == digest);
-        let newer = existing.zip(mark).is_some_and(|((_, there), at)| is_newer(&row[at], &there[at]));
+        let newer =
+            existing.zip(mark).is_some_and(|((_, there), at)| MergePolicy::source_wins(&row[at], &there[at]));
+        if let Some(conflict) =
+            existing.filter(|_| !equal).and_then(|(_, there)| Conflict::between(plan, &row, there))
+        {
+            tally.note(conflict);
+        }
         match plan.policy.decide(existing.is_some(), equal, newer) {
             Verdict::Insert => inserts.push(row),
             Verdict::Update => updates.push(row),

@@ -118,7 +118,7 @@ impl Attempt {
             ));
         }
         let write = self.target.begin(&self.plan, &self.fence).await?;
-        let again = Tally { is_fresh: false, earlier: receipt.counts, ..Tally::new(&self.plan) };
+        let again = Tally::again(&self.plan, receipt);
         let copied = self.copy_rows(write, again, Reach::Below(receipt.cut.clone())).await?;
         self.verified(copied).await
     }
@@ -135,6 +135,7 @@ impl Attempt {
             source_digest: Some(source_digest),
             target_digest: Some(compared.digest),
             quarantined: tally.quarantined,
+            conflicts: tally.conflicts,
             read_ms,
             cut,
         })
@@ -199,6 +200,7 @@ impl Attempt {
             counts: tally.total(),
             source_digest: tally.expected.digest,
             quarantined: tally.quarantined.clone(),
+            conflicts: tally.conflicts.clone(),
             cut,
         }
     }
@@ -266,6 +268,7 @@ impl Attempt {
             }),
             target_digest: Some(compared.digest),
             quarantined: receipt.quarantined.clone(),
+            conflicts: receipt.conflicts.clone(),
             read_ms: 0,
             cut: receipt.cut.clone(),
         }))
@@ -331,12 +334,11 @@ impl Attempt {
             ..tally.counts
         };
         Ok(Report {
-            counts,
             source_digest: Some(source_digest),
             target_digest: Some(compared.digest),
             quarantined: tally.quarantined,
             read_ms,
-            cut: None,
+            ..report(counts)
         })
     }
 
@@ -485,6 +487,7 @@ const fn report(counts: Counts) -> Report {
         source_digest: None,
         target_digest: None,
         quarantined: Vec::new(),
+        conflicts: Vec::new(),
         read_ms: 0,
         cut: None,
     }

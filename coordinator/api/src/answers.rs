@@ -55,7 +55,7 @@ fn failure(failure: Option<&model::Failure>) -> Option<Failure> {
     failure.map(Failure::from)
 }
 
-fn at(ms: Option<i64>) -> Option<String> {
+pub(crate) fn at(ms: Option<i64>) -> Option<String> {
     ms.and_then(time::precise)
 }
 
@@ -248,6 +248,7 @@ fn counts(counts: &model::Counts) -> BTreeMap<&'static str, u64> {
         ("different", counts.different),
         ("missing", counts.missing),
         ("extra", counts.extra),
+        ("conflicts", counts.conflicts),
     ])
 }
 

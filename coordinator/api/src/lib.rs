@@ -7,6 +7,7 @@ mod answers;
 mod auth;
 mod chunks;
 pub mod commands;
+mod conflicts;
 mod dashboard;
 mod events;
 mod extract;

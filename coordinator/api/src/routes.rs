@@ -10,7 +10,9 @@ use crate::answers::{
     ChunkAnswer, ChunkHistory, Limits, Page, PipelineAnswer, QuarantinedAnswer, RecordAnswer, RetriedAnswer,
     RunAnswer, StartedAnswer, WorkerAnswer,
 };
-use crate::{Api, chunks, events, health, metrics, openapi, pipelines, quarantine, runs, sync, workers};
+use crate::{
+    Api, chunks, conflicts, events, health, metrics, openapi, pipelines, quarantine, runs, sync, workers,
+};
 
 type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
 
@@ -194,6 +196,13 @@ fn of_quarantine() -> Vec<Route> {
         view("/v1/runs/{run}/quarantine", get(quarantine::list), "Rows set aside, and why; keys for admins")
             .asks::<quarantine::Asked>()
             .says::<Page<QuarantinedAnswer>>(),
+        view(
+            "/v1/runs/{run}/conflicts",
+            get(conflicts::list),
+            "Rows changed on both sides, and which won; keys and values for admins",
+        )
+        .asks::<conflicts::Asked>()
+        .says::<Page<conflicts::ConflictAnswer>>(),
         command(
             "/v1/runs/{run}/quarantine/replay",
             post(quarantine::replay),

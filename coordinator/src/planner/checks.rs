@@ -180,14 +180,17 @@ fn is_unique(schema: &TableSchema, names: &[&str]) -> bool {
     same(&schema.primary_key) || schema.indexes.iter().any(|index| index.unique && same(&index.columns))
 }
 
-/// `newest` needs a column whose values have an order that both sides share.
-pub(super) fn check_policy(
+/// The policy as it holds for this table: `newest` needs a column whose values have an order that both sides share.
+pub(super) fn policy(
     source: &TableSchema,
     columns: &[ColumnPlan],
     spec: &TableSpec,
-) -> Result<(), PlanError> {
-    let MergePolicy::NewestWins { column } = &spec.policy else { return Ok(()) };
+) -> Result<MergePolicy, PlanError> {
+    let MergePolicy::NewestWins { column, or_source } = &spec.policy else { return Ok(spec.policy.clone()) };
     let Some(pair) = columns.iter().find(|c| c.source.name == *column || c.target.name == *column) else {
+        if *or_source {
+            return Ok(MergePolicy::SourceWins);
+        }
         return Err(PlanError::new(
             ErrorKind::UnknownColumn,
             format!(
@@ -208,7 +211,7 @@ pub(super) fn check_policy(
             | LogicalType::Instant { .. }
     );
     if has_order {
-        return Ok(());
+        return Ok(spec.policy.clone());
     }
     Err(PlanError::new(
         ErrorKind::Unsupported,

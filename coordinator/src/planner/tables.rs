@@ -10,8 +10,8 @@ use model::{
 };
 
 use super::checks::{
-    check_cascades, check_excluded, check_keyless, check_mirror_key, check_names, check_policy,
-    check_unfilled, check_unique, check_width,
+    check_cascades, check_excluded, check_keyless, check_mirror_key, check_names, check_unfilled,
+    check_unique, check_width, policy,
 };
 use super::error::PlanError;
 use super::{compare, waves, window};
@@ -150,7 +150,7 @@ async fn plan_table(
         check_keyless(&described, &key, spec, rows, kind)?;
     }
     check_unique(&described, existing.as_ref(), &columns, &key)?;
-    check_policy(&described, &columns, spec)?;
+    let policy = policy(&described, &columns, spec)?;
     if spec.policy == MergePolicy::Mirror && kind == RunKind::Copy {
         check_mirror(&columns, &key, source, target, existing.as_ref()).await?;
     }
@@ -169,7 +169,7 @@ async fn plan_table(
         target: target_schema,
         columns,
         key,
-        policy: spec.policy.clone(),
+        policy,
         create_target: is_ours,
         fresh: rows == 0,
         wave: 0,

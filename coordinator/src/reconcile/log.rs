@@ -32,6 +32,12 @@ fn completed(record: &RunRecord, table: &TableProgress) {
             records_skipped = counts.quarantined, "rows are in quarantine"
         );
     }
+    if counts.conflicts > 0 {
+        info!(
+            component = COMPONENT, run = %record.id, table = table.source, operation = "conflict_resolved",
+            conflicts = counts.conflicts, "rows were changed on both sides: the newest won"
+        );
+    }
     info!(
         component = COMPONENT,
         run = %record.id,

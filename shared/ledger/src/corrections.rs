@@ -1,4 +1,4 @@
-//! Corrections: what a person says that a quarantined row's column is to be. The one place where the ledger holds a value
+//! Corrections: what a person says that a quarantined row's column is to be. Beside conflicts the one place where the ledger holds a value
 //! of a row: from the correction until the row has arrived.
 
 use model::{ChunkId, Correction, QuarantinedRow, RunId, TablePlan};

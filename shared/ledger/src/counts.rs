@@ -6,7 +6,7 @@ use crate::error::Cause;
 use crate::fields::{Fields, stored};
 
 /// Columns of [`Counts`], in the order of [`counts_of`] and [`stored_counts`].
-pub(crate) const COUNTS: [&str; 12] = [
+pub(crate) const COUNTS: [&str; 13] = [
     "c_read",
     "c_inserted",
     "c_updated",
@@ -19,6 +19,7 @@ pub(crate) const COUNTS: [&str; 12] = [
     "c_different",
     "c_missing",
     "c_extra",
+    "c_conflicts",
 ];
 
 /// Columns of a digest of the source, then of the target: rows, and four limbs of 32 bits, lowest first.
@@ -39,6 +40,7 @@ pub(crate) fn counts_of(row: &impl Fields) -> Result<Counts, Cause> {
         different,
         missing,
         extra,
+        conflicts,
     ] = COUNTS;
     Ok(Counts {
         read: row.count(read)?,
@@ -53,10 +55,11 @@ pub(crate) fn counts_of(row: &impl Fields) -> Result<Counts, Cause> {
         different: row.count(different)?,
         missing: row.count(missing)?,
         extra: row.count(extra)?,
+        conflicts: row.count(conflicts)?,
     })
 }
 
-pub(crate) fn stored_counts(counts: &Counts) -> [i64; 12] {
+pub(crate) fn stored_counts(counts: &Counts) -> [i64; 13] {
     [
         counts.read,
         counts.inserted,
@@ -70,6 +73,7 @@ pub(crate) fn stored_counts(counts: &Counts) -> [i64; 12] {
         counts.different,
         counts.missing,
         counts.extra,
+        counts.conflicts,
     ]
     .map(stored)
 }

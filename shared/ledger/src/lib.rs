@@ -18,6 +18,7 @@ mod cache;
 mod chain;
 mod chunks;
 mod claim;
+mod conflicts;
 #[cfg(test)]
 mod conformance;
 mod connect;
@@ -59,6 +60,7 @@ use sqlx::AnyPool;
 
 pub use chunks::{ChunkCost, Due};
 pub use claim::{Beat, Claimed};
+pub use conflicts::ConflictView;
 pub use control::{Heeded, Which};
 pub use corrections::Corrected;
 pub use error::{Error, Result};

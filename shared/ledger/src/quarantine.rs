@@ -21,7 +21,7 @@ pub struct QuarantineView {
 }
 
 /// Rows per INSERT: far below every database's limit on bound values and on the size of a statement.
-const BLOCK: usize = 200;
+pub(crate) const BLOCK: usize = 200;
 
 impl Ledger {
     /// Replaces the rows a chunk has in quarantine: after a retry only what its last attempt says stands.

@@ -133,6 +133,7 @@ impl Ledger {
         if let ChunkOutcome::Done(report) = outcome {
             self.put_report(&mut tx, &chunk, report).await?;
             self.put_quarantined(&mut tx, &chunk, &report.quarantined).await?;
+            self.put_conflicts(&mut tx, &chunk, &report.conflicts).await?;
             if attempt.0 > 1 {
                 self.settle_corrections(&mut tx, chunk.id, &report.quarantined).await?;
             }

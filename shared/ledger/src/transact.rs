@@ -29,6 +29,7 @@ impl Write {
 pub(crate) enum Counter {
     Turn,
     Quarantine,
+    Conflict,
     Security,
     Event,
 }
@@ -38,6 +39,7 @@ impl Counter {
         match self {
             Self::Turn => "turn",
             Self::Quarantine => "quarantine",
+            Self::Conflict => "conflict",
             Self::Security => "security",
             Self::Event => "event",
         }

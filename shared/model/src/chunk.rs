@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::conflict::Conflict;
 use crate::digest::ChunkDigest;
 use crate::failure::Failure;
 use crate::id::{Attempt, ChunkId, RunId};
@@ -170,6 +171,14 @@ pub struct Counts {
     pub missing: u64,
     /// Sweep: target rows whose key the source lacks.
     pub extra: u64,
+    /// Rows that were changed on both sides, whichever won.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub conflicts: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Counts {
@@ -194,6 +203,7 @@ impl AddAssign for Counts {
         self.different += other.different;
         self.missing += other.missing;
         self.extra += other.extra;
+        self.conflicts += other.conflicts;
     }
 }
 
@@ -208,6 +218,9 @@ pub struct Receipt {
     /// Over the source rows that the target accepted, in the target's types.
     pub source_digest: ChunkDigest,
     pub quarantined: Vec<QuarantinedRow>,
+    /// The first [`CONFLICTS_MAX`](crate::conflict::CONFLICTS_MAX).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conflicts: Vec<Conflict>,
     /// Only the part of the chunk below this key was copied: the chunk proved too big, and the rest is another's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut: Option<Key>,
@@ -233,6 +246,8 @@ pub struct Report {
     pub source_digest: Option<ChunkDigest>,
     pub target_digest: Option<ChunkDigest>,
     pub quarantined: Vec<QuarantinedRow>,
+    /// As [`Receipt::conflicts`].
+    pub conflicts: Vec<Conflict>,
     /// Milliseconds spent reading the source, for the size of later chunks.
     pub read_ms: u64,
     /// As [`Receipt::cut`]: the ledger makes a chunk of the rest.

@@ -16,6 +16,7 @@
 pub mod canonical;
 pub mod cells;
 pub mod chunk;
+pub mod conflict;
 pub mod convert;
 pub mod decimal;
 pub mod digest;
@@ -38,6 +39,7 @@ pub mod watermark;
 
 pub use canonical::RowEncoder;
 pub use chunk::{Chunk, ChunkOutcome, ChunkState, Counts, Pass, Receipt};
+pub use conflict::Conflict;
 pub use convert::{ConvertError, convert};
 pub use decimal::Decimal;
 pub use digest::{ChunkDigest, RowDigest};

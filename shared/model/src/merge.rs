@@ -17,8 +17,14 @@ pub enum MergePolicy {
     KeepTarget,
     /// The source's values win.
     SourceWins,
-    /// The row whose `column` is later wins; on a tie, or if the source has NULL there, the target's stays.
-    NewestWins { column: String },
+    /// The row whose `column` is later wins; on a tie the source's, since two changes may share a second. If the source
+    /// alone has NULL there, the target's stays.
+    NewestWins {
+        column: String,
+        /// A table without the column is merged as by `SourceWins`.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        or_source: bool,
+    },
     /// As `SourceWins`, and rows gone from the source go from the target, under a guard.
     Mirror,
 }
@@ -45,7 +51,7 @@ pub enum Promise {
 
 impl MergePolicy {
     /// The verdict on an incoming row. `existing` tells whether its key is in the target; if it is, `equal`
-    /// tells whether the rows are, and `newer` whether the source's mark is later (`NewestWins` alone asks).
+    /// tells whether the rows are, and `newer` whether the source's mark is not the earlier (`NewestWins` alone asks).
     #[must_use]
     pub fn decide(&self, existing: bool, equal: bool, newer: bool) -> Verdict {
         match self {
@@ -57,6 +63,12 @@ impl MergePolicy {
             Self::NewestWins { .. } if newer => Verdict::Update,
             Self::NewestWins { .. } => Verdict::Keep,
         }
+    }
+
+    /// Whether the row with mark `source` beats one with mark `target`, under `NewestWins`.
+    #[must_use]
+    pub fn source_wins(source: &Value, target: &Value) -> bool {
+        !is_newer(target, source)
     }
 
     /// What verification can demand after a copy under this policy.
@@ -81,7 +93,7 @@ impl MergePolicy {
 }
 
 /// Whether mark `source` is later than mark `target`. NULL is earlier than anything; marks of different kinds
-/// cannot be compared and count as not later.
+/// cannot be compared: neither is later.
 #[must_use]
 pub fn is_newer(source: &Value, target: &Value) -> bool {
     match (source, target) {
@@ -117,7 +129,7 @@ mod tests {
 
     #[test]
     fn each_policy_meets_each_case() {
-        let newest = MergePolicy::NewestWins { column: "at".to_owned() };
+        let newest = MergePolicy::NewestWins { column: "at".to_owned(), or_source: false };
         let policies =
             [MergePolicy::InsertOnly, MergePolicy::KeepTarget, MergePolicy::SourceWins, MergePolicy::Mirror];
         for policy in policies.iter().chain([&newest]) {
@@ -139,5 +151,9 @@ mod tests {
         assert!(!is_newer(&Value::Null, &Value::Int(1)));
         assert!(is_newer(&Value::Int(1), &Value::Null));
         assert!(!is_newer(&Value::Int(1), &Value::Int(1)));
+        let source_wins = MergePolicy::source_wins;
+        assert!(source_wins(&Value::Int(1), &Value::Int(1)), "a tie");
+        assert!(!source_wins(&Value::Null, &Value::Int(1)) && source_wins(&Value::Null, &Value::Null));
+        assert!(source_wins(&Value::Int(2), &Value::Int(1)) && !source_wins(&Value::Int(1), &Value::Int(2)));
     }
 }

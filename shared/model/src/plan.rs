@@ -118,6 +118,13 @@ impl TablePlan {
         window.since.as_ref().map(|since| (window.column, since))
     }
 
+    /// The place of the column by which the newest of two rows is told, if that decides.
+    #[must_use]
+    pub fn mark(&self) -> Option<usize> {
+        let MergePolicy::NewestWins { column, .. } = &self.policy else { return None };
+        self.columns.iter().position(|c| c.source.name == *column || c.target.name == *column)
+    }
+
     /// Where the first range of a copy begins to count: the beginning of the window, if there is one.
     #[must_use]
     pub fn start(&self) -> Option<Key> {

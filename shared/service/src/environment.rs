@@ -337,6 +337,7 @@ impl Given<'_> {
         Ok(json!({
             "from": table,
             "to": collection.as_deref().unwrap_or(table),
+            "policy": { "newest": CHANGED, "if_missing": "source-wins" },
             "incremental": { "column": CHANGED, "if_missing": "read-all" },
         }))
     }

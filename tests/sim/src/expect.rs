@@ -41,7 +41,10 @@ fn copied(table: &TableShape) -> Expected {
                     counts.updated += 1;
                     rows.insert(*id, row.clone());
                 }
-                Some(false) => counts.unchanged += 1,
+                Some(false) => {
+                    counts.unchanged += 1;
+                    counts.conflicts += u64::from(matches!(table.policy, MergePolicy::NewestWins { .. }));
+                }
                 None => counts.quarantined += 1,
             },
         }
@@ -62,7 +65,7 @@ fn wins(policy: &MergePolicy, source: &Cells, target: &Cells) -> Option<bool> {
         MergePolicy::InsertOnly => None,
         MergePolicy::KeepTarget => Some(false),
         MergePolicy::SourceWins | MergePolicy::Mirror => Some(true),
-        MergePolicy::NewestWins { .. } => Some(source.at > target.at),
+        MergePolicy::NewestWins { .. } => Some(source.at >= target.at),
     }
 }
 

@@ -148,7 +148,7 @@ fn table(dice: &mut Dice, name: &'static str, has_parent: bool) -> TableShape {
         0..=2 => MergePolicy::SourceWins,
         3..=5 => MergePolicy::Mirror,
         6 => MergePolicy::KeepTarget,
-        7 => MergePolicy::NewestWins { column: "at".to_owned() },
+        7 => MergePolicy::NewestWins { column: "at".to_owned(), or_source: false },
         _ => MergePolicy::InsertOnly,
     };
     let is_there = dice.chance(6_000);

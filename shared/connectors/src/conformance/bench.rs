@@ -128,7 +128,15 @@ fn plan_of(
 pub(super) fn receipt(attempt: u32, inserted: u64) -> Receipt {
     let counts = Counts { read: inserted, inserted, ..Counts::default() };
     let source_digest = ChunkDigest { rows: inserted, sum: 42 };
-    Receipt { v: 1, attempt: Attempt(attempt), counts, source_digest, quarantined: Vec::new(), cut: None }
+    Receipt {
+        v: 1,
+        attempt: Attempt(attempt),
+        counts,
+        source_digest,
+        quarantined: Vec::new(),
+        conflicts: Vec::new(),
+        cut: None,
+    }
 }
 
 /// Asserts that an operation was refused, and for which kind of reason.

@@ -4,6 +4,7 @@
 //! `SYNCLINE_TEST_ALLOW_NO_MYSQL=1`, where it cannot be installed. Each case has a database of its own.
 
 mod claims;
+mod conflicts;
 mod control;
 mod opening;
 mod past;
@@ -85,6 +86,7 @@ conformance!(
     control::a_chunk_that_proved_too_big_leaves_a_rest,
     control::a_stale_cut_changes_nothing,
     control::shares_never_sum_to_more_than_the_limit,
+    conflicts::conflicts_are_those_of_the_last_attempt,
     quarantine::rows_replace_those_of_the_attempt_before,
     quarantine::quarantined_chunks_are_retried,
     quarantine::rows_page_in_order,

@@ -27,6 +27,7 @@ fn with_bad_rows(count: i64) -> ChunkOutcome {
         source_digest: None,
         target_digest: None,
         quarantined: rows,
+        conflicts: vec![],
         read_ms: 1,
         cut: None,
     })

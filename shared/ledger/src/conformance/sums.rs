@@ -149,6 +149,7 @@ pub(super) async fn digests_are_summed_modulo_2_128(world: World) {
             source_digest: Some(digest),
             target_digest: None,
             quarantined: vec![],
+            conflicts: vec![],
             read_ms: 30,
             cut: None,
         };

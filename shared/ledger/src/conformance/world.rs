@@ -211,6 +211,7 @@ pub(super) fn done(rows: u64) -> ChunkOutcome {
         source_digest: digest,
         target_digest: digest,
         quarantined: vec![],
+        conflicts: vec![],
         read_ms: 7,
         cut: None,
     })

@@ -249,6 +249,8 @@ pub(crate) struct RawIncremental {
 pub(crate) struct RawNewest {
     /// The column that tells which row is later.
     pub newest: At<String>,
+    /// `source-wins` merges tables that lack the column so. Without it such a table is an error.
+    pub if_missing: Option<At<String>>,
 }
 
 /// Limits beyond which a table is held until a person allows it.

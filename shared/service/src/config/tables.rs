@@ -135,7 +135,7 @@ fn mode(given: &At<String>, findings: &mut Findings<'_>) -> Option<Mode> {
 
 fn policy(given: &At<Form<RawNewest>>, findings: &mut Findings<'_>) -> Option<MergePolicy> {
     match &given.value {
-        Form::Map(RawNewest { newest }) if newest.value.is_empty() => {
+        Form::Map(RawNewest { newest, .. }) if newest.value.is_empty() => {
             findings.refuse(
                 code::BAD_COLUMNS,
                 "`newest` names no column",
@@ -144,7 +144,13 @@ fn policy(given: &At<Form<RawNewest>>, findings: &mut Findings<'_>) -> Option<Me
             );
             None
         }
-        Form::Map(RawNewest { newest }) => Some(MergePolicy::NewestWins { column: newest.value.clone() }),
+        Form::Map(RawNewest { newest, if_missing }) => {
+            let or_source = match if_missing {
+                None => false,
+                Some(given) => findings.choose(code::UNKNOWN_POLICY, given, &[("source-wins", true)])?,
+            };
+            Some(MergePolicy::NewestWins { column: newest.value.clone(), or_source })
+        }
         Form::Text(name) if name == "newest" || name == "newest-wins" => {
             let message = format!("policy `{name}` needs a column");
             findings.refuse(
@@ -282,7 +288,7 @@ fn check_columns(raw: &RawTable, table: &TableSpec, findings: &mut Findings<'_>)
         }
     }
     let newest = match &table.policy {
-        MergePolicy::NewestWins { column } => Some(column),
+        MergePolicy::NewestWins { column, .. } => Some(column),
         MergePolicy::InsertOnly | MergePolicy::KeepTarget | MergePolicy::SourceWins | MergePolicy::Mirror => {
             None
         }

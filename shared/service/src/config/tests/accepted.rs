@@ -45,7 +45,7 @@ tables:
     assert_eq!((customers.mode, &customers.policy), (Mode::Mirror, &MergePolicy::Mirror));
     assert_eq!(customers.delete_guard, DeleteGuard { rows: 50, percent: 5.0 });
     assert_eq!(customers.quarantined_max, 7);
-    assert_eq!(orders.policy, MergePolicy::NewestWins { column: "updated_at".to_owned() });
+    assert_eq!(orders.policy, MergePolicy::NewestWins { column: "updated_at".to_owned(), or_source: false });
     assert_eq!(orders.delete_guard, DeleteGuard { rows: 20, percent: 100.0 });
     assert_eq!(orders.quarantined_max, 0);
 }
