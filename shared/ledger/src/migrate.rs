@@ -120,10 +120,14 @@ async fn apply(conn: &mut AnyConnection, dialect: Dialect) -> Result<(), Cause> 
         }
         for statement in statements(file) {
             let done = sqlx::query(dialect.sql(&statement)).persistent(false).execute(&mut *conn).await;
-            match done {
-                // MySQL alone gets here: of a file that was cut off, the column had been added.
-                Err(sqlx::Error::Database(e)) if e.code().as_deref() == Some(DUPLICATE_COLUMN) => {}
-                done => drop(done?),
+            let is_there = |e: &sqlx::Error| {
+                e.as_database_error().and_then(|e| e.code()).as_deref() == Some(DUPLICATE_COLUMN)
+            };
+            // MySQL alone gets there: of a file that was cut off, the column had been added.
+            if let Err(failed) = done
+                && !is_there(&failed)
+            {
+                return Err(failed.into());
             }
         }
         let done = dialect.sql("INSERT INTO syncline_schema_version (version, applied_ms) VALUES (?, {now})");
