@@ -16,6 +16,7 @@ const screens = {
   table: `/runs/${run}/tables/0`,
   chunk: `/chunks/${chunk}`,
   quarantine: `/runs/${run}/quarantine`,
+  conflicts: `/runs/${run}/conflicts`,
   workers: "/workers",
   queue: "/queue",
   connections: "/connections",

@@ -81,6 +81,9 @@ fn shots() -> String {
     std::env::var("SYNCLINE_SCREENSHOTS").unwrap_or_default()
 }
 
+/// Of which a row was changed on both sides.
+const STOCK: &str = "CREATE TABLE stock (article TEXT PRIMARY KEY, pieces INTEGER, changed DATETIME)";
+
 /// A `serve` with a pipeline whose tables and values are hostile; its address, and a run that has ended.
 struct Stage {
     syncline: harness::Syncline,
@@ -101,12 +104,16 @@ impl Stage {
              INSERT INTO items SELECT i, i + 0.25, '<script>alert(3)</script>' FROM n;
              UPDATE items SET amount = '<b>alert(4)</b>' WHERE id = 3;
              CREATE TABLE \"{HOSTILE}\" (id INTEGER PRIMARY KEY, \"<svg onload=alert(2)>\" DECIMAL(10,2));
-             INSERT INTO \"{HOSTILE}\" VALUES (1, '\"><script>alert(5)</script>')"
+             INSERT INTO \"{HOSTILE}\" VALUES (1, '\"><script>alert(5)</script>');
+             {STOCK}; INSERT INTO stock VALUES ('<i>alert(6)</i>', 40, '2026-03-01 10:00:00')"
         ))
         .await;
+        to.exec(&format!("{STOCK}; INSERT INTO stock VALUES ('<i>alert(6)</i>', 39, '2026-03-05 09:30:00')"))
+            .await;
         let syncline = harness::Syncline::new(env!("CARGO_BIN_EXE_syncline"));
-        let tables =
-            format!("schedule: {{ every: 1h }}\ntables: [{{ from: items }}, {{ from: \"{HOSTILE}\" }}]");
+        let tables = format!(
+            "schedule: {{ every: 1h }}\ntables: [{{ from: items }}, {{ from: \"{HOSTILE}\" }}, {{ from: stock, policy: {{ newest: changed }} }}]"
+        );
         let spec = syncline.spec(&from, &to, &tables);
         let server = syncline.start("serve", &["serve", &spec, "--workers", "2", "--listen", "127.0.0.1:0"]);
         let base = http::address(&server).await;

@@ -4,6 +4,7 @@
 mod assets;
 mod chart;
 mod chunks;
+mod conflicts;
 mod connections;
 mod guard;
 mod live;
@@ -66,6 +67,7 @@ pub(crate) fn screens() -> Vec<Screen> {
         command("/runs/{run}/cancel", post(run::cancel)),
         command("/runs/{run}/retry", post(run::retry)),
         command("/runs/{run}/limits", post(run::limits)),
+        view("/runs/{run}/conflicts", get(conflicts::show)),
         view("/runs/{run}/quarantine", get(quarantine::show)),
         command("/runs/{run}/quarantine/replay", post(quarantine::replay)),
         secret("/runs/{run}/quarantine/{row}/correct", post(quarantine::correct)),

@@ -91,7 +91,7 @@ fn figures(run: &Run, record: &RunRecord, spans: &[Throughput], width_ms: u64) -
     let chunks = format!("of {}", count(record.chunks.total()));
     let left = (!run.state.is_terminal()).then(|| left(record, spans, width_ms)).flatten();
     let left = left.map(|left| format!("about {} left", rough(left)));
-    let link = format!("/runs/{}/quarantine", run.id);
+    let link = |page: &str| format!("/runs/{}/{page}", run.id);
     html! {
         div.tiles {
             (parts::tile("Time", &parts::took(record.now_ms, Some(run.created_ms), run.ended_ms), left.as_deref().unwrap_or("")))
@@ -101,7 +101,10 @@ fn figures(run: &Run, record: &RunRecord, spans: &[Throughput], width_ms: u64) -
             (parts::tile("Updated", &parts::figure(counts.updated), "rows"))
             (parts::tile("Deleted", &parts::figure(counts.deleted), "rows"))
             (parts::tile("Unchanged", &parts::figure(counts.unchanged), "rows"))
-            a href=(link) { (parts::tile("Quarantined", &parts::worry(counts.quarantined), "rows")) }
+            a href=(link("quarantine")) { (parts::tile("Quarantined", &parts::worry(counts.quarantined), "rows")) }
+            @if counts.conflicts > 0 {
+                a href=(link("conflicts")) { (parts::tile("Conflicts", &parts::figure(counts.conflicts), "rows")) }
+            }
             (parts::tile("Retries", &parts::figure(record.retries), "attempts"))
         }
     }
