@@ -41,6 +41,13 @@ pub(crate) fn connections(specs: &[&RunSpec], workers: usize) -> Connections {
     Connections::new(resolve, per_worker.saturating_add(CONNECTIONS_SPARE), deadline::of_process())
 }
 
+/// What posts messages to people. What addresses refer to is resolved for each message.
+pub(crate) fn alert_sender() -> alerts::Sender {
+    let resolve: alerts::Resolve =
+        Arc::new(|text: &str| service::resolve(text).map_err(|error| service::chain(&error).to_string()));
+    alerts::Sender::new(resolve, env!("CARGO_PKG_VERSION"))
+}
+
 fn is_same_login(a: &ConnectionSpec, b: &ConnectionSpec) -> bool {
     a.engine == b.engine
         && a.host == b.host

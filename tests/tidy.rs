@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// Which of our crates a crate may name. Data flows one way: model ← connectors, ledger, queue ← coordinator, worker ←
 /// the binary. `coordinator` and `worker` never see each other.
-const EDGES: [(&str, &[&str]); 13] = [
+const EDGES: [(&str, &[&str]); 14] = [
     ("shared/failpoint", &[]),
     ("shared/model", &[]),
     ("shared/connectors", &["model"]),
@@ -17,16 +17,29 @@ const EDGES: [(&str, &[&str]); 13] = [
     ("shared/seam", &[]),
     ("shared/service", &["model"]),
     ("coordinator", &["connectors", "failpoint", "ledger", "model", "queue", "seam"]),
+    ("coordinator/alerts", &["ledger", "model"]),
     ("coordinator/api", &["connectors", "ledger", "model"]),
     ("worker", &["connectors", "failpoint", "ledger", "model", "queue", "seam"]),
     ("tests/harness", &[]),
     ("tests/sim", &["connectors", "coordinator", "ledger", "model", "queue", "seam", "worker"]),
     (
         ".",
-        &["api", "connectors", "coordinator", "failpoint", "ledger", "model", "queue", "service", "worker"],
+        &[
+            "alerts",
+            "api",
+            "connectors",
+            "coordinator",
+            "failpoint",
+            "ledger",
+            "model",
+            "queue",
+            "service",
+            "worker",
+        ],
     ),
 ];
-const OURS: [&str; 12] = [
+const OURS: [&str; 13] = [
+    "alerts",
     "api",
     "connectors",
     "coordinator",

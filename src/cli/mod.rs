@@ -1,5 +1,6 @@
 //! The command line: a file per subcommand. The only module that prints.
 
+mod alerts;
 mod bars;
 mod check;
 mod completions;
@@ -155,6 +156,8 @@ enum Command {
     Serve(serve::Args),
     /// Work for a `serve`, as one of many
     Worker(worker::Args),
+    /// Messages to people about runs that failed: list them, or see that they arrive
+    Alerts(alerts::Args),
     /// Who may use the HTTP API: make, list and revoke tokens
     Token(token::Args),
     /// Security events: jobs that nobody believed, tokens that were refused
@@ -225,6 +228,7 @@ async fn dispatch(context: &Context, command: Command) -> Outcome {
         Command::Status(args) => Box::pin(status::run(context, &args)).await,
         Command::Runs(args) => Box::pin(runs::run(context, &args)).await,
         Command::Show(args) => Box::pin(show::run(context, &args)).await,
+        Command::Alerts(args) => alerts::run(context, args).await,
         Command::Conflicts(args) => conflicts::run(context, args).await,
         Command::Quarantine(args) => Box::pin(quarantine::run(context, args)).await,
         Command::Retry(args) => Box::pin(retry::run(context, &args)).await,

@@ -97,6 +97,10 @@ pub(super) async fn run(context: &Context, args: &Args) -> Outcome {
             }
         });
     }
+    {
+        let (ledger, sender, stop) = (ledger.clone(), compose::alert_sender(), shutdown.stop());
+        shutdown.spawn("alerts", async move { alerts::run(&ledger, &sender, &stop).await });
+    }
     tracing::info!(ledger = ledger.address(), install = %ledger.install(), "coordinator started");
     let drained = match workers {
         Some(embedded) => {

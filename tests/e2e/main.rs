@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod alerts;
 mod api;
 mod chinook;
 mod crash;

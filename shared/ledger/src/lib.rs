@@ -14,6 +14,7 @@
 //! One [`Ledger`] is a cheap handle on a pool of connections, over SQLite (one machine, several processes), MySQL/MariaDB
 //! or PostgreSQL (many machines).
 
+mod alerts;
 mod cache;
 mod chain;
 mod chunks;
@@ -58,6 +59,7 @@ use std::time::Duration;
 use model::InstallId;
 use sqlx::AnyPool;
 
+pub use alerts::{Alert, NewAlert};
 pub use chunks::{ChunkCost, Due};
 pub use claim::{Beat, Claimed};
 pub use conflicts::ConflictView;

@@ -17,6 +17,7 @@ const fn files(dialect: Dialect) -> &'static [&'static str] {
             include_str!("../migrations/sqlite/0005_logins.sql"),
             include_str!("../migrations/sqlite/0006_corrections.sql"),
             include_str!("../migrations/sqlite/0007_conflicts.sql"),
+            include_str!("../migrations/sqlite/0008_alerts.sql"),
         ],
         Dialect::Mysql => &[
             include_str!("../migrations/mysql/0001_runs.sql"),
@@ -26,6 +27,7 @@ const fn files(dialect: Dialect) -> &'static [&'static str] {
             include_str!("../migrations/mysql/0005_logins.sql"),
             include_str!("../migrations/mysql/0006_corrections.sql"),
             include_str!("../migrations/mysql/0007_conflicts.sql"),
+            include_str!("../migrations/mysql/0008_alerts.sql"),
         ],
         Dialect::Postgres => &[
             include_str!("../migrations/postgres/0001_runs.sql"),
@@ -35,6 +37,7 @@ const fn files(dialect: Dialect) -> &'static [&'static str] {
             include_str!("../migrations/postgres/0005_logins.sql"),
             include_str!("../migrations/postgres/0006_corrections.sql"),
             include_str!("../migrations/postgres/0007_conflicts.sql"),
+            include_str!("../migrations/postgres/0008_alerts.sql"),
         ],
     }
 }

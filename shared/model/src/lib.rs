@@ -13,6 +13,7 @@
 //! ranges) that any worker may claim. The attempt number is the fence: what an older attempt writes is refused
 //! by the ledger and by the target. Chunks roll up into tables, tables into the *run record*.
 
+pub mod alert;
 pub mod canonical;
 pub mod cells;
 pub mod chunk;

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::alert::AlertRule;
 use crate::failure::RetryPolicy;
 use crate::limits::{Brake, Limits};
 use crate::merge::MergePolicy;
@@ -256,6 +257,9 @@ pub struct RunSpec {
     /// How often failed chunks are tried again.
     #[serde(default, skip_serializing_if = "RetryPolicy::is_default")]
     pub retry: RetryPolicy,
+    /// Who is told how runs end.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alerts: Vec<AlertRule>,
 }
 
 impl RunSpec {
@@ -305,6 +309,7 @@ mod tests {
             brakes: vec![],
             reads_all: false,
             retry: RetryPolicy::default(),
+            alerts: vec![],
         };
         let snapshot = serde_json::to_string(&spec.without_secrets()).expect("serialises");
         assert!(!snapshot.contains("hunter2") && snapshot.contains("${env:PW}"));

@@ -19,6 +19,9 @@ pub const NAME: &str = "mysql-to-mongodb";
 const FILE: &str = ".env";
 /// The column that tells changes, where a table has it.
 const CHANGED: &str = "updated_at";
+const SLACK: &str = "SYNC_ALERT_SLACK_URL";
+const WEBHOOK: &str = "SYNC_ALERT_WEBHOOK_URL";
+const WEBHOOK_SECRET: &str = "SYNC_ALERT_WEBHOOK_SECRET";
 const TABLES: &str = "products,orders,customers,inventory";
 
 /// A variable of the pipeline.
@@ -66,6 +69,9 @@ pub const VARIABLES: &[Variable] = &[
     or("SYNC_MAX_RETRIES", "3"),
     or("SYNC_RETRY_DELAY", "30"),
     or("SYNC_TABLES", TABLES),
+    Variable { secret: true, ..optional(SLACK) },
+    Variable { secret: true, ..optional(WEBHOOK) },
+    Variable { secret: true, ..optional(WEBHOOK_SECRET) },
 ];
 
 /// Names that came from the file.
@@ -199,6 +205,10 @@ fn text_with(variables: Variables<'_>) -> Result<String, Problem> {
     if given.flag("SYNC_ENABLED")? {
         spec["schedule"] = json!({ "every": format!("{minutes}m") });
     }
+    let alerts = given.alerts();
+    if !alerts.is_empty() {
+        spec["alerts"] = alerts.into();
+    }
     let tables = given.tables()?;
     spec["tables"] = tables.iter().map(|table| given.table(table)).collect::<Result<Vec<_>, _>>()?.into();
     serde_saphyr::to_string(&Plain(&spec))
@@ -312,6 +322,17 @@ impl Given<'_> {
         }
         target["database"] = "${env:MONGODB_DATABASE}".into();
         Ok(target)
+    }
+
+    fn alerts(&self) -> Vec<Value> {
+        let reference = |name: &str| self.find(name).map(|_| format!("${{env:{name}}}"));
+        let mut alerts = Vec::new();
+        alerts.extend(reference(SLACK).map(|url| json!({ "slack": url })));
+        alerts.extend(reference(WEBHOOK).map(|url| match reference(WEBHOOK_SECRET) {
+            Some(secret) => json!({ "webhook": url, "secret": secret }),
+            None => json!({ "webhook": url }),
+        }));
+        alerts
     }
 
     /// `a,b`, or a JSON list.

@@ -11,6 +11,6 @@ pub mod telemetry;
 
 pub use config::{LoadedSpec, SpecError, load_spec, parse_spec, spec_schema};
 pub use problem::{Problem, explain};
-pub use secret::{SecretError, resolve_password};
+pub use secret::{SecretError, resolve, resolve_password};
 pub use shutdown::{Drained, Shutdown, Signal};
 pub use telemetry::{LogFormat, chain};

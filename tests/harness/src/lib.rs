@@ -13,6 +13,7 @@ pub mod oracle;
 pub mod private;
 pub mod private_mongodb;
 pub mod proxy;
+pub mod receiver;
 pub mod redis;
 pub mod session;
 pub mod sqlserver;

@@ -110,6 +110,7 @@ impl Shape {
             brakes: vec![],
             reads_all: false,
             retry: model::RetryPolicy::default(),
+            alerts: vec![],
         }
     }
 

@@ -3,6 +3,7 @@
 //! A server whose address is missing fails its cases; MySQL alone may be left out by
 //! `SYNCLINE_TEST_ALLOW_NO_MYSQL=1`, where it cannot be installed. Each case has a database of its own.
 
+mod alerts;
 mod claims;
 mod conflicts;
 mod control;
@@ -86,6 +87,7 @@ conformance!(
     control::a_chunk_that_proved_too_big_leaves_a_rest,
     control::a_stale_cut_changes_nothing,
     control::shares_never_sum_to_more_than_the_limit,
+    alerts::a_message_is_kept_until_it_is_taken,
     conflicts::conflicts_are_those_of_the_last_attempt,
     quarantine::rows_replace_those_of_the_attempt_before,
     quarantine::quarantined_chunks_are_retried,

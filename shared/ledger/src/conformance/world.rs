@@ -260,6 +260,7 @@ pub(super) fn spec(name: &str) -> RunSpec {
         brakes: vec![],
         reads_all: false,
         retry: model::RetryPolicy::default(),
+        alerts: vec![],
     }
 }
 

@@ -3,6 +3,7 @@
 //! Two steps: YAML → raw types (`raw`), which stops at the first misfit; raw → model (`validate`), which finds all
 //! problems at once. Nothing past this module sees the raw types.
 
+mod alerts;
 mod connection;
 mod error;
 mod form;

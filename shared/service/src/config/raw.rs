@@ -30,6 +30,8 @@ pub(crate) struct RawSpec {
     pub schedule: Option<At<Form<RawSchedule>>>,
     /// How often chunks that failed are tried again.
     pub retry: Option<RawRetry>,
+    /// Who is told how runs end; nobody if absent.
+    pub alerts: Option<Vec<RawAlert>>,
     /// The pipeline that is meant where none is named.
     pub default: Option<At<bool>>,
     /// The tables, one by one or by patterns.
@@ -88,6 +90,22 @@ pub(crate) struct RawPool {
     pub wait: Option<At<String>>,
     /// A connection that is older is replaced; none is too old if absent.
     pub recycle: Option<At<String>>,
+}
+
+/// Whom `serve` tells how a run ended. One message for each incident, and one when it is over.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Alert")]
+pub(crate) struct RawAlert {
+    /// `failed` and `done-with-quarantine` if absent.
+    #[schemars(extend("items" = { "enum": ["failed", "cancelled", "done-with-quarantine"] }))]
+    pub on: Option<At<Vec<At<String>>>>,
+    /// A reference to the address of an incoming webhook of Slack.
+    pub slack: Option<At<String>>,
+    /// A reference to an address that takes JSON by POST.
+    pub webhook: Option<At<String>>,
+    /// A reference to what messages to `webhook` are signed with; unsigned if absent.
+    pub secret: Option<At<String>>,
 }
 
 /// How often a chunk is tried, and how long it waits between.

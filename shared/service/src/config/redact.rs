@@ -4,13 +4,17 @@
 
 use std::ops::Range;
 
-/// The text with every inline password replaced by asterisks, byte for byte, and without what a terminal would obey.
+/// Keys whose values are secrets. Who knows the address of a webhook may post there.
+const SECRETS: [&str; 4] = ["password", "secret", "slack", "webhook"];
+
+/// The text with every inline secret replaced by asterisks, byte for byte, and without what a terminal would obey.
 pub(super) fn redact(text: &str) -> String {
     let mut bytes = text.as_bytes().to_vec();
     for byte in bytes.iter_mut().filter(|byte| byte.is_ascii_control() && !byte.is_ascii_whitespace()) {
         *byte = b'?';
     }
-    for secret in password_values(text).into_iter().chain(url_passwords(text)) {
+    let secrets = SECRETS.into_iter().flat_map(|key| values_of(key, text));
+    for secret in secrets.chain(url_passwords(text)) {
         for range in literal_parts(&text[secret.clone()]) {
             for byte in &mut bytes[secret.start + range.start..secret.start + range.end] {
                 if !byte.is_ascii_whitespace() {
@@ -22,10 +26,10 @@ pub(super) fn redact(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// What follows each `password:`.
-fn password_values(text: &str) -> Vec<Range<usize>> {
+/// What follows each `key:`.
+fn values_of(key: &str, text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
-    for (at, key) in text.match_indices("password") {
+    for (at, key) in text.match_indices(key) {
         let rest = &text[at + key.len()..];
         let after_key = rest.strip_prefix(['"', '\'']).unwrap_or(rest).trim_start_matches([' ', '\t']);
         let Some(value) = after_key.strip_prefix(':') else {
@@ -136,6 +140,7 @@ mod tests {
             "password: ${env:X:-hunter2}",
             "password: x${env:X}hunter2",
             "password: \"hunter2",
+            "alerts: [{ slack: https://hooks/hunter2 }, { webhook: 'https://a/hunter2', secret: hunter2 }]",
         ] {
             let redacted = redact(text);
             assert!(!redacted.contains("hunter2"), "{redacted}");

@@ -95,6 +95,8 @@ pub(super) fn validate(raw: &RawSpec, variables: Variables<'_>) -> Result<Loaded
     let brakes = raw.brakes.iter().flatten().filter_map(|raw| brake(raw, &mut findings)).collect();
     let schedule = raw.schedule.as_ref().and_then(|given| super::schedule::schedule(given, &mut findings));
     let retry = raw.retry.as_ref().map_or_else(RetryPolicy::default, |raw| retry(raw, &mut findings));
+    let alerts =
+        raw.alerts.iter().flatten().filter_map(|raw| super::alerts::rule(raw, &mut findings)).collect();
     let is_default = raw.default.as_ref().is_some_and(|given| given.value);
     let tables = super::tables::tables(raw, (source.as_ref(), target.as_ref()), &mut findings);
     match (source, target) {
@@ -109,6 +111,7 @@ pub(super) fn validate(raw: &RawSpec, variables: Variables<'_>) -> Result<Loaded
                 brakes,
                 reads_all: false,
                 retry,
+                alerts,
             },
             warnings: findings.warnings,
             schedule,

@@ -100,6 +100,9 @@ pages! {
     BAD_SCHEDULE "SYN-1034" 4 "not a schedule"
         "A schedule is a time from start to start, `every: 15m`, or a cron expression of five fields with a time zone: \
          cron: \"0 1 * * *\", timezone: Europe/Berlin."
+    BAD_ALERT "SYN-1035" 4 "not an alert"
+        "An alert names one address, `slack` or `webhook`, by a reference: \"${env:NAME}\" or \"${file:/path}\". A webhook may \
+         have a `secret`, a reference too, with which messages are signed."
     BAD_REFERENCE "SYN-1040" 4 "not a reference"
         "A reference is ${env:NAME}, ${env:NAME:-default} or ${file:/absolute/path}. Anything else that begins with ${ \
          is refused, so that a typing error cannot become a password."
@@ -116,6 +119,10 @@ pages! {
     OPEN_LISTENER "SYN-1051" 8 "the API would be open to others"
         "The HTTP API may listen elsewhere than on this machine only if every request must bring a token, and if tokens do \
          not travel in the clear: make one with `syncline token create`, and put a proxy with TLS in front."
+
+    ALERT_NOT_TAKEN "SYN-1052" 5 "a message was not taken"
+        "Whoever listens at the address of an alert did not take the message, or nobody listens. Addresses begin with \
+         https://, except on this machine."
 
     CONNECTION_LOST "SYN-2001" 5 "the connection was lost"
         "A database closed the connection or the network failed, and trying again did not help within the attempts. \

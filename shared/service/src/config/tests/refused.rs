@@ -42,14 +42,14 @@ fn an_unknown_key_gets_a_suggestion() {
 
 #[test]
 fn a_key_of_a_later_version_is_told_from_a_wrong_one() {
-    insta::assert_snapshot!(refused_tables("tables: [{ from: t }]\nalerts: []\n"), @r#"
+    insta::assert_snapshot!(refused_tables("tables: [{ from: t, fields: {} }]\n"), @r#"
     error[SYN-1008]: the spec is not valid
-      × `alerts` is not available in this version
-       ╭─[shop.yaml:6:1]
-     5 │ tables: [{ from: t }]
-     6 │ alerts: []
-       · ───┬──
-       ·    ╰── here
+      × `fields` is not available in this version
+       ╭─[shop.yaml:5:21]
+     4 │ target: { engine: sqlite, path: b.db }
+     5 │ tables: [{ from: t, fields: {} }]
+       ·                     ───┬──
+       ·                        ╰── here
        ╰────
       help: remove the key
       next: correct it, then: syncline check shop.yaml

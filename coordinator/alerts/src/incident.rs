@@ -1,0 +1,52 @@
+//! Whether the end of a run is news.
+
+use ledger::Run;
+use model::ErrorKind;
+use model::alert::{AlertRule, Occasion};
+
+/// What there is to tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// An incident begins.
+    Began(Occasion),
+    /// The run went well, and the one before it had not.
+    Resolved(Occasion),
+}
+
+impl Event {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Began(occasion) => occasion.name(),
+            Self::Resolved(_) => "resolved",
+        }
+    }
+
+    pub(crate) fn concerns(self, rule: &AlertRule) -> bool {
+        let (Self::Began(occasion) | Self::Resolved(occasion)) = self;
+        rule.on.contains(&occasion)
+    }
+}
+
+/// What the end of `run` tells. A run that ends as `before` did, the last of its spec that ended earlier, is the same
+/// incident still.
+pub(crate) fn event(run: &Run, before: Option<&Run>) -> Option<Event> {
+    let (now, earlier) = (how(run), before.map(how));
+    match (now, earlier) {
+        ((Some(_), _), Some(earlier)) if now == earlier => None,
+        ((Some(occasion), _), _) => Some(Event::Began(occasion)),
+        ((None, _), Some((Some(occasion), _))) => Some(Event::Resolved(occasion)),
+        ((None, _), Some((None, _)) | None) => None,
+    }
+}
+
+fn how(run: &Run) -> (Option<Occasion>, Option<ErrorKind>) {
+    (Occasion::of(run.state), run.cause.as_ref().map(|cause| cause.kind))
+}
+
+/// The run of the same spec and kind that ended before this one began, of `runs`.
+pub(crate) fn before<'a>(run: &Run, runs: &'a [Run]) -> Option<&'a Run> {
+    runs.iter()
+        .filter(|r| r.spec.name == run.spec.name && r.kind == run.kind && r.turn < run.turn)
+        .filter(|r| r.state.is_terminal())
+        .max_by_key(|r| r.turn)
+}
