@@ -146,7 +146,7 @@ async fn c11_pause_resume_and_cancel_in_any_order() {
 /// A pause is heeded within a heartbeat, holds over restarts of everything, and costs nothing.
 #[tokio::test]
 async fn c11_a_pause_outlives_every_process() {
-    let mut fleet = Fleet::new(2 * ROWS).await;
+    let mut fleet = Fleet::new(8 * ROWS).await;
     fleet.serve("");
     fleet.worker("");
     let run = fleet.submit();
