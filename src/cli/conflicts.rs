@@ -2,7 +2,7 @@
 
 use ledger::ConflictView;
 use model::cells;
-use model::conflict::{Difference, Side};
+use model::conflict::Difference;
 use model::human::{count, counted};
 use serde_json::{Value, json};
 
@@ -29,12 +29,7 @@ pub(super) struct Args {
 pub(super) async fn run(context: &Context, args: Args) -> Outcome {
     let (screen, ledger) = (&context.screen, context.existing_ledger().await?);
     let run = context.find_run(&ledger, &args.run).await?;
-    let tables: Vec<Option<u32>> = match &args.table {
-        Some(glob) => {
-            show::tables_of(&ledger, &run, glob).await?.iter().map(|table| Some(table.ordinal)).collect()
-        }
-        None => vec![None],
-    };
+    let tables = show::ordinals_of(&ledger, &run, args.table.as_deref()).await?;
     let mut rows = Vec::new();
     for table in tables {
         let room = u32::try_from(args.limit.saturating_sub(rows.len())).unwrap_or(u32::MAX);
@@ -82,7 +77,7 @@ fn print(context: &Context, rows: &[ConflictView], values: bool) {
         grid.row([
             &source.to_string(),
             &cells::key(&conflict.key),
-            side(conflict.winner),
+            conflict.winner.name(),
             &conflict.rule,
             &cells::value(&conflict.source_mark),
             &cells::value(&conflict.target_mark),
@@ -90,13 +85,6 @@ fn print(context: &Context, rows: &[ConflictView], values: bool) {
         ]);
     }
     grid.print(&context.screen);
-}
-
-const fn side(side: Side) -> &'static str {
-    match side {
-        Side::Source => "source",
-        Side::Target => "target",
-    }
 }
 
 fn as_json(view: &ConflictView, values: bool) -> Value {

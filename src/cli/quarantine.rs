@@ -97,12 +97,7 @@ pub(super) async fn run(context: &Context, args: Args) -> Outcome {
 
 async fn list(context: &Context, ledger: &Ledger, run: &Run, table: Option<&str>, limit: usize) -> Outcome {
     let screen = &context.screen;
-    let tables: Vec<Option<u32>> = match table {
-        Some(glob) => {
-            show::tables_of(ledger, run, glob).await?.iter().map(|table| Some(table.ordinal)).collect()
-        }
-        None => vec![None],
-    };
+    let tables = show::ordinals_of(ledger, run, table).await?;
     let (mut rows, mut total) = (Vec::new(), 0);
     for table in tables {
         total += ledger.quarantined_count(run.id, table).await.map_err(|e| ledger_problem(&e))?;

@@ -57,6 +57,16 @@ pub(super) async fn tables_of(ledger: &Ledger, run: &Run, glob: &str) -> Result<
     Ok(tables)
 }
 
+/// The numbers of those tables, to ask for the rows of each; of all at once without a pattern.
+pub(super) async fn ordinals_of(
+    ledger: &Ledger,
+    run: &Run,
+    glob: Option<&str>,
+) -> Result<Vec<Option<u32>>, Problem> {
+    let Some(glob) = glob else { return Ok(vec![None]) };
+    Ok(tables_of(ledger, run, glob).await?.iter().map(|table| Some(table.ordinal)).collect())
+}
+
 async fn chunks(
     context: &Context,
     ledger: &Ledger,

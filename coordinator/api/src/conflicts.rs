@@ -4,7 +4,6 @@ use axum::extract::State;
 use axum::{Extension, Json};
 use ledger::{ConflictView, Role};
 use model::cells;
-use model::conflict::Side;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -84,10 +83,7 @@ fn answer(view: &ConflictView, with_values: bool) -> ConflictAnswer {
         source: view.source.to_string(),
         target: view.target.to_string(),
         chunk: view.chunk.to_string(),
-        winner: match conflict.winner {
-            Side::Source => "source",
-            Side::Target => "target",
-        },
+        winner: conflict.winner.name(),
         rule: conflict.rule.clone(),
         columns: conflict.columns.iter().map(|d| d.column.clone()).collect(),
         row: with_values.then(|| RowAnswer {

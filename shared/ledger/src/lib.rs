@@ -30,6 +30,7 @@ mod dialect;
 mod error;
 mod events;
 mod fields;
+mod kept;
 mod limits;
 mod logins;
 mod migrate;

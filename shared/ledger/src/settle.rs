@@ -13,6 +13,7 @@ use crate::counts::{COUNTS, SOURCE_DIGEST, TARGET_DIGEST, stored_counts, stored_
 use crate::error::{Cause, Result};
 use crate::events::Place;
 use crate::fields::{self, Fields as _, millis, stored};
+use crate::kept::Kept;
 use crate::transact::Write;
 use crate::views::AttemptOutcome;
 
@@ -132,8 +133,8 @@ impl Ledger {
         self.close_attempt(&mut tx, chunk.id, attempt, verdict.outcome, verdict.failure).await?;
         if let ChunkOutcome::Done(report) = outcome {
             self.put_report(&mut tx, &chunk, report).await?;
-            self.put_quarantined(&mut tx, &chunk, &report.quarantined).await?;
-            self.put_conflicts(&mut tx, &chunk, &report.conflicts).await?;
+            self.replace_kept(&mut tx, &chunk, Kept::Quarantined, &report.quarantined).await?;
+            self.replace_kept(&mut tx, &chunk, Kept::Conflicts, &report.conflicts).await?;
             if attempt.0 > 1 {
                 self.settle_corrections(&mut tx, chunk.id, &report.quarantined).await?;
             }

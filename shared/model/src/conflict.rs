@@ -36,6 +36,16 @@ pub enum Side {
     Target,
 }
 
+impl Side {
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Target => "target",
+        }
+    }
+}
+
 /// A column in which two rows differ. Of long values only the beginning is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Difference {

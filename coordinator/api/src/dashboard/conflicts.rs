@@ -5,7 +5,6 @@ use axum::extract::State;
 use ledger::ConflictView;
 use maud::{Markup, html};
 use model::cells;
-use model::conflict::Side;
 use model::human::counted;
 
 use super::guard::Visitor;
@@ -55,7 +54,7 @@ fn listed(visitor: &Visitor, rows: &[ConflictView]) -> Markup {
                     tr {
                         td { (source) }
                         @if with_values { td { code { (cells::key(&conflict.key)) } } }
-                        td { @match conflict.winner { Side::Source => "source", Side::Target => "target" } }
+                        td { (conflict.winner.name()) }
                         td.wide { (conflict.rule) }
                         @if with_values {
                             td.wide { (cells::value(&conflict.source_mark)) }

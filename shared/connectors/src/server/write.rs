@@ -161,18 +161,8 @@ impl<P: Protocol> ServerWrite<P> {
         let Some(stage) = stage else {
             return Ok(false);
         };
-        let mut statements = self.inserts(&stage.table, rows);
-        let (Some(first), update) = (statements.first_mut(), stage.update) else {
-            return Ok(false);
-        };
-        *first = format!("{}; {first}", stage.open);
-        match statements.last_mut() {
-            Some(last) if last.len() + update.len() < P::statement_bytes(self.lease.server()) => {
-                last.push_str("; ");
-                last.push_str(&update);
-            }
-            _ => statements.push(update),
-        }
+        let all = [vec![stage.open], self.inserts(&stage.table, rows), vec![stage.update]];
+        let statements = self.joined(all.into_iter().flatten());
         match self.all_or_none(&statements).await {
             Ok(answers) if answers.last().is_some_and(|a| a.affected == rows.len() as u64) => Ok(true),
             Ok(_) => {
@@ -189,13 +179,19 @@ impl<P: Protocol> ServerWrite<P> {
 
     /// UPDATEs of one row each, many to a round trip.
     fn updates(&self, rows: &[Row]) -> Vec<String> {
+        let update =
+            |row| Some(sql_write::update(P::DIALECT, &self.plan, row)?.text + P::COUNTED + P::WARNINGS);
+        let Some(updates) = rows.iter().map(update).collect::<Option<Vec<String>>>() else {
+            return Vec::new();
+        };
+        self.joined(updates)
+    }
+
+    /// Statements in their order, as many to a round trip as one should bring bytes.
+    fn joined(&self, all: impl IntoIterator<Item = String>) -> Vec<String> {
         let limit = P::statement_bytes(self.lease.server());
         let mut statements: Vec<String> = Vec::new();
-        for row in rows {
-            let Some(update) = sql_write::update(P::DIALECT, &self.plan, row) else {
-                return Vec::new();
-            };
-            let sql = update.text + P::COUNTED + P::WARNINGS;
+        for sql in all {
             match statements.last_mut() {
                 Some(last) if last.len() + sql.len() + 2 <= limit => {
                     last.push_str("; ");

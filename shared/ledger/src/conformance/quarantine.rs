@@ -7,6 +7,7 @@ use model::{
 };
 
 use super::world::{NOW, World, done, failure};
+use crate::kept::Kept;
 use crate::{Settled, Which};
 
 fn bad_row(n: i64) -> QuarantinedRow {
@@ -39,7 +40,7 @@ pub(super) async fn rows_replace_those_of_the_attempt_before(world: World) {
     let claimed = work.claim(due).await;
     let mut tx = work.ledger.begin().await.expect("begins");
     let stale = [bad_row(-1), bad_row(-2)];
-    work.ledger.put_quarantined(&mut tx, &claimed.chunk, &stale).await.expect("puts");
+    work.ledger.replace_kept(&mut tx, &claimed.chunk, Kept::Quarantined, &stale).await.expect("puts");
     tx.commit().await.expect("commits");
     for _ in 0..2 {
         let yes = work.settle(due.chunk, claimed.chunk.attempt, &with_bad_rows(450)).await;
