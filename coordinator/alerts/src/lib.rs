@@ -1,6 +1,7 @@
 //! Tells people how runs ended: one message for each incident and rule, and one when it is over.
 //!
-//! Nothing here is remembered: which runs ended stands in the ledger, and so does which messages were raised and taken.
+//! Nothing depends on what is remembered here: which runs ended stands in the ledger, and so does which messages were
+//! raised and taken.
 //! Killed at any point, the next one goes on; several beside each other send each message once, unless one dies between
 //! sending it and saying so.
 

@@ -11,6 +11,9 @@ use crate::fields::{Fields as _, json};
 /// How long whoever sends a message has it alone.
 const SENDING_MS: i64 = 60_000;
 
+/// Characters of a reason that are kept: what the column holds. A path in it may be long.
+const ERROR_CHARS_MAX: usize = 255;
+
 /// A message to be sent.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewAlert {
@@ -114,6 +117,8 @@ impl Ledger {
 
     /// The message was not taken, and why: it is due again after `again_ms`, or given up if that is absent.
     pub async fn alert_failed(&self, id: &str, error: &str, again_ms: Option<i64>) -> Result<()> {
+        let error: String = error.chars().take(ERROR_CHARS_MAX).collect();
+        let error = error.as_str();
         self.write("put an alert off", || async move {
             let sql = "UPDATE syncline_alert SET error = ?, due_ms = {now} + ?, \
                 given_up_ms = CASE WHEN ? = 1 THEN {now} ELSE NULL END WHERE id = ? AND sent_ms IS NULL";

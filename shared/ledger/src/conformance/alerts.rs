@@ -36,6 +36,8 @@ pub(super) async fn a_message_is_kept_until_it_is_taken(world: World) {
     assert_eq!(ids().await, [("b".to_owned(), 0)], "who has it has it for a while");
     ledger.alert_failed("a", "it answered 503", Some(0)).await.expect("puts off");
     assert_eq!(ids().await, [("b".to_owned(), 0), ("a".to_owned(), 1)], "due again");
+    let long = "é".repeat(5_000);
+    ledger.alert_failed("b", &long, Some(60_000)).await.expect("puts off");
     ledger.alert_failed("b", "no connection", None).await.expect("gives up");
     ledger.alert_sent("a").await.expect("settles");
     ledger.alert_failed("a", "late", Some(0)).await.expect("changes nothing");
