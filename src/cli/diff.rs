@@ -8,6 +8,7 @@ use model::{Key, LogicalType, RunKind, TablePlan};
 use serde_json::json;
 use service::Problem;
 use service::problem::code;
+use worker::Fields;
 use worker::diff::{Difference, diff, diff_row};
 
 use super::context::{Context, connector_problem, plan_problem};
@@ -56,11 +57,12 @@ pub(super) async fn run(context: &Context, args: &Args) -> Outcome {
     }
     let source = connections.get(&spec.source, Role::Source).map_err(|e| connector_problem(&e))?;
     let target = connections.get(&spec.target, Role::Target).map_err(|e| connector_problem(&e))?;
+    let fields = Fields::new(plan, &connections).map_err(|e| connector_problem(&e))?;
     let found = match &args.key {
-        Some(text) => diff_row(plan, &*source, &*target, &parse_key(plan, text)?)
+        Some(text) => diff_row((plan, &fields), &*source, &*target, &parse_key(plan, text)?)
             .await
             .map(|found| found.into_iter().collect()),
-        None => diff(plan, &*source, &*target, args.limit as usize).await,
+        None => diff((plan, &fields), &*source, &*target, args.limit as usize).await,
     };
     let found: Vec<Difference> = found.map_err(|e| connector_problem(&e))?;
     if context.screen.json {

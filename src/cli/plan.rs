@@ -9,6 +9,7 @@ use coordinator::planner::{cut, sizing};
 use model::{ColumnPlan, MergePolicy, RunKind, RunSpec, TablePlan};
 use serde_json::json;
 use service::Problem;
+use worker::Fields;
 use worker::scan::{Cut, Refused, Scan};
 
 use super::context::{Context, connector_problem, plan_problem};
@@ -96,7 +97,8 @@ async fn scan_all(
     let mut scans = Vec::with_capacity(planned.tables.len());
     for table in &planned.tables {
         screen.say(format!("scanning {}", table.plan.source.table));
-        let scan = worker::scan::scan(&table.plan, &*source, &*target).await;
+        let fields = Fields::new(&table.plan, connections).map_err(|e| connector_problem(&e))?;
+        let scan = worker::scan::scan(&table.plan, &fields, &*source, &*target).await;
         scans.push(scan.map_err(|e| connector_problem(&e))?);
     }
     Ok(scans)
@@ -217,6 +219,7 @@ fn details(screen: &Screen, plan: &TablePlan) {
         Column::text("source"),
         Column::text("target"),
         Column::text("null"),
+        Column::text("rule").or_drop(),
         Column::text("loss").or_drop(),
     ]);
     for (at, column) in plan.columns.iter().enumerate() {
@@ -224,9 +227,10 @@ fn details(screen: &Screen, plan: &TablePlan) {
         let plain = |text: String| (text, None);
         grid.inked_row([
             plain(format!("{mark} {}", column_name(column))),
-            plain(column.source.native.clone()),
+            plain(if column.is_added() { "–".to_owned() } else { column.source.native.clone() }),
             plain(column.target.native.clone()),
             plain(if column.target.nullable { "null".to_owned() } else { String::new() }),
+            plain(column.rule.as_ref().map(ToString::to_string).unwrap_or_default()),
             // Without a colour where there is nothing: padding in colour would be as wide as the longest loss.
             column.loss.as_ref().map_or_else(<_>::default, |loss| (format!("! {loss}"), Some(Ink::Warn))),
         ]);

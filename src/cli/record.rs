@@ -281,6 +281,10 @@ fn print_notes(screen: &Screen, record: &RunRecord) {
                 counted(by_key, "row")
             ));
         }
+        if table.counts.filtered > 0 {
+            let rows = counted(table.counts.filtered, "row");
+            notes.push(format!("{}: {rows} left out by a rule", table.source));
+        }
         if table.counts.conflicts > 0 {
             let conflicts = counted(table.counts.conflicts, "conflict");
             notes.push(format!("{}: {conflicts}: syncline conflicts {}", table.source, record.id));

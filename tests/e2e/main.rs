@@ -7,6 +7,7 @@ mod api;
 mod chinook;
 mod crash;
 mod environment;
+mod fields;
 mod incremental;
 mod keys;
 mod metrics;

@@ -2,9 +2,10 @@
 
 use connectors::{Result, Selection, Slice, Target};
 use futures::StreamExt as _;
-use model::{Correction, Key, QuarantinedRow, Row, TablePlan, Value};
+use model::{Column, ColumnPlan, Correction, Key, QuarantinedRow, Row, TablePlan, Value};
 
 use crate::convert;
+use crate::fields::Fields;
 use crate::merge::Tally;
 
 /// The corrections of a chunk: mostly none.
@@ -25,15 +26,21 @@ struct One {
 
 impl Corrections {
     /// Those that this plan has a place for. A key is not corrected: it would be another row.
-    pub(crate) fn of_replay(plan: &TablePlan, corrections: &[Correction]) -> Self {
+    pub(crate) fn of_replay(plan: &TablePlan, fields: &Fields, corrections: &[Correction]) -> Self {
         let one = |correction: &Correction| {
-            let at = plan.columns.iter().position(|column| column.source.name == correction.column)?;
+            let is_meant =
+                |column: &ColumnPlan| !column.is_added() && column.source.name == correction.column;
+            let at = plan.columns.iter().position(is_meant)?;
+            // It stands for what the source holds: a rule has yet to be applied to it.
+            let ColumnPlan { source, target, .. } = &plan.columns[at];
+            let logical = if fields.changes(at) { &source.logical } else { &target.logical };
             let key = convert::key_to_target(plan, &correction.key.0)?;
             let value = match &correction.value {
                 None => Value::Null,
                 // One that does not fit is refused when it is converted, as any value.
-                Some(text) => model::convert::read(text, &plan.columns[at].target.logical)
-                    .unwrap_or_else(|_| Value::Text(text.clone())),
+                Some(text) => {
+                    model::convert::read(text, logical).unwrap_or_else(|_| Value::Text(text.clone()))
+                }
             };
             (!plan.key.is_empty() && !plan.key.contains(&at)).then_some(One { key, at, value })
         };
@@ -63,15 +70,16 @@ impl Corrections {
     /// The rows that could not be decoded and were corrected, converted; to be called once the others are read.
     pub(crate) async fn rows(
         &self,
-        plan: &TablePlan,
+        (plan, fields): (&TablePlan, &Fields),
         (source, target): (&dyn Target, &dyn Target),
         tally: &mut Tally,
     ) -> Result<Vec<Row>> {
         let mut converted = Vec::new();
         for refused in std::mem::take(&mut tally.corrected) {
             let read = self.read_again(plan, source, refused).await?;
-            match read.and_then(|row| convert::row(plan, target, row)) {
-                Ok(row) => converted.push(row),
+            match read.map(|row| convert::row(plan, fields, target, row)) {
+                Ok(Ok(row)) => converted.push(row),
+                Ok(Err(refusal)) => tally.refuse(plan, source.engine(), refusal)?,
                 Err(row) => tally.quarantine(row),
             }
         }
@@ -88,10 +96,11 @@ impl Corrections {
     ) -> Result<std::result::Result<Row, QuarantinedRow>> {
         let corrected = self.of(plan, &refused.key);
         let read = |at: &usize| corrected.iter().all(|one| one.at != *at);
-        let places: Vec<usize> = (0..plan.columns.len()).filter(read).collect();
+        let columns: Vec<&Column> = plan.source_columns().collect();
+        let places: Vec<usize> = (0..columns.len()).filter(read).collect();
         let slice = Slice {
             table: plan.source.clone(),
-            columns: places.iter().map(|at| plan.columns[*at].source.clone()).collect(),
+            columns: places.iter().map(|at| columns[*at].clone()).collect(),
             key: plan.source_key(),
             rows: Selection::Keys(vec![refused.key.clone()]),
         };
@@ -102,7 +111,7 @@ impl Corrections {
                 return Ok(Err(other));
             }
             for read in batch.rows {
-                let mut row = vec![Value::Null; plan.columns.len()];
+                let mut row = vec![Value::Null; columns.len()];
                 for (at, value) in places.iter().zip(read) {
                     row[*at] = value;
                 }

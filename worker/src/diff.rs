@@ -8,10 +8,12 @@ use std::sync::Arc;
 use connectors::{Result, Selection, Slice, Target};
 use futures::StreamExt as _;
 use model::canonical::key_digest;
+use model::fields::OnFail;
 use model::{Column, Key, KeyRange, Row, RowDigest, RowEncoder, TablePlan, TableSchema, Value};
 
-use crate::convert;
+use crate::convert::{self, Refusal};
 use crate::expected::Expected;
+use crate::fields::Fields;
 
 /// Rows compared at a time; only their digests are held.
 const ROWS_PER_CHUNK: u64 = 10_000;
@@ -44,12 +46,12 @@ pub struct Field {
 /// # Errors
 /// One of the databases could not be read.
 pub async fn diff(
-    plan: &TablePlan,
+    (plan, fields): (&TablePlan, &Fields),
     source: &dyn Target,
     target: &dyn Target,
     limit: usize,
 ) -> Result<Vec<Difference>> {
-    let sides = Sides { plan, source, target };
+    let sides = Sides { plan, fields, source, target };
     let mut found = Vec::new();
     let mut lower = None;
     while found.len() < limit {
@@ -78,12 +80,12 @@ pub async fn diff(
 /// # Errors
 /// As [`diff`].
 pub async fn diff_row(
-    plan: &TablePlan,
+    (plan, fields): (&TablePlan, &Fields),
     source: &dyn Target,
     target: &dyn Target,
     key: &Key,
 ) -> Result<Option<Difference>> {
-    let sides = Sides { plan, source, target };
+    let sides = Sides { plan, fields, source, target };
     let mut found = Vec::new();
     let there = sides.source_rows(Selection::Keys(vec![key.clone()]), &mut found).await?;
     if there.is_empty() && found.is_empty() {
@@ -109,13 +111,14 @@ async fn next_range(
 
 struct Sides<'a> {
     plan: &'a TablePlan,
+    fields: &'a Fields,
     source: &'a dyn Target,
     target: &'a dyn Target,
 }
 
 impl Sides<'_> {
     fn source_slice(&self, rows: Selection) -> Slice {
-        let columns: Arc<[Column]> = self.plan.columns.iter().map(|c| c.source.clone()).collect();
+        let columns: Arc<[Column]> = self.plan.source_columns().cloned().collect();
         Slice { table: self.plan.source.clone(), columns, key: self.plan.source_key(), rows }
     }
 
@@ -140,13 +143,14 @@ impl Sides<'_> {
             }));
             for row in batch.rows {
                 let source = self.plan.key_of(&row);
-                match convert::row(self.plan, self.target, row) {
+                match convert::row(self.plan, self.fields, self.target, row) {
                     Ok(row) => known.push(Known {
                         source,
                         target: self.plan.key_of(&row),
                         row: encoder.digest(&row),
                     }),
-                    Err(row) => found.push(Difference::NotComparable {
+                    Err(refused) if refused.then == OnFail::Skip => {}
+                    Err(Refusal { row, .. }) => found.push(Difference::NotComparable {
                         key: row.key,
                         column: row.column,
                         reason: row.reason,
@@ -215,7 +219,7 @@ impl Sides<'_> {
         let mut batches = self.source.read(&slice);
         while let Some(batch) = batches.next().await {
             for row in batch?.rows {
-                if let Ok(row) = convert::row(self.plan, self.target, row) {
+                if let Ok(row) = convert::row(self.plan, self.fields, self.target, row) {
                     sources.insert(key_digest(&self.plan.key_of(&row), &types), row);
                 }
             }

@@ -8,6 +8,7 @@ mod convert;
 mod correct;
 pub mod diff;
 mod expected;
+mod fields;
 mod job;
 mod lease;
 mod merge;
@@ -29,6 +30,7 @@ use model::WorkerId;
 use queue::Queue;
 use tokio_util::sync::CancellationToken;
 
+pub use fields::Fields;
 pub use pace::Paces;
 pub use sight::Sight;
 

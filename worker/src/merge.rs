@@ -4,11 +4,13 @@ use std::collections::HashMap;
 
 use connectors::{ChunkWrite, Error, Result};
 use model::conflict::{CONFLICTS_MAX, Side};
+use model::fields::OnFail;
 use model::{
-    Conflict, Counts, Disposition, ErrorKind, Key, MergePolicy, QuarantinedRow, Receipt, Row, RowDigest,
-    TablePlan, Verdict,
+    Conflict, Counts, Disposition, Engine, ErrorKind, Key, MergePolicy, QuarantinedRow, Receipt, Row,
+    RowDigest, TablePlan, Verdict,
 };
 
+use crate::convert::Refusal;
 use crate::expected::Expected;
 
 /// What a chunk has come to so far.
@@ -65,6 +67,19 @@ impl Tally {
         if self.conflicts.len() < CONFLICTS_MAX {
             self.conflicts.push(conflict);
         }
+    }
+
+    /// Does with a row that cannot be written what its rule says.
+    ///
+    /// # Errors
+    /// By its rule the run ends.
+    pub(crate) fn refuse(&mut self, plan: &TablePlan, engine: Engine, refusal: Refusal) -> Result<()> {
+        match refusal.then {
+            OnFail::Quarantine => self.quarantine(refusal.row),
+            OnFail::Skip => self.counts.filtered += 1,
+            OnFail::Fail => return Err(refusal.error(plan, engine)),
+        }
+        Ok(())
     }
 
     pub(crate) fn quarantine(&mut self, row: QuarantinedRow) {

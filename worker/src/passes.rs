@@ -22,6 +22,7 @@ use crate::Worker;
 use crate::convert;
 use crate::correct::Corrections;
 use crate::expected::Expected;
+use crate::fields::Fields;
 use crate::merge::{self, Tally};
 use crate::pace::Paces;
 use crate::progress::Progress;
@@ -42,6 +43,7 @@ pub(crate) struct Attempt {
     progress: Progress,
     /// Where the run's limits are kept, if it has any.
     paced: Option<Paced>,
+    fields: Fields,
     corrections: Corrections,
 }
 
@@ -82,13 +84,14 @@ impl Attempt {
             ledger: worker.ledger.clone(),
             worker: worker.id.clone(),
         });
-        let corrections = Corrections::default();
-        Ok(Self { chunk, plan, fence, source, target, limits: run.spec.chunk, progress, paced, corrections })
+        let fields = Fields::new(&plan, &worker.connections)?;
+        let (limits, corrections) = (run.spec.chunk, Corrections::default());
+        Ok(Self { chunk, plan, fence, source, target, limits, progress, paced, fields, corrections })
     }
 
     /// The same for a chunk that was done before, with what a person says about rows that it set aside.
     pub(crate) fn replaying(self, corrections: &[Correction]) -> Self {
-        Self { corrections: Corrections::of_replay(&self.plan, corrections), ..self }
+        Self { corrections: Corrections::of_replay(&self.plan, &self.fields, corrections), ..self }
     }
 
     /// Copies the chunk in one fenced transaction, then verifies it. If an earlier attempt committed, only
@@ -166,14 +169,14 @@ impl Attempt {
                 break;
             }
             self.took(&batch).await;
-            let rows = self.convert(batch, &mut tally);
+            let rows = self.convert(batch, &mut tally)?;
             merge::rows(&mut *write, &self.plan, &mut tally, rows).await?;
             self.check_quarantine(&tally)?;
             failpoint::point_at("k3", self.chunk.ordinal / ORDINAL_STEP).await;
         }
         drop(batches);
         if !tally.corrected.is_empty() {
-            let rows = self.corrections.rows(&self.plan, (&*self.source, &*self.target), &mut tally).await?;
+            let rows = self.corrected(&mut tally).await?;
             merge::rows(&mut *write, &self.plan, &mut tally, rows).await?;
         }
         write.commit(&self.receipt(&tally, cut.clone())).await?;
@@ -216,7 +219,7 @@ impl Attempt {
     }
 
     /// Counts a batch and brings its rows into the target's types; those that cannot go to the quarantine.
-    fn convert(&self, batch: RowBatch, tally: &mut Tally) -> Vec<Row> {
+    fn convert(&self, batch: RowBatch, tally: &mut Tally) -> Result<Vec<Row>> {
         tally.counts.read += (batch.rows.len() + batch.undecodable.len()) as u64;
         tally.counts.bytes += batch.bytes;
         for row in batch.undecodable {
@@ -229,12 +232,17 @@ impl Attempt {
         let mut converted = Vec::with_capacity(batch.rows.len());
         for mut row in batch.rows {
             self.corrections.apply(&self.plan, &mut row);
-            match convert::row(&self.plan, &*self.target, row) {
+            match convert::row(&self.plan, &self.fields, &*self.target, row) {
                 Ok(row) => converted.push(row),
-                Err(row) => tally.quarantine(row),
+                Err(refusal) => tally.refuse(&self.plan, self.source.engine(), refusal)?,
             }
         }
-        converted
+        Ok(converted)
+    }
+
+    /// The rows that could not be decoded and were corrected, converted; once all others are read.
+    async fn corrected(&self, tally: &mut Tally) -> Result<Vec<Row>> {
+        self.corrections.rows((&self.plan, &self.fields), (&*self.source, &*self.target), tally).await
     }
 
     /// An earlier attempt committed: read the source again only to know what to compare the target with. `None` if
@@ -283,12 +291,12 @@ impl Attempt {
         while let Some(batch) = batches.next().await {
             let batch = batch?;
             self.took(&batch).await;
-            let rows = self.convert(batch, &mut tally);
+            let rows = self.convert(batch, &mut tally)?;
             self.check_quarantine(&tally)?;
             self.expect(&mut tally, rows, equal_rows);
         }
         drop(batches);
-        let rows = self.corrections.rows(&self.plan, (&*self.source, &*self.target), &mut tally).await?;
+        let rows = self.corrected(&mut tally).await?;
         self.expect(&mut tally, rows, equal_rows);
         Ok(tally)
     }
@@ -326,7 +334,7 @@ impl Attempt {
         let source_digest = tally.expected.digest;
         let compared = self.against_target(&self.chunk.range, tally.expected).await?;
         let counts = Counts {
-            unchanged: tally.counts.read - tally.counts.quarantined,
+            unchanged: tally.counts.read - tally.counts.quarantined - tally.counts.filtered,
             matching: compared.matching,
             different: compared.different,
             missing: compared.missing,
@@ -338,7 +346,7 @@ impl Attempt {
             target_digest: Some(compared.digest),
             quarantined: tally.quarantined,
             read_ms,
-            ..report(counts)
+            ..Report::of(counts)
         })
     }
 
@@ -346,7 +354,7 @@ impl Attempt {
     pub(crate) async fn sweep(&self) -> Result<Report> {
         let mut tally = Tally::new(&self.plan);
         self.orphans(&mut tally, None).await?;
-        Ok(report(tally.counts))
+        Ok(Report::of(tally.counts))
     }
 
     /// Deletes target rows whose key the source lacks, in one fenced transaction: no more than `approved`, which is what
@@ -354,7 +362,7 @@ impl Attempt {
     pub(crate) async fn delete(&self, approved: u64) -> Result<Report> {
         let mut write = self.target.begin(&self.plan, &self.fence).await?;
         if let Some(receipt) = write.receipt().cloned() {
-            return Ok(Report { quarantined: receipt.quarantined, ..report(receipt.counts) });
+            return Ok(Report { quarantined: receipt.quarantined, ..Report::of(receipt.counts) });
         }
         let mut tally = Tally::new(&self.plan);
         self.orphans(&mut tally, Some(&mut *write)).await?;
@@ -365,7 +373,7 @@ impl Attempt {
             ));
         }
         write.commit(&self.receipt(&tally, None)).await?;
-        Ok(Report { quarantined: tally.quarantined, ..report(tally.counts) })
+        Ok(Report { quarantined: tally.quarantined, ..Report::of(tally.counts) })
     }
 
     /// Streams the target's keys of this chunk and asks the source for them, list by list. Those it lacks are counted,
@@ -474,21 +482,9 @@ impl Attempt {
     fn source_slice(&self, cut: Option<&Key>) -> Slice {
         Slice {
             table: self.plan.source.clone(),
-            columns: self.plan.columns.iter().map(|c| c.source.clone()).collect(),
+            columns: self.plan.source_columns().cloned().collect(),
             key: self.plan.source_key(),
             rows: self.source_rows(cut),
         }
-    }
-}
-
-const fn report(counts: Counts) -> Report {
-    Report {
-        counts,
-        source_digest: None,
-        target_digest: None,
-        quarantined: Vec::new(),
-        conflicts: Vec::new(),
-        read_ms: 0,
-        cut: None,
     }
 }

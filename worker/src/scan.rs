@@ -6,16 +6,20 @@ use std::sync::Arc;
 
 use connectors::{Result, Selection, Slice, Source, Target};
 use futures::StreamExt as _;
+use model::fields::OnFail;
 use model::{Column, ErrorKind, KeyRange, QuarantinedRow, TablePlan};
 use serde::Serialize;
 
 use crate::convert;
+use crate::fields::Fields;
 
 /// What a scan found in one table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Scan {
     /// Rows read.
     pub rows: u64,
+    /// Rows that a rule leaves out.
+    pub skipped: u64,
     /// Why rows would be set aside, the most frequent reason first. A row counts once, at its first column.
     pub refused: Vec<Refused>,
     /// What columns of rows that come over would lose, as the plan says; a row counts at each such column.
@@ -53,15 +57,20 @@ impl Scan {
 ///
 /// # Errors
 /// The source could not be read.
-pub async fn scan(plan: &TablePlan, source: &dyn Source, target: &dyn Target) -> Result<Scan> {
-    let columns: Arc<[Column]> = plan.columns.iter().map(|c| c.source.clone()).collect();
+pub async fn scan(
+    plan: &TablePlan,
+    fields: &Fields,
+    source: &dyn Source,
+    target: &dyn Target,
+) -> Result<Scan> {
+    let columns: Arc<[Column]> = plan.source_columns().cloned().collect();
     let slice = Slice {
         table: plan.source.clone(),
         columns,
         key: plan.source_key(),
         rows: Selection::Range(KeyRange::all()),
     };
-    let (mut rows, mut reasons, mut cuts) = (0, BTreeMap::new(), BTreeMap::new());
+    let (mut rows, mut skipped, mut reasons, mut cuts) = (0, 0, BTreeMap::new(), BTreeMap::new());
     let mut note = |refused: QuarantinedRow| {
         let why = (refused.column, refused.kind.to_string(), refused.reason);
         reasons.entry(why).or_insert((refused.kind, 0)).1 += 1;
@@ -73,9 +82,10 @@ pub async fn scan(plan: &TablePlan, source: &dyn Source, target: &dyn Target) ->
         batch.undecodable.into_iter().for_each(&mut note);
         for row in batch.rows {
             let lost = convert::lost(plan, target, &row);
-            match convert::row(plan, target, row) {
+            match convert::row(plan, fields, target, row) {
                 Ok(_) => lost.into_iter().for_each(|lost| *cuts.entry(lost).or_insert(0) += 1),
-                Err(refused) => note(refused),
+                Err(refused) if refused.then == OnFail::Skip => skipped += 1,
+                Err(refused) => note(refused.row),
             }
         }
     }
@@ -85,5 +95,5 @@ pub async fn scan(plan: &TablePlan, source: &dyn Source, target: &dyn Target) ->
         .map(|((column, _, reason), (kind, rows))| Refused { column, kind, reason, rows })
         .collect();
     refused.sort_by_key(|refused| std::cmp::Reverse(refused.rows));
-    Ok(Scan { rows, refused, cut })
+    Ok(Scan { rows, skipped, refused, cut })
 }

@@ -8,7 +8,7 @@ pub(crate) fn pair(source: &Column, target: Column, engines: (Engine, Engine)) -
     let loss = cut(&source.logical, &target.logical, engines.1)
         .or_else(|| loss(&source.logical, &target.logical))
         .or_else(|| engine_loss(source, engines));
-    ColumnPlan { source: source.clone(), target, canonical, loss }
+    ColumnPlan { source: source.clone(), target, canonical, loss, rule: None }
 }
 
 /// What a column is known to lose of values that come over all the same.

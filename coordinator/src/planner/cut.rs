@@ -30,7 +30,7 @@ pub async fn first_size(source: &dyn Source, plan: &TablePlan, limits: &ChunkLim
     }
     let slice = Slice {
         table: plan.source.clone(),
-        columns: plan.columns.iter().map(|c| c.source.clone()).collect(),
+        columns: plan.source_columns().cloned().collect(),
         key: plan.source_key(),
         rows: Selection::of_source(plan, KeyRange { lower: None, upper }),
     };

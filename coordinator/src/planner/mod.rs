@@ -6,6 +6,7 @@ mod compare;
 mod compatibility;
 pub mod cut;
 mod error;
+mod fields;
 pub mod sizing;
 mod tables;
 mod waves;

@@ -14,7 +14,8 @@ use super::checks::{
     check_unique, check_width, policy,
 };
 use super::error::PlanError;
-use super::{compare, waves, window};
+use super::fields::Field;
+use super::{compare, fields, waves, window};
 
 /// All tables of a run, in waves, as they would be copied.
 #[derive(Debug, Clone)]
@@ -66,6 +67,7 @@ pub async fn plan_known(
 ) -> Result<PlannedRun, PlanError> {
     let source = connections.get(&spec.source, Role::Source)?;
     let target = connections.get(&spec.target, Role::Target)?;
+    fields::find_keys(spec, connections)?;
     let servers = (source.server().await?, target.server().await?);
     if kind == RunKind::Copy && !servers.1.writable {
         return Err(PlanError::new(
@@ -141,6 +143,7 @@ async fn plan_table(
     }
     let columns = pair_columns(&described, existing.as_ref(), target, spec, source.engine())?;
     let key = key_places(&described, &columns, spec)?;
+    fields::check(&described, &columns, &key, spec)?;
     let rows = match &existing {
         // Whether there are any is all that matters.
         Some(schema) => target.count(&schema.table, 1).await?,
@@ -155,19 +158,21 @@ async fn plan_table(
         check_mirror(&columns, &key, source, target, existing.as_ref()).await?;
     }
     let is_ours = existing.as_ref().is_none_or(|schema| known.unfinished.contains(&schema.table));
-    let source_schema =
-        TableSchema { columns: columns.iter().map(|c| c.source.clone()).collect(), ..described.clone() };
     let target_schema =
         target_schema(&described, existing.as_ref().filter(|_| !is_ours), &columns, &key, wanted);
     check_names(&target_schema, target.engine())?;
     let window = window::window(&described, &columns, spec)?;
     let mut notes = notes(&described, existing.as_ref(), &columns);
     notes.extend(window::notes(&described, &columns, spec, window.as_ref()));
+    let inputs = fields::inputs(&described, &columns);
+    let copied = columns.iter().filter(|pair| !pair.is_added()).map(|pair| &pair.source);
+    let source_columns = copied.chain(&inputs).cloned().collect();
     let plan = TablePlan {
         v: 1,
-        source: source_schema,
+        source: TableSchema { columns: source_columns, ..described.clone() },
         target: target_schema,
         columns,
+        inputs,
         key,
         policy,
         create_target: is_ours,
@@ -206,30 +211,32 @@ fn pair_columns(
     source_engine: model::Engine,
 ) -> Result<Vec<ColumnPlan>, PlanError> {
     let mut pairs = Vec::with_capacity(source.columns.len());
-    for column in source.columns.iter().filter(|c| !spec.exclude.contains(&c.name)) {
+    for Field { source: column, seen, rule } in fields::fields(source, spec)? {
         let counterpart = match existing {
-            None => target.column_for(column),
-            Some(schema) if target.takes_new_columns() && schema.column(&column.name).is_none() => {
-                target.column_for(column)
+            None => target.column_for(&seen),
+            Some(schema) if target.takes_new_columns() && schema.column(&seen.name).is_none() => {
+                target.column_for(&seen)
             }
-            Some(schema) => schema.column(&column.name).cloned().ok_or_else(|| {
+            Some(schema) => schema.column(&seen.name).cloned().ok_or_else(|| {
                 PlanError::new(
                     ErrorKind::UnknownColumn,
                     format!(
                         "column `{}` of table `{}` does not exist at the target",
-                        column.name, source.table
+                        seen.name, source.table
                     ),
                     format!(
-                        "add it to the target table, or list it under `exclude:` of table `{}`",
+                        "add it to the target table, give it another name with `fields:`, or list it under `exclude:` \
+                         of table `{}`",
                         source.table
                     ),
                 )
             })?,
         };
         if existing.is_some() && !spec.lossy_allowed {
-            check_width(column, &counterpart, target, source)?;
+            check_width(&seen, &counterpart, target, source)?;
         }
-        pairs.push(compare::pair(column, counterpart, (source_engine, target.engine())));
+        let pair = compare::pair(&seen, counterpart, (source_engine, target.engine()));
+        pairs.push(ColumnPlan { source: column, rule: rule.cloned(), ..pair });
     }
     if let Some(schema) = existing {
         check_unfilled(schema, &pairs, source, target.engine())?;
@@ -256,10 +263,9 @@ fn key_places(
     }
     let mut places = Vec::with_capacity(names.len());
     for name in &names {
-        let place = columns
-            .iter()
-            .position(|c| c.source.name == *name)
-            .or_else(|| columns.iter().position(|c| c.source.name.eq_ignore_ascii_case(name)));
+        let place = columns.iter().position(|c| !c.is_added() && c.source.name == *name).or_else(|| {
+            columns.iter().position(|c| !c.is_added() && c.source.name.eq_ignore_ascii_case(name))
+        });
         let place = place.ok_or_else(|| {
             PlanError::new(
                 ErrorKind::UnknownColumn,
@@ -301,8 +307,10 @@ fn target_schema(
     if let Some(schema) = existing {
         return TableSchema { columns: target_columns, ..schema.clone() };
     }
-    let name_of =
-        |source: &String| columns.iter().find(|c| c.source.name == *source).map(|c| c.target.name.clone());
+    let name_of = |source: &String| {
+        let found = columns.iter().find(|c| !c.is_added() && c.source.name == *source);
+        found.map(|c| c.target.name.clone())
+    };
     let names_of = |names: &[String]| names.iter().map(name_of).collect::<Option<Vec<_>>>();
     let indexes = source
         .indexes

@@ -16,7 +16,7 @@ pub(super) fn window(
     let Some(incremental) = &spec.incremental else { return Ok(None) };
     let name = &incremental.column;
     let refuse = |kind, what: String, next: &str| Err(PlanError::new(kind, what, next));
-    let found = columns.iter().position(|pair| pair.source.name == *name);
+    let found = columns.iter().position(|pair| !pair.is_added() && pair.source.name == *name);
     if found.is_none() && incremental.optional {
         return Ok(None);
     }
@@ -86,6 +86,10 @@ pub(super) fn set_shape(spec: &RunSpec, table: &mut PlannedTable) {
         put(&pair.source.name);
         put(&pair.source.native);
         put(&pair.target.name);
+        // Rows that were copied under another rule are others by now.
+        if let Some(rule) = &pair.rule {
+            put(&serde_json::to_string(rule).unwrap_or_default());
+        }
     }
     for place in &plan.key {
         put(&plan.columns[*place].source.name);

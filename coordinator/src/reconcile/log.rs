@@ -32,6 +32,12 @@ fn completed(record: &RunRecord, table: &TableProgress) {
             records_skipped = counts.quarantined, "rows are in quarantine"
         );
     }
+    if counts.filtered > 0 {
+        info!(
+            component = COMPONENT, run = %record.id, table = table.source, operation = "record_skipped",
+            records_skipped = counts.filtered, "rows were left out by a rule"
+        );
+    }
     if counts.conflicts > 0 {
         info!(
             component = COMPONENT, run = %record.id, table = table.source, operation = "conflict_resolved",

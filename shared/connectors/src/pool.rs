@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use model::{ConnectionSpec, ErrorKind};
+use model::{ConnectionSpec, Engine, ErrorKind};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::circuit::Circuit;
@@ -110,6 +110,21 @@ impl Connections {
         pools.retain(|pool| pool.name != name);
         pools.push(Pool { name, password, target: opened.clone(), circuit });
         Ok(opened)
+    }
+
+    /// What a reference leads to that is no password: the key of a rule.
+    ///
+    /// # Errors
+    /// `Authentication` if it cannot be resolved.
+    pub fn secret(&self, reference: &str) -> Result<SecretString> {
+        let bearer =
+            ConnectionSpec { password: Some(reference.to_owned()), ..ConnectionSpec::new(Engine::Memory) };
+        let found =
+            (self.resolve)(&bearer).and_then(|found| found.ok_or_else(|| "nothing is there".to_owned()));
+        found.map_err(|reason| {
+            Error::new(ErrorKind::Authentication, Engine::Memory, "find the key of a rule")
+                .with_object(reason)
+        })
     }
 
     /// Forgets the pool of a spec, because its login was refused: who asks next logs in anew.

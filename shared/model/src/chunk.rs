@@ -254,6 +254,22 @@ pub struct Report {
     pub cut: Option<Key>,
 }
 
+impl Report {
+    /// Of a pass that only counts.
+    #[must_use]
+    pub const fn of(counts: Counts) -> Self {
+        Self {
+            counts,
+            source_digest: None,
+            target_digest: None,
+            quarantined: Vec::new(),
+            conflicts: Vec::new(),
+            read_ms: 0,
+            cut: None,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

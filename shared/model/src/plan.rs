@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::fields::FieldRule;
 use crate::key::Key;
 use crate::merge::MergePolicy;
 use crate::row::Row;
@@ -18,6 +19,17 @@ pub struct ColumnPlan {
     pub canonical: LogicalType,
     /// What may not survive, for people; such values are quarantined, never bent.
     pub loss: Option<String>,
+    /// What becomes of its values on the way, if anything does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<FieldRule>,
+}
+
+impl ColumnPlan {
+    /// Whether no column of the source is behind it: `source` then only gives it a name.
+    #[must_use]
+    pub fn is_added(&self) -> bool {
+        self.rule.as_ref().is_some_and(FieldRule::is_added)
+    }
 }
 
 /// The mass-delete guard: a sweep that finds more than either limit holds the table.
@@ -52,7 +64,11 @@ pub struct TablePlan {
     pub source: TableSchema,
     /// The target table as it is or will be; `columns` in plan order.
     pub target: TableSchema,
+    /// Those that no column of the source is behind come last.
     pub columns: Vec<ColumnPlan>,
+    /// Columns of the source that are read only because others are made of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<Column>,
     /// Places of the key columns in `columns`, in key order.
     pub key: Vec<usize>,
     pub policy: MergePolicy,
@@ -80,6 +96,12 @@ impl TablePlan {
     #[must_use]
     pub fn canonical_types(&self) -> Vec<LogicalType> {
         self.columns.iter().map(|c| c.canonical.clone()).collect()
+    }
+
+    /// The columns to read at the source: those behind `columns`, place by place, then the inputs. Rows of the source
+    /// have this order until they are converted.
+    pub fn source_columns(&self) -> impl Iterator<Item = &Column> {
+        self.columns.iter().filter(|pair| !pair.is_added()).map(|pair| &pair.source).chain(&self.inputs)
     }
 
     /// Types of the key columns as digested, in key order.

@@ -150,6 +150,69 @@ impl fmt::Display for LogicalType {
     }
 }
 
+/// Not the name of a type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a type that columns can have")]
+pub struct UnknownType;
+
+impl FromStr for LogicalType {
+    type Err = UnknownType;
+
+    /// Reads what [`LogicalType`] prints, such as `int64`, `decimal(12,2)` or `text(40)`; the number of digits of a time
+    /// may be left out, which means 6.
+    fn from_str(name: &str) -> Result<Self, UnknownType> {
+        let (head, limits) = match name.trim().split_once('(') {
+            Some((head, rest)) => (head.trim_end(), Some(rest.strip_suffix(')').ok_or(UnknownType)?)),
+            None => (name.trim(), None),
+        };
+        let numbers = limits.unwrap_or_default().split(',').filter(|_| limits.is_some());
+        let numbers: Vec<u64> =
+            numbers.map(|n| n.trim().parse().map_err(|_| UnknownType)).collect::<Result<_, _>>()?;
+        let digits = |n: Option<u64>| n.map_or(Some(6), |n| u8::try_from(n).ok().filter(|n| *n <= 9));
+        let width = |max: Option<u64>| max != Some(0);
+        let found = match (head, numbers.as_slice()) {
+            ("boolean", []) => Self::Bool,
+            ("float32", []) => Self::Float32,
+            ("float64", []) => Self::Float64,
+            ("date", []) => Self::Date,
+            ("json", []) => Self::Json,
+            ("uuid", []) => Self::Uuid,
+            ("decimal", []) => Self::AnyDecimal,
+            ("decimal", [precision, scale]) if (1..=65).contains(precision) && scale <= precision => {
+                let narrow = |n: &u64| u16::try_from(*n).map_err(|_| UnknownType);
+                Self::Decimal { precision: narrow(precision)?, scale: narrow(scale)? }
+            }
+            ("time", [] | [_]) => {
+                Self::Time { fraction: digits(numbers.first().copied()).ok_or(UnknownType)? }
+            }
+            ("datetime", [] | [_]) => {
+                Self::DateTime { fraction: digits(numbers.first().copied()).ok_or(UnknownType)? }
+            }
+            ("instant", [] | [_]) => {
+                Self::Instant { fraction: digits(numbers.first().copied()).ok_or(UnknownType)? }
+            }
+            ("text" | "char", [] | [_]) if width(numbers.first().copied()) => Self::Text {
+                max_chars: numbers.first().copied(),
+                fixed: head == "char",
+                long: numbers.is_empty(),
+            },
+            ("bytes" | "binary", [] | [_]) if width(numbers.first().copied()) => Self::Bytes {
+                max_bytes: numbers.first().copied(),
+                fixed: head == "binary",
+                long: numbers.is_empty(),
+            },
+            (int, []) => {
+                let signed = int.strip_prefix('u');
+                let bits = signed.unwrap_or(int).strip_prefix("int").ok_or(UnknownType)?;
+                let bits = ["8", "16", "24", "32", "64"].contains(&bits).then(|| bits.parse().ok()).flatten();
+                Self::Int { bits: bits.ok_or(UnknownType)?, unsigned: signed.is_some() }
+            }
+            _ => return Err(UnknownType),
+        };
+        Ok(found)
+    }
+}
+
 /// A column as its catalog describes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Column {
@@ -232,5 +295,44 @@ impl TableSchema {
                 && index.columns.iter().all(|c| self.column(c).is_some_and(|column| !column.nullable))
         };
         self.indexes.iter().find(whole).map(|index| index.columns.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_are_read_as_they_are_printed() {
+        let names = [
+            "boolean",
+            "int8",
+            "uint64",
+            "decimal(12,2)",
+            "decimal",
+            "float32",
+            "float64",
+            "date",
+            "time(3)",
+            "datetime(0)",
+            "instant(6)",
+            "text",
+            "text(40)",
+            "char(2)",
+            "bytes",
+            "binary(16)",
+            "json",
+            "uuid",
+        ];
+        for name in names {
+            let read: LogicalType = name.parse().expect(name);
+            assert_eq!(read.to_string(), name);
+        }
+        assert_eq!("datetime".parse(), Ok(LogicalType::DateTime { fraction: 6 }));
+        for name in
+            ["", "int", "int7", "uuint8", "text(0)", "text(-1)", "decimal(2,3)", "date(1)", "text(4", "x"]
+        {
+            assert_eq!(name.parse::<LogicalType>(), Err(UnknownType), "{name}");
+        }
     }
 }

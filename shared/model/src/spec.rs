@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::alert::AlertRule;
 use crate::failure::RetryPolicy;
+use crate::fields::FieldRule;
 use crate::limits::{Brake, Limits};
 use crate::merge::MergePolicy;
 use crate::plan::DeleteGuard;
@@ -184,6 +185,9 @@ pub struct TableSpec {
     /// Only what changed since the last run is read; absent: everything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incremental: Option<Incremental>,
+    /// What becomes of single columns; all others go over as they are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<FieldRule>,
 }
 
 impl TableSpec {

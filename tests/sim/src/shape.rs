@@ -261,6 +261,7 @@ impl TableShape {
             quarantined_max: 100_000,
             lossy_allowed: true,
             incremental: None,
+            fields: Vec::new(),
         }
     }
 

@@ -59,6 +59,7 @@ fn facts(view: &ChunkView, now_ms: i64) -> Markup {
             dt { "Updated" } dd { (parts::figure(counts.updated)) }
             dt { "Unchanged" } dd { (parts::figure(counts.unchanged)) }
             dt { "Quarantined" } dd { (parts::worry(counts.quarantined)) }
+            @if counts.filtered > 0 { dt { "Left out by a rule" } dd { (parts::figure(counts.filtered)) } }
             dt { "Took" } dd { (parts::took(now_ms, view.started_ms, view.ended_ms)) }
             dt { "Attempts" } dd { (view.chunk.attempt.0) span.faint { " (" (view.tries) " that count)" } }
             dt { "Workers that died on it" } dd { (parts::figure(u64::from(view.worker_deaths))) }

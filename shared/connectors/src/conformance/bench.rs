@@ -76,7 +76,13 @@ pub(super) fn plan_for(target: &dyn Target, source: TableSchema) -> TablePlan {
         .iter()
         .map(|column| {
             let made = target.column_for(column);
-            ColumnPlan { source: column.clone(), canonical: made.logical.clone(), target: made, loss: None }
+            ColumnPlan {
+                source: column.clone(),
+                canonical: made.logical.clone(),
+                target: made,
+                loss: None,
+                rule: None,
+            }
         })
         .collect();
     let made = TableSchema { columns: columns.iter().map(|c| c.target.clone()).collect(), ..source.clone() };
@@ -93,6 +99,7 @@ pub(super) fn plan_as_is(there: &TableSchema) -> TablePlan {
             target: c.clone(),
             canonical: c.logical.clone(),
             loss: None,
+            rule: None,
         })
         .collect();
     plan_of(there.clone(), there.clone(), columns, false)
@@ -122,6 +129,7 @@ fn plan_of(
         quarantined_max: 0,
         notes: Vec::new(),
         window: None,
+        inputs: Vec::new(),
     }
 }
 

@@ -157,6 +157,7 @@ mod tests {
             target: column_for(source),
             canonical: source.logical.clone(),
             loss: None,
+            rule: None,
         };
         TablePlan {
             v: 1,
@@ -174,6 +175,7 @@ mod tests {
             quarantined_max: 0,
             notes: vec![],
             window: None,
+            inputs: Vec::new(),
         }
     }
 

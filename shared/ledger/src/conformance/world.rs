@@ -283,6 +283,7 @@ pub(super) fn plan() -> TablePlan {
             target: column,
             canonical: LogicalType::Int { bits: 64, unsigned: false },
             loss: None,
+            rule: None,
         }],
         key: vec![0],
         policy: MergePolicy::SourceWins,
@@ -295,5 +296,6 @@ pub(super) fn plan() -> TablePlan {
         quarantined_max: 10,
         notes: vec!["collations differ".to_owned()],
         window: None,
+        inputs: Vec::new(),
     }
 }

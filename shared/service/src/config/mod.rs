@@ -6,6 +6,7 @@
 mod alerts;
 mod connection;
 mod error;
+mod fields;
 mod form;
 mod incremental;
 mod parse;

@@ -8,7 +8,7 @@ use super::raw::RawSpec;
 use crate::problem::{Page, code};
 
 /// Keys of the design that this version does not have yet.
-const LATER: [&str; 2] = ["fields", "capture_user_edits"];
+const LATER: [&str; 2] = ["owner", "capture_user_edits"];
 
 pub(super) fn parse(text: &str) -> Result<RawSpec, SpecProblem> {
     // A spec is a page of text: far less than what the parser would take.

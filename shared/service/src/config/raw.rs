@@ -1,5 +1,7 @@
 //! The spec as written: every key, no judgement. The doc comments are the descriptions in the JSON schema.
 
+use std::collections::BTreeMap;
+
 use schemars::{JsonSchema, Schema, json_schema};
 use serde::Deserialize;
 
@@ -235,6 +237,99 @@ pub(crate) struct RawTable {
     /// After the first run, only rows that have changed since are read: the column that rises with every change, or a
     /// mapping that names it.
     pub incremental: Option<At<Form<RawIncremental>>>,
+    /// What becomes of single columns; all others go over as they are.
+    pub fields: Option<RawFields>,
+}
+
+/// What becomes of single columns.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Fields")]
+pub(crate) struct RawFields {
+    /// By the source's column, or by the target's for one that is added with `constant` or `join`.
+    pub rules: BTreeMap<String, At<RawRule>>,
+}
+
+/// What becomes of one column: renamed, changed step by step, cast, and checked.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Rule")]
+pub(crate) struct RawRule {
+    /// The column of the target; the same name if absent.
+    pub to: Option<At<String>>,
+    /// What is done to values, in this order.
+    pub apply: Option<At<Vec<At<RawStep>>>>,
+    /// The type of the result: `int64`, `decimal(12,2)`, `text(40)`, `date`. What is not exactly that is refused.
+    #[serde(rename = "as")]
+    pub cast: Option<At<String>>,
+    /// A column that the source does not have: the same value in each row.
+    pub constant: Option<At<String>>,
+    /// A column that the source does not have: these of its columns, one after the other; NULLs are left out.
+    pub join: Option<At<Vec<At<String>>>>,
+    /// What stands between columns that are joined; nothing if absent.
+    pub with: Option<At<String>>,
+    /// Neither NULL nor an empty text.
+    pub required: Option<At<bool>>,
+    /// The least value, of a number, date or time.
+    #[schemars(with = "Option<Scalar>")]
+    pub min: Option<At<String>>,
+    /// The greatest value.
+    #[schemars(with = "Option<Scalar>")]
+    pub max: Option<At<String>>,
+    /// Characters at most.
+    pub max_length: Option<At<u64>>,
+    /// A regular expression that some part of the value must match; anchor it with `^` and `$` for all of it.
+    pub matches: Option<At<String>>,
+    /// The only values.
+    #[schemars(with = "Option<Vec<Scalar>>")]
+    pub one_of: Option<At<Vec<At<String>>>>,
+    /// What becomes of a row that breaks the rule: it is set aside, left out, or ends the run. `quarantine` if absent.
+    #[schemars(extend("enum" = ["quarantine", "skip", "fail"]))]
+    pub on_fail: Option<At<String>>,
+}
+
+/// One change of a value. All but `default` and `null` leave NULL as it is.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[schemars(rename = "Step")]
+pub(crate) enum RawStep {
+    /// White space at both ends goes.
+    Trim,
+    Lower,
+    Upper,
+    /// `***` in place of any value.
+    Redact,
+    /// NULL in place of any value.
+    Null,
+    /// No more than so many characters stay.
+    Truncate(u64),
+    /// All but so many characters at the end become `*`.
+    KeepLast(u64),
+    Prefix(String),
+    Suffix(String),
+    /// In place of NULL.
+    Default(String),
+    /// Old values and new ones; `*` stands for all that are not listed, which are refused without it.
+    Values(BTreeMap<String, String>),
+    /// One part of a text, counted from 1, or from the end by -1; NULL if there is none.
+    Split {
+        at: String,
+        part: i32,
+    },
+    /// What a JSON pointer such as `/customer/name` leads to; NULL if nothing is there.
+    Json(String),
+    /// HMAC-SHA256 in hexadecimal digits; a reference to the key.
+    Hash(String),
+}
+
+/// A text, number or truth value.
+#[derive(JsonSchema)]
+#[schemars(untagged, inline)]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(crate) enum Scalar {
+    Text(String),
+    Number(f64),
+    Bool(bool),
 }
 
 /// What tells changes.

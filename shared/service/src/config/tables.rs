@@ -5,6 +5,7 @@ use model::plan::DeleteGuard;
 use model::spec::wildcard;
 use model::{ConnectionSpec, Engine, Mode, TableSpec};
 
+use super::fields::{check_fields, fields};
 use super::form::{At, Form, Place};
 use super::incremental::{check_incremental, incremental};
 use super::raw::{RawDefaults, RawGuard, RawMaxDelete, RawNewest, RawSpec, RawTable};
@@ -109,9 +110,11 @@ fn table(raw: &RawTable, defaults: &Defaults, findings: &mut Findings<'_>) -> Ta
         quarantined_max,
         lossy_allowed: lossy_allowed(raw.on_lossy_type.as_ref(), defaults.lossy_allowed, findings),
         incremental: raw.incremental.as_ref().and_then(|given| incremental(given, findings)),
+        fields: fields(raw, findings),
     };
     check_columns(raw, &table, findings);
     check_incremental(raw, &table, findings);
+    check_fields(raw, &table, findings);
     table
 }
 

@@ -103,6 +103,9 @@ pages! {
     BAD_ALERT "SYN-1035" 4 "not an alert"
         "An alert names one address, `slack` or `webhook`, by a reference: \"${env:NAME}\" or \"${file:/path}\". A webhook may \
          have a `secret`, a reference too, with which messages are signed."
+    BAD_FIELD "SYN-1036" 4 "not a rule for a field"
+        "A rule names a column of the source, or adds one with `constant` or `join`; says with `to`, `apply` and `as` what \
+         becomes of it, and with `required`, `min`, `max`, `max_length`, `matches` and `one_of` what it must be."
     BAD_REFERENCE "SYN-1040" 4 "not a reference"
         "A reference is ${env:NAME}, ${env:NAME:-default} or ${file:/absolute/path}. Anything else that begins with ${ \
          is refused, so that a typing error cannot become a password."

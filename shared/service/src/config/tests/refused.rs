@@ -35,21 +35,21 @@ fn an_unknown_key_gets_a_suggestion() {
        ·        ╰── here
        ╰────
       help: did you mean `exclude`? Known here: `from`, `to`, `except`, `key`, `mode`, `policy`,
-            `exclude`, `on_lossy_type`, `guard`, `incremental`
+            `exclude`, `on_lossy_type`, `guard`, `incremental`, `fields`
       next: correct it, then: syncline check shop.yaml
     ");
 }
 
 #[test]
 fn a_key_of_a_later_version_is_told_from_a_wrong_one() {
-    insta::assert_snapshot!(refused_tables("tables: [{ from: t, fields: {} }]\n"), @r#"
+    insta::assert_snapshot!(refused_tables("tables: [{ from: t, capture_user_edits: true }]\n"), @r#"
     error[SYN-1008]: the spec is not valid
-      × `fields` is not available in this version
+      × `capture_user_edits` is not available in this version
        ╭─[shop.yaml:5:21]
      4 │ target: { engine: sqlite, path: b.db }
-     5 │ tables: [{ from: t, fields: {} }]
-       ·                     ───┬──
-       ·                        ╰── here
+     5 │ tables: [{ from: t, capture_user_edits: true }]
+       ·                     ─────────┬────────
+       ·                              ╰── here
        ╰────
       help: remove the key
       next: correct it, then: syncline check shop.yaml
@@ -66,7 +66,7 @@ fn a_key_of_a_later_version_is_told_from_a_wrong_one() {
       help: use `merge`, `mirror` or `insert-only`
       next: correct it, then: syncline check shop.yaml
     ");
-    insta::assert_snapshot!(lines(&format!("{HEAD}tables: [{{ from: t, fields: {{}} }}]\n")), @"shop.yaml:5:21: SYN-1008: `fields` is not available in this version");
+    insta::assert_snapshot!(lines(&format!("{HEAD}tables: [{{ from: t, capture_user_edits: true }}]\n")), @"shop.yaml:5:21: SYN-1008: `capture_user_edits` is not available in this version");
 }
 
 #[test]

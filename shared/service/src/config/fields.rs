@@ -1,0 +1,187 @@
+//! Fields: what becomes of single columns, and what their values must be.
+
+use model::fields::{Check, FieldRule, OnFail, Origin, Step};
+use model::{LogicalType, TableSpec};
+
+use super::form::{At, Place};
+use super::raw::{RawRule, RawStep, RawTable};
+use super::validate::Findings;
+use crate::problem::code;
+use crate::secret;
+
+/// More than any expression for a field needs; what it compiles to is bounded by the library.
+const PATTERN_BYTES_MAX: usize = 1_000;
+/// A sane number of steps for one field.
+const STEPS_MAX: usize = 16;
+const ON_FAIL: [(&str, OnFail); 3] =
+    [("quarantine", OnFail::Quarantine), ("skip", OnFail::Skip), ("fail", OnFail::Fail)];
+
+pub(super) fn fields(raw: &RawTable, findings: &mut Findings<'_>) -> Vec<FieldRule> {
+    let rules = raw.fields.iter().flat_map(|fields| &fields.rules);
+    rules.filter_map(|(name, raw)| rule(name, raw, findings)).collect()
+}
+
+fn rule(name: &str, given: &At<RawRule>, findings: &mut Findings<'_>) -> Option<FieldRule> {
+    let raw = &given.value;
+    let to = raw.to.as_ref().map_or_else(|| name.to_owned(), |to| to.value.clone());
+    let place = raw.to.as_ref().map_or(given.place, |to| to.place);
+    if name.trim().is_empty() || to.trim().is_empty() || to.contains(char::is_control) {
+        findings.refuse(code::BAD_FIELD, "a field without a name", place, "name the column");
+        return None;
+    }
+    let origin = origin(name, given, findings)?;
+    let steps: Vec<Step> = raw
+        .apply
+        .iter()
+        .flat_map(|steps| &steps.value)
+        .filter_map(|given| step(&given.value, given.place, findings))
+        .collect();
+    if steps.len() > STEPS_MAX {
+        let message = format!("more than {STEPS_MAX} steps for one field");
+        findings.refuse(code::BAD_FIELD, message, given.place, "do with fewer");
+    }
+    if steps.iter().filter(|step| matches!(step, Step::Hash(_))).count() > 1 {
+        findings.refuse(code::BAD_FIELD, "a field is hashed once", given.place, "remove the second `hash`");
+    }
+    Some(FieldRule {
+        origin,
+        to,
+        steps,
+        cast: raw.cast.as_ref().and_then(|cast| logical(cast, findings)),
+        check: check(raw, findings),
+        on_fail: raw
+            .on_fail
+            .as_ref()
+            .and_then(|given| findings.choose(code::UNKNOWN_CHOICE, given, &ON_FAIL))
+            .unwrap_or_default(),
+    })
+}
+
+fn origin(name: &str, given: &At<RawRule>, findings: &mut Findings<'_>) -> Option<Origin> {
+    let raw = &given.value;
+    match (&raw.constant, &raw.join) {
+        (Some(constant), Some(_)) => {
+            let message = "a field is one of `constant` and `join`";
+            findings.refuse(code::BAD_FIELD, message, constant.place, "remove one of the two");
+            None
+        }
+        (Some(constant), None) => Some(Origin::Constant(constant.value.clone())),
+        (None, Some(columns)) if columns.value.is_empty() => {
+            findings.refuse(code::BAD_FIELD, "`join` names no columns", columns.place, "name some");
+            None
+        }
+        (None, Some(columns)) => Some(Origin::Joined {
+            columns: columns.value.iter().map(|column| column.value.clone()).collect(),
+            with: raw.with.as_ref().map_or_else(String::new, |with| with.value.clone()),
+        }),
+        (None, None) => {
+            if let Some(with) = &raw.with {
+                let help = "name the columns: `join: [first, last]`";
+                findings.refuse(code::BAD_FIELD, "`with` stands beside `join` only", with.place, help);
+            }
+            Some(Origin::Column(name.to_owned()))
+        }
+    }
+}
+
+fn step(raw: &RawStep, place: Place, findings: &mut Findings<'_>) -> Option<Step> {
+    Some(match raw {
+        RawStep::Trim => Step::Trim,
+        RawStep::Lower => Step::Lower,
+        RawStep::Upper => Step::Upper,
+        RawStep::Redact => Step::Redact,
+        RawStep::Null => Step::Null,
+        RawStep::Truncate(most) => Step::Truncate((*most).max(1)),
+        RawStep::KeepLast(last) => Step::KeepLast(*last),
+        RawStep::Prefix(text) => Step::Prefix(text.clone()),
+        RawStep::Suffix(text) => Step::Suffix(text.clone()),
+        RawStep::Default(text) => Step::Default(text.clone()),
+        RawStep::Values(values) if values.is_empty() => {
+            findings.refuse(code::BAD_FIELD, "`values` lists none", place, "write `values: { old: new }`");
+            return None;
+        }
+        RawStep::Values(values) => Step::Values(values.clone()),
+        RawStep::Split { at, part } if at.is_empty() || *part == 0 => {
+            let help =
+                "write `split: { at: \",\", part: 1 }`; parts are counted from 1, or from the end by -1";
+            findings.refuse(code::BAD_FIELD, "`split` needs a separator and a part", place, help);
+            return None;
+        }
+        RawStep::Split { at, part } => Step::Split { at: at.clone(), part: *part },
+        RawStep::Json(pointer) if !pointer.is_empty() && !pointer.starts_with('/') => {
+            let help = "begin it with a slash: `json: /customer/name`";
+            findings.refuse(code::BAD_FIELD, "not a JSON pointer", place, help);
+            return None;
+        }
+        RawStep::Json(pointer) => Step::Json(pointer.clone()),
+        RawStep::Hash(reference) => {
+            let is_reference = secret::check(reference).is_ok()
+                && !reference.is_empty()
+                && !secret::has_literal_part(reference);
+            if !is_reference {
+                let message = "the key of a hash stands in the spec, which the ledger keeps";
+                let help = "write a reference: `hash: \"${env:HASH_KEY}\"` or \"${file:/path}\"";
+                findings.refuse(code::BAD_REFERENCE, message, place, help);
+                return None;
+            }
+            Step::Hash(reference.clone())
+        }
+    })
+}
+
+fn logical(given: &At<String>, findings: &mut Findings<'_>) -> Option<LogicalType> {
+    let found = given.value.parse().ok();
+    if found.is_none() {
+        let message = format!("unknown type `{}`", given.value);
+        let help = "use boolean, int32, int64, decimal(12,2), float64, date, datetime, instant, text, text(40), \
+                    bytes, json or uuid";
+        findings.refuse(code::BAD_FIELD, message, given.place, help);
+    }
+    found
+}
+
+fn check(raw: &RawRule, findings: &mut Findings<'_>) -> Check {
+    let text = |given: &Option<At<String>>| given.as_ref().map(|given| given.value.clone());
+    let matches = raw.matches.as_ref().filter(|pattern| {
+        let is_usable = pattern.value.len() <= PATTERN_BYTES_MAX && regex::Regex::new(&pattern.value).is_ok();
+        if !is_usable {
+            let help =
+                "see the syntax of the Rust crate `regex`; look-around and back-references are not in it";
+            findings.refuse(code::BAD_FIELD, "not a regular expression", pattern.place, help);
+        }
+        is_usable
+    });
+    Check {
+        required: raw.required.as_ref().is_some_and(|required| required.value),
+        min: text(&raw.min),
+        max: text(&raw.max),
+        max_length: raw.max_length.as_ref().map(|most| most.value),
+        matches: matches.map(|pattern| pattern.value.clone()),
+        one_of: raw.one_of.iter().flat_map(|list| &list.value).map(|value| value.value.clone()).collect(),
+    }
+}
+
+/// What no catalog is needed to see: rules for columns that are left out or that rows are found by.
+pub(super) fn check_fields(raw: &RawTable, table: &TableSpec, findings: &mut Findings<'_>) {
+    let places = raw.fields.iter().flat_map(|fields| &fields.rules);
+    for (name, given) in places {
+        let added = given.value.constant.is_some() || given.value.join.is_some();
+        if !added && table.exclude.contains(name) {
+            let message = format!("column `{name}` has a rule and is excluded");
+            findings.refuse(
+                code::BAD_FIELD,
+                message,
+                given.place,
+                "take it out of `exclude`, or out of `rules`",
+            );
+        }
+    }
+    for (i, rule) in table.fields.iter().enumerate() {
+        if let Some(earlier) = table.fields[..i].iter().find(|earlier| earlier.to == rule.to) {
+            let message = format!("two fields go to column `{}`", earlier.to);
+            let rules = raw.fields.iter().flat_map(|fields| fields.rules.values());
+            let place = rules.map(|rule| rule.place).next().unwrap_or_default();
+            findings.refuse(code::BAD_FIELD, message, place, "give one of them another `to`");
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! The rules of a table's fields, made ready once for a chunk: what values become, and what they must be.
+
+use connectors::{Connections, Error, Result};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use model::convert::{ConvertError, read, refusal};
+use model::fields::{Check, FieldRule, OnFail, Origin, Step, TEXT};
+use model::merge::is_newer;
+use model::{ColumnPlan, Engine, ErrorKind, LogicalType, Row, TablePlan, Value, convert};
+use regex::Regex;
+use secrecy::{ExposeSecret as _, SecretString};
+use sha2::Sha256;
+
+/// What stands for a value that nobody is to see.
+const REDACTED: &str = "***";
+
+/// The rules of a table, by the places of its columns. Holds keys, and prints none.
+#[derive(Default)]
+pub struct Fields {
+    /// As long as the plan's columns; empty if no column has a rule.
+    rules: Vec<Option<Ready>>,
+}
+
+/// A rule with all that applying it needs.
+struct Ready {
+    rule: FieldRule,
+    /// Places in a row of the source that are joined.
+    joined: Vec<usize>,
+    /// For the step that hashes; HMAC with the column's name taken in.
+    key: Option<Hmac<Sha256>>,
+    /// The type in which texts are read, if the column's is none.
+    reads: Option<LogicalType>,
+    limits: Limits,
+}
+
+struct Limits {
+    min: Option<Value>,
+    max: Option<Value>,
+    one_of: Vec<Value>,
+    matches: Option<Regex>,
+}
+
+impl Fields {
+    /// Makes the rules of `plan` ready; looks up the keys that they refer to.
+    ///
+    /// # Errors
+    /// `Authentication` if a key cannot be found, `Refused` if a rule cannot hold for its column.
+    pub fn new(plan: &TablePlan, connections: &Connections) -> Result<Self> {
+        if plan.columns.iter().all(|column| column.rule.is_none()) {
+            return Ok(Self::default());
+        }
+        let ready = |column: &ColumnPlan| {
+            column.rule.as_ref().map(|rule| Ready::new(plan, column, rule, connections)).transpose()
+        };
+        Ok(Self { rules: plan.columns.iter().map(ready).collect::<Result<_>>()? })
+    }
+
+    /// Whether what the column's rule makes of texts decides how a person's words for it are read.
+    pub(crate) fn changes(&self, at: usize) -> bool {
+        self.rules.get(at).and_then(Option::as_ref).is_some_and(|ready| !ready.rule.keeps_values())
+    }
+
+    /// A row of the source becomes one of the plan's columns: joined and constant values are put at its end, where what
+    /// they were made of goes.
+    pub(crate) fn complete(&self, row: &mut Row) {
+        let added = self.rules.iter().flatten().filter(|ready| ready.rule.is_added());
+        let added: Vec<Value> = added.map(|ready| ready.original(row)).collect();
+        if !self.rules.is_empty() {
+            row.truncate(self.rules.len() - added.len());
+        }
+        row.extend(added);
+    }
+
+    /// What the column's rule makes of a value.
+    pub(crate) fn apply(&self, at: usize, value: Value) -> std::result::Result<Value, ConvertError> {
+        match self.rules.get(at) {
+            Some(Some(ready)) => ready.apply(value),
+            _ => Ok(value),
+        }
+    }
+
+    /// Whether a value in the target's type is one that the column's rule allows.
+    pub(crate) fn check(&self, at: usize, value: &Value) -> std::result::Result<(), ConvertError> {
+        match self.rules.get(at) {
+            Some(Some(ready)) => ready.limits.check(&ready.rule.check, value),
+            _ => Ok(()),
+        }
+    }
+
+    /// What becomes of a row of which this column is refused.
+    pub(crate) fn on_fail(&self, at: usize) -> OnFail {
+        self.rules.get(at).and_then(Option::as_ref).map_or(OnFail::Quarantine, |ready| ready.rule.on_fail)
+    }
+}
+
+impl Ready {
+    fn new(
+        plan: &TablePlan,
+        column: &ColumnPlan,
+        rule: &FieldRule,
+        connections: &Connections,
+    ) -> Result<Self> {
+        let place_of = |name: &String| plan.source_columns().position(|read| read.name == *name);
+        let unusable = |what: String| {
+            let operation = format!("use the rule of field {} of table {}", rule.to, plan.source.table);
+            Error::new(ErrorKind::Refused, Engine::Memory, operation).with_object(what)
+        };
+        let joined = match &rule.origin {
+            Origin::Joined { columns, .. } => columns.iter().map(place_of).collect(),
+            Origin::Column(_) | Origin::Constant(_) => Some(Vec::new()),
+        };
+        let hashed =
+            rule.steps.iter().find_map(|step| if let Step::Hash(key) = step { Some(key) } else { None });
+        let key = hashed.map(|reference| connections.secret(reference)).transpose()?;
+        let name = format!("{}.{}", plan.source.table, column.source.name);
+        let is_text = matches!(column.target.logical, LogicalType::Text { .. });
+        Ok(Self {
+            rule: rule.clone(),
+            joined: joined.ok_or_else(|| unusable("a column that is joined is not read".to_owned()))?,
+            key: key.map(|key| keyed(&key, &name)),
+            reads: rule.cast.clone().or_else(|| (!is_text).then(|| column.target.logical.clone())),
+            limits: Limits::new(&rule.check, &column.target.logical).map_err(unusable)?,
+        })
+    }
+
+    /// The value of a column that is behind no single one of the source.
+    fn original(&self, row: &Row) -> Value {
+        match &self.rule.origin {
+            Origin::Column(_) => Value::Null,
+            Origin::Constant(text) => Value::Text(text.clone()),
+            Origin::Joined { with, .. } => {
+                let texts = self.joined.iter().filter_map(|at| text_of(row.get(*at)?.clone()).ok().flatten());
+                let texts: Vec<String> = texts.collect();
+                if texts.is_empty() { Value::Null } else { Value::Text(texts.join(with)) }
+            }
+        }
+    }
+
+    fn apply(&self, mut value: Value) -> std::result::Result<Value, ConvertError> {
+        if self.rule.keeps_values() {
+            return Ok(value);
+        }
+        for step in &self.rule.steps {
+            value = self.step(step, value)?;
+        }
+        match (value, &self.reads) {
+            (Value::Null, _) => Ok(Value::Null),
+            (Value::Text(text), Some(logical)) => read(&text, logical),
+            (value, Some(logical)) if self.rule.cast.is_some() => convert(value, logical),
+            (value, _) => Ok(value),
+        }
+    }
+
+    fn step(&self, step: &Step, value: Value) -> std::result::Result<Value, ConvertError> {
+        if let Step::Default(text) = step {
+            return Ok(if value.is_null() { Value::Text(text.clone()) } else { value });
+        }
+        if value.is_null() || *step == Step::Null {
+            return Ok(Value::Null);
+        }
+        if *step == Step::Redact {
+            return Ok(Value::Text(REDACTED.to_owned()));
+        }
+        if matches!(step, Step::Hash(_)) {
+            return self.hash(value);
+        }
+        let Some(text) = text_of(value)? else { return Ok(Value::Null) };
+        let changed = match step {
+            Step::Trim => Some(text.trim().to_owned()),
+            Step::Lower => Some(text.to_lowercase()),
+            Step::Upper => Some(text.to_uppercase()),
+            Step::Truncate(most) => Some(text.chars().take(places(*most)).collect()),
+            Step::Prefix(more) => Some(format!("{more}{text}")),
+            Step::Suffix(more) => Some(format!("{text}{more}")),
+            Step::Values(values) => Some(listed(values, &text)?),
+            Step::Split { at, part } => part_of(&text, at, *part),
+            Step::Json(pointer) => found_in(&text, pointer)?,
+            Step::KeepLast(last) => {
+                let hidden = text.chars().count().saturating_sub(places(*last));
+                Some(text.chars().enumerate().map(|(at, c)| if at < hidden { '*' } else { c }).collect())
+            }
+            Step::Default(_) | Step::Null | Step::Redact | Step::Hash(_) => Some(text),
+        };
+        Ok(changed.map_or(Value::Null, Value::Text))
+    }
+
+    fn hash(&self, value: Value) -> std::result::Result<Value, ConvertError> {
+        let bytes = if let Value::Bytes(bytes) = value {
+            bytes
+        } else {
+            text_of(value)?.unwrap_or_default().into_bytes()
+        };
+        let Some(key) = &self.key else {
+            return Err(refusal(ErrorKind::Internal, "there is no key to hash with; this is a bug"));
+        };
+        let mac = key.clone().chain_update(&bytes).finalize().into_bytes();
+        Ok(Value::Text(mac.iter().map(|byte| format!("{byte:02x}")).collect()))
+    }
+}
+
+/// HMAC of a column: its name goes in before the value, ended by a byte that no name has, so that equal values of two
+/// columns do not look equal.
+fn keyed(key: &SecretString, column: &str) -> Hmac<Sha256> {
+    let mac = Hmac::<Sha256>::new_from_slice(key.expose_secret().trim().as_bytes());
+    mac.expect("HMAC takes a key of any length").chain_update(column).chain_update([0])
+}
+
+fn places(count: u64) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
+}
+
+/// NULL has no text.
+fn text_of(value: Value) -> std::result::Result<Option<String>, ConvertError> {
+    let text = convert(value, &TEXT)?;
+    Ok(if let Value::Text(text) = text { Some(text) } else { None })
+}
+
+fn listed(
+    values: &std::collections::BTreeMap<String, String>,
+    text: &str,
+) -> std::result::Result<String, ConvertError> {
+    let found = values.get(text).or_else(|| values.get("*"));
+    found.cloned().ok_or_else(|| refusal(ErrorKind::Check, "the value is not among `values`"))
+}
+
+/// Counted from 1, or from the end by −1.
+fn part_of(text: &str, at: &str, part: i32) -> Option<String> {
+    let nth = places(u64::from(part.unsigned_abs()).saturating_sub(1));
+    let found = if part < 0 { text.rsplit(at).nth(nth) } else { text.split(at).nth(nth) };
+    found.map(str::to_owned)
+}
+
+fn found_in(text: &str, pointer: &str) -> std::result::Result<Option<String>, ConvertError> {
+    let json: serde_json::Value =
+        serde_json::from_str(text).map_err(|_| refusal(ErrorKind::Conversion, "the text is not JSON"))?;
+    Ok(match json.pointer(pointer) {
+        None | Some(serde_json::Value::Null) => None,
+        Some(serde_json::Value::String(text)) => Some(text.clone()),
+        Some(other) => Some(other.to_string()),
+    })
+}
+
+impl Limits {
+    fn new(check: &Check, logical: &LogicalType) -> std::result::Result<Self, String> {
+        let limit = |text: &String| {
+            read(text, logical).map_err(|error| format!("a limit cannot be read as {logical}: {error}"))
+        };
+        let matches = check.matches.as_ref().map(|pattern| Regex::new(pattern)).transpose();
+        Ok(Self {
+            min: check.min.as_ref().map(limit).transpose()?,
+            max: check.max.as_ref().map(limit).transpose()?,
+            one_of: check.one_of.iter().map(limit).collect::<std::result::Result<_, _>>()?,
+            matches: matches.map_err(|_| "`matches` is not a regular expression".to_owned())?,
+        })
+    }
+
+    fn check(&self, check: &Check, value: &Value) -> std::result::Result<(), ConvertError> {
+        let broken = |what: &str| Err(refusal(ErrorKind::Check, what));
+        let is_empty = matches!(value, Value::Text(text) if text.is_empty());
+        if check.required && (value.is_null() || is_empty) {
+            return broken("the field is required");
+        }
+        if value.is_null() {
+            return Ok(());
+        }
+        if self.min.as_ref().is_some_and(|min| is_greater(min, value)) {
+            return broken("the value is less than `min`");
+        }
+        if self.max.as_ref().is_some_and(|max| is_greater(value, max)) {
+            return broken("the value is greater than `max`");
+        }
+        if !self.one_of.is_empty() && !self.one_of.contains(value) {
+            return broken("the value is not among `one_of`");
+        }
+        if check.max_length.is_none() && self.matches.is_none() {
+            return Ok(());
+        }
+        let text = text_of(value.clone())?.unwrap_or_default();
+        if check.max_length.is_some_and(|most| text.chars().count() as u64 > most) {
+            return broken("the text is longer than `max_length`");
+        }
+        match &self.matches {
+            Some(pattern) if !pattern.is_match(&text) => broken("the text does not match `matches`"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// NaN is greater than any limit.
+fn is_greater(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Decimal(x), Value::Decimal(y)) => {
+            let scale = x.scale().max(y.scale());
+            match (x.rescale(scale), y.rescale(scale)) {
+                (Some(x), Some(y)) => is_newer(&Value::Decimal(x), &Value::Decimal(y)),
+                _ => false,
+            }
+        }
+        (Value::Float32(x), Value::Float32(y)) => x.is_nan() || x > y,
+        (Value::Float64(x), Value::Float64(y)) => x.is_nan() || x > y,
+        _ => is_newer(a, b),
+    }
+}
