@@ -53,7 +53,7 @@ impl Grid {
     }
 
     /// A row of coloured cells.
-    pub(super) fn inked_row<const N: usize>(&mut self, cells: [(String, Option<Ink>); N]) {
+    pub(super) fn inked_row(&mut self, cells: impl Into<Vec<(String, Option<Ink>)>>) {
         self.rows.push(cells.into());
     }
 

@@ -214,26 +214,28 @@ fn mode(plan: &TablePlan) -> String {
 fn details(screen: &Screen, plan: &TablePlan) {
     let name = screen.ink(Ink::Strong, plan.source.table.to_string());
     screen.print(format!("\n{name} → {}", plan.target.table));
-    let mut grid = Grid::new(&[
-        Column::text("  column"),
-        Column::text("source"),
-        Column::text("target"),
-        Column::text("null"),
-        Column::text("rule").or_drop(),
-        Column::text("loss").or_drop(),
-    ]);
+    let has_rules = plan.columns.iter().any(|column| column.rule.is_some());
+    let mut columns =
+        vec![Column::text("  column"), Column::text("source"), Column::text("target"), Column::text("null")];
+    columns.extend(has_rules.then(|| Column::text("rule").or_drop()));
+    columns.push(Column::text("loss").or_drop());
+    let mut grid = Grid::new(&columns);
     for (at, column) in plan.columns.iter().enumerate() {
         let mark = if plan.key.contains(&at) { "*" } else { " " };
         let plain = |text: String| (text, None);
-        grid.inked_row([
+        let mut row = vec![
             plain(format!("{mark} {}", column_name(column))),
             plain(if column.is_added() { "–".to_owned() } else { column.source.native.clone() }),
             plain(column.target.native.clone()),
             plain(if column.target.nullable { "null".to_owned() } else { String::new() }),
-            plain(column.rule.as_ref().map(ToString::to_string).unwrap_or_default()),
-            // Without a colour where there is nothing: padding in colour would be as wide as the longest loss.
+        ];
+        let rule = || plain(column.rule.as_ref().map(ToString::to_string).unwrap_or_default());
+        row.extend(has_rules.then(rule));
+        // Without a colour where there is nothing: padding in colour would be as wide as the longest loss.
+        row.push(
             column.loss.as_ref().map_or_else(<_>::default, |loss| (format!("! {loss}"), Some(Ink::Warn))),
-        ]);
+        );
+        grid.inked_row(row);
     }
     grid.print(screen);
     for note in &plan.notes {

@@ -2,7 +2,7 @@
 
 use connectors::{Result, Selection, Slice, Target};
 use futures::StreamExt as _;
-use model::{Column, ColumnPlan, Correction, Key, QuarantinedRow, Row, TablePlan, Value};
+use model::{Column, Correction, Key, QuarantinedRow, Row, TablePlan, Value};
 
 use crate::convert;
 use crate::fields::Fields;
@@ -26,14 +26,10 @@ struct One {
 
 impl Corrections {
     /// Those that this plan has a place for. A key is not corrected: it would be another row.
-    pub(crate) fn of_replay(plan: &TablePlan, fields: &Fields, corrections: &[Correction]) -> Self {
+    pub(crate) fn of_replay(plan: &TablePlan, corrections: &[Correction]) -> Self {
         let one = |correction: &Correction| {
-            let is_meant =
-                |column: &ColumnPlan| !column.is_added() && column.source.name == correction.column;
-            let at = plan.columns.iter().position(is_meant)?;
-            // It stands for what the source holds: a rule has yet to be applied to it.
-            let ColumnPlan { source, target, .. } = &plan.columns[at];
-            let logical = if fields.changes(at) { &source.logical } else { &target.logical };
+            let at = plan.place_to_correct(&correction.column)?;
+            let logical = &plan.columns[at].corrected_as().logical;
             let key = convert::key_to_target(plan, &correction.key.0)?;
             let value = match &correction.value {
                 None => Value::Null,

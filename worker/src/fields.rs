@@ -54,11 +54,6 @@ impl Fields {
         Ok(Self { rules: plan.columns.iter().map(ready).collect::<Result<_>>()? })
     }
 
-    /// Whether what the column's rule makes of texts decides how a person's words for it are read.
-    pub(crate) fn changes(&self, at: usize) -> bool {
-        self.rules.get(at).and_then(Option::as_ref).is_some_and(|ready| !ready.rule.keeps_values())
-    }
-
     /// A row of the source becomes one of the plan's columns: joined and constant values are put at its end, where what
     /// they were made of goes.
     pub(crate) fn complete(&self, row: &mut Row) {
@@ -111,7 +106,7 @@ impl Ready {
         let hashed =
             rule.steps.iter().find_map(|step| if let Step::Hash(key) = step { Some(key) } else { None });
         let key = hashed.map(|reference| connections.secret(reference)).transpose()?;
-        let name = format!("{}.{}", plan.source.table, column.source.name);
+        let name = format!("{}.{}", plan.source.table.name, column.source.name);
         let is_text = matches!(column.target.logical, LogicalType::Text { .. });
         Ok(Self {
             rule: rule.clone(),
@@ -197,8 +192,8 @@ impl Ready {
     }
 }
 
-/// HMAC of a column: its name goes in before the value, ended by a byte that no name has, so that equal values of two
-/// columns do not look equal.
+/// HMAC of a column: `table.column` goes in before the value, ended by a byte that no name has, so that equal values of
+/// two columns do not look equal. The table's schema does not: a spec may name it or not.
 fn keyed(key: &SecretString, column: &str) -> Hmac<Sha256> {
     let mac = Hmac::<Sha256>::new_from_slice(key.expose_secret().trim().as_bytes());
     mac.expect("HMAC takes a key of any length").chain_update(column).chain_update([0])

@@ -91,7 +91,7 @@ impl Attempt {
 
     /// The same for a chunk that was done before, with what a person says about rows that it set aside.
     pub(crate) fn replaying(self, corrections: &[Correction]) -> Self {
-        Self { corrections: Corrections::of_replay(&self.plan, &self.fields, corrections), ..self }
+        Self { corrections: Corrections::of_replay(&self.plan, corrections), ..self }
     }
 
     /// Copies the chunk in one fenced transaction, then verifies it. If an earlier attempt committed, only

@@ -115,17 +115,17 @@ impl Ledger {
 /// Whether the plan has a place for it.
 fn check(plan: &TablePlan, correction: &Correction) -> std::result::Result<(), String> {
     let column = &correction.column;
-    let place = plan.columns.iter().position(|known| known.source.name == *column);
-    let place = place.ok_or_else(|| format!("the run copies no column {column}"))?;
+    let place = plan.place_to_correct(column);
+    let place = place.ok_or_else(|| format!("the run copies no column {column} of the source"))?;
     if plan.key.is_empty() || plan.key.contains(&place) {
         return Err(format!("{column} tells which row it is"));
     }
-    let target = &plan.columns[place].target;
+    let given = plan.columns[place].corrected_as();
     match &correction.value {
-        None if target.nullable => Ok(()),
+        None if given.nullable => Ok(()),
         None => Err(format!("{column} takes no NULL")),
-        Some(text) => model::convert::read(text, &target.logical)
+        Some(text) => model::convert::read(text, &given.logical)
             .map(drop)
-            .map_err(|error| format!("{column} is {}: {}", target.logical, error.reason)),
+            .map_err(|error| format!("{column} is {}: {}", given.logical, error.reason)),
     }
 }

@@ -30,6 +30,14 @@ impl ColumnPlan {
     pub fn is_added(&self) -> bool {
         self.rule.as_ref().is_some_and(FieldRule::is_added)
     }
+
+    /// What a correction of this column is given as: it stands for what the source holds, so what a rule changes is the
+    /// source's, and all else the target's.
+    #[must_use]
+    pub fn corrected_as(&self) -> &Column {
+        let is_changed = self.rule.as_ref().is_some_and(|rule| !rule.keeps_values());
+        if is_changed { &self.source } else { &self.target }
+    }
 }
 
 /// The mass-delete guard: a sweep that finds more than either limit holds the table.
@@ -102,6 +110,12 @@ impl TablePlan {
     /// have this order until they are converted.
     pub fn source_columns(&self) -> impl Iterator<Item = &Column> {
         self.columns.iter().filter(|pair| !pair.is_added()).map(|pair| &pair.source).chain(&self.inputs)
+    }
+
+    /// Where a column of the source stands that a person may correct.
+    #[must_use]
+    pub fn place_to_correct(&self, column: &str) -> Option<usize> {
+        self.columns.iter().position(|pair| !pair.is_added() && pair.source.name == column)
     }
 
     /// Types of the key columns as digested, in key order.
