@@ -51,7 +51,9 @@ async fn s4_18_the_figures_of_a_pipeline() {
     )
     .await;
     let syncline = syncline();
-    let spec = syncline.spec(&from, &to, "schedule: 1h\ntables: [{ from: t }, { from: 'a\"b\\c' }]");
+    let skips = "fields: { rules: { id: { max: 198, on_fail: skip } } }";
+    let rest = format!("schedule: 1h\ntables: [{{ from: t, {skips} }}, {{ from: 'a\"b\\c' }}]");
+    let spec = syncline.spec(&from, &to, &rest);
     let serve = syncline.start("serve", &["serve", &spec, "--workers", "2", "--listen", "127.0.0.1:0"]);
     let at = address(&serve).await;
     let mut text = String::new();
@@ -65,9 +67,10 @@ async fn s4_18_the_figures_of_a_pipeline() {
     for (name, value) in [
         ("syncline_success_ratio{pipeline=\"test\"}", 1.0),
         ("syncline_failed_attempts{pipeline=\"test\"}", 0.0),
-        ("syncline_validation_failure_ratio{pipeline=\"test\"}", 0.015),
+        ("syncline_validation_failure_ratio{pipeline=\"test\"}", 0.025),
         ("syncline_last_run_rows{pipeline=\"test\",outcome=\"read\"}", 200.0),
-        ("syncline_last_run_rows{pipeline=\"test\",outcome=\"inserted\"}", 197.0),
+        ("syncline_last_run_rows{pipeline=\"test\",outcome=\"inserted\"}", 195.0),
+        ("syncline_last_run_rows{pipeline=\"test\",outcome=\"filtered\"}", 2.0),
         ("syncline_quarantined_rows{pipeline=\"test\",table=\"t\"}", 3.0),
         ("syncline_quarantined_rows{pipeline=\"test\",table=\"a\\\"b\\\\c\"}", 0.0),
         ("syncline_pipeline_interval_seconds{pipeline=\"test\"}", 3600.0),

@@ -25,6 +25,7 @@ pub(crate) fn body(run: &Run, record: &RunRecord, event: Event) -> Value {
             "updated": record.counts.updated,
             "deleted": record.counts.deleted,
             "quarantined": record.counts.quarantined,
+            "filtered": record.counts.filtered,
         },
         "ended_ms": run.ended_ms,
     })

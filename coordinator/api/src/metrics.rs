@@ -147,6 +147,7 @@ fn of_last_runs(text: &mut Exposition, last: &[LastRun]) {
             ("unchanged", counts.unchanged),
             ("deleted", counts.deleted),
             ("quarantined", counts.quarantined),
+            ("filtered", counts.filtered),
         ] {
             text.sample("last_run_rows", &[("pipeline", pipeline), ("outcome", outcome)], count(n));
         }
@@ -182,9 +183,14 @@ fn of_last_runs(text: &mut Exposition, last: &[LastRun]) {
         "How long the oldest change had waited when the last run ended, at most.",
         |run| seconds(run.latency_ms),
     );
-    each("validation_failure_ratio", "Rows that the last run set aside, of those it read.", |run| {
-        ratio(run.record.counts.quarantined, run.record.counts.read, 0.0)
-    });
+    each(
+        "validation_failure_ratio",
+        "Rows that the last run set aside or that a rule left out, of those it read.",
+        |run| {
+            let counts = &run.record.counts;
+            ratio(counts.quarantined + counts.filtered, counts.read, 0.0)
+        },
+    );
 }
 
 fn of_queue(text: &mut Exposition, scene: &Scene) {
