@@ -169,3 +169,48 @@ async fn an_alert_that_cannot_work_is_refused() {
     let refused = unset.run(&["check", &stage.spec]).expect(4);
     assert!(refused.stderr.contains("SYN-1035") && !refused.stderr.contains("canary-"), "{refused:?}");
 }
+
+/// 4-04: anomalies, by figures that are counted here: rows that a rule leaves out, and a table that has shrunk.
+#[tokio::test]
+async fn s4_04_figures_that_are_not_as_usual_are_told() {
+    let webhook = Receiver::new();
+    let (from, to) = (Database::fresh(Server::Sqlite).await, Database::fresh(Server::Sqlite).await);
+    from.exec(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER);
+         WITH RECURSIVE i(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM i WHERE x < 100) INSERT INTO t SELECT x, 1 FROM i",
+    )
+    .await;
+    let syncline = syncline().with("CANARY_WEBHOOK", &webhook.url);
+    let spec = syncline.spec(
+        &from,
+        &to,
+        "alerts:\n  - webhook: \"${env:CANARY_WEBHOOK}\"\n\
+         tables: [{ from: t, fields: { rules: { n: { max: 9, on_fail: skip } } } }]",
+    );
+    let stage = Stage { from, _to: to, syncline, spec };
+    let _serve = stage.syncline.start("serve", &["serve", &stage.spec, "--workers", "1"]);
+    wait_until("the pipeline is there", SOON, async || {
+        stage.syncline.run(&["pipelines", "--json"]).stdout.contains("test")
+    })
+    .await;
+    for (nth, change) in [
+        "UPDATE t SET n = 1",
+        "UPDATE t SET n = 10 WHERE id = 1",
+        "UPDATE t SET n = 10 WHERE id <= 2",
+        "UPDATE t SET n = 11 WHERE id <= 2",
+        "UPDATE t SET n = 1",
+        "DELETE FROM t WHERE id > 49",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        stage.from.exec(change).await;
+        stage.run_ends(nth + 1).await;
+    }
+    stage.all_is_told(3).await;
+    let posted = webhook.posted();
+    assert_eq!(events(&posted), ["anomaly", "resolved", "anomaly"]);
+    let why = |at: usize| serde_json::from_str::<Value>(&posted[at].body).unwrap()["why"].clone();
+    assert_eq!(why(0), "2 of 100 rows were set aside or left out by rules");
+    assert_eq!(why(2), "49 rows were read; mostly there are 100");
+}

@@ -4,6 +4,8 @@ use ledger::Run;
 use model::ErrorKind;
 use model::alert::{AlertRule, Occasion};
 
+use crate::anomaly;
+
 /// What there is to tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Event {
@@ -43,10 +45,16 @@ fn how(run: &Run) -> (Option<Occasion>, Option<ErrorKind>) {
     (Occasion::of(run.state), run.cause.as_ref().map(|cause| cause.kind))
 }
 
+/// What the figures of a run tell, and those of the one before.
+pub(crate) fn of_figures(now: Option<&str>, before: Option<&str>) -> Option<Event> {
+    match (now, before) {
+        (Some(_), None) => Some(Event::Began(Occasion::Anomaly)),
+        (None, Some(_)) => Some(Event::Resolved(Occasion::Anomaly)),
+        (Some(_), Some(_)) | (None, None) => None,
+    }
+}
+
 /// The run of the same spec and kind that ended before this one began, of `runs`.
-pub(crate) fn before<'a>(run: &Run, runs: &'a [Run]) -> Option<&'a Run> {
-    runs.iter()
-        .filter(|r| r.spec.name == run.spec.name && r.kind == run.kind && r.turn < run.turn)
-        .filter(|r| r.state.is_terminal())
-        .max_by_key(|r| r.turn)
+pub(crate) fn before<'a>(run: &'a Run, runs: &'a [Run]) -> Option<&'a Run> {
+    anomaly::earlier(run, runs).find(|run| run.state.is_terminal())
 }

@@ -5,6 +5,7 @@
 //! Killed at any point, the next one goes on; several beside each other send each message once, unless one dies between
 //! sending it and saying so.
 
+mod anomaly;
 mod incident;
 mod message;
 mod send;
@@ -12,8 +13,10 @@ mod send;
 use std::collections::HashSet;
 use std::time::Duration;
 
+use incident::Event;
 use ledger::{Alert, Ledger, NewAlert, Run};
 use model::RunId;
+use model::alert::{AlertRule, Occasion};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -34,12 +37,18 @@ const TRIES_MAX: u32 = 30;
 const AGAIN_MS: i64 = 2_000;
 const AGAIN_MS_MAX: i64 = 3_600_000;
 
-/// A message that was raised: run, event and rule.
-type Known = (RunId, &'static str, u32);
+/// What was looked at already.
+#[derive(Default)]
+struct Known {
+    /// Messages that were raised: run, event and rule.
+    raised: HashSet<(RunId, &'static str, u32)>,
+    /// Runs whose figures were looked at.
+    judged: HashSet<RunId>,
+}
 
 /// Raises and sends messages until `stop` is.
 pub async fn run(ledger: &Ledger, sender: &Sender, stop: &CancellationToken) {
-    let mut known = HashSet::new();
+    let mut known = Known::default();
     while !stop.is_cancelled() {
         // What cannot be done now is done at the next look.
         if let Err(error) = raise(ledger, &mut known).await {
@@ -56,27 +65,72 @@ pub async fn run(ledger: &Ledger, sender: &Sender, stop: &CancellationToken) {
 }
 
 /// Raises a message for each end of a run that is news to somebody. Called again, it raises none.
-async fn raise(ledger: &Ledger, known: &mut HashSet<Known>) -> ledger::Result<()> {
+async fn raise(ledger: &Ledger, known: &mut Known) -> ledger::Result<()> {
     let runs = ledger.runs(RUNS).await?;
-    known.retain(|(id, ..)| runs.iter().any(|run| run.id == *id));
+    let is_there = |id: RunId| runs.iter().any(|run| run.id == id);
+    known.raised.retain(|(id, ..)| is_there(*id));
+    known.judged.retain(|id| is_there(*id));
     let now = ledger.now_ms().await?;
     let is_news =
         |run: &&Run| !run.spec.alerts.is_empty() && run.ended_ms.is_some_and(|ended| now - ended < NEWS_MS);
     // As it happened: the earliest first.
     for run in runs.iter().rev().filter(is_news) {
-        let Some(event) = incident::event(run, incident::before(run, &runs)) else { continue };
-        for (rule, _) in (0_u32..).zip(&run.spec.alerts).filter(|(_, rule)| event.concerns(rule)) {
-            if known.contains(&(run.id, event.name(), rule)) {
-                continue;
-            }
-            let Some(record) = ledger.record(run.id).await? else { continue };
-            let body = message::body(run, &record, event);
-            let id = format!("{}:{}:{rule}", run.id, event.name());
-            if ledger.raise_alert(&NewAlert { id, run: run.id, rule, body }).await? {
-                info!(run = %run.id, spec = run.spec.name, event = event.name(), "somebody is to be told");
-            }
-            known.insert((run.id, event.name(), rule));
+        let by_state = incident::event(run, incident::before(run, &runs));
+        if let Some(event) = by_state {
+            tell(ledger, known, run, (event, None), None).await?;
         }
+        if known.judged.contains(&run.id) {
+            continue;
+        }
+        if let Some(told) = by_figures(ledger, run, &runs).await? {
+            // Whoever was told that rows are in quarantine need not be told that they are many.
+            let quarantine = Occasion::DoneWithQuarantine;
+            let but = (by_state == Some(Event::Began(quarantine))).then_some(quarantine);
+            tell(ledger, known, run, told, but).await?;
+        }
+        known.judged.insert(run.id);
+    }
+    Ok(())
+}
+
+/// What the figures of a run tell, if anybody wants to know.
+async fn by_figures(
+    ledger: &Ledger,
+    run: &Run,
+    runs: &[Run],
+) -> ledger::Result<Option<(Event, Option<String>)>> {
+    let is_wanted = run.spec.alerts.iter().any(|rule| rule.on.contains(&Occasion::Anomaly));
+    if !is_wanted || !anomaly::can_be(run) {
+        return Ok(None);
+    }
+    let now = anomaly::of(ledger, run, runs).await?;
+    let before = match incident::before(run, runs) {
+        Some(before) => anomaly::of(ledger, before, runs).await?,
+        None => None,
+    };
+    Ok(incident::of_figures(now.as_deref(), before.as_deref()).map(|event| (event, now)))
+}
+
+/// Raises the message for each rule that wants it, and does not want `but`.
+async fn tell(
+    ledger: &Ledger,
+    known: &mut Known,
+    run: &Run,
+    (event, why): (Event, Option<String>),
+    but: Option<Occasion>,
+) -> ledger::Result<()> {
+    let wants = |rule: &AlertRule| event.concerns(rule) && !but.is_some_and(|but| rule.on.contains(&but));
+    for (rule, _) in (0_u32..).zip(&run.spec.alerts).filter(|(_, rule)| wants(rule)) {
+        if known.raised.contains(&(run.id, event.name(), rule)) {
+            continue;
+        }
+        let Some(record) = ledger.record(run.id).await? else { continue };
+        let body = message::body(run, &record, event, why.as_deref());
+        let id = format!("{}:{}:{rule}", run.id, event.name());
+        if ledger.raise_alert(&NewAlert { id, run: run.id, rule, body }).await? {
+            info!(run = %run.id, spec = run.spec.name, event = event.name(), "somebody is to be told");
+        }
+        known.raised.insert((run.id, event.name(), rule));
     }
     Ok(())
 }

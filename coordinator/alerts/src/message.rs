@@ -10,7 +10,7 @@ use crate::incident::Event;
 const V: u32 = 1;
 
 /// What a webhook gets, but for the id.
-pub(crate) fn body(run: &Run, record: &RunRecord, event: Event) -> Value {
+pub(crate) fn body(run: &Run, record: &RunRecord, event: Event, why: Option<&str>) -> Value {
     json!({
         "v": V,
         "event": event.name(),
@@ -19,6 +19,7 @@ pub(crate) fn body(run: &Run, record: &RunRecord, event: Event) -> Value {
         "kind": run.kind,
         "state": run.state,
         "cause": run.cause.as_ref().map(|cause| json!({ "kind": cause.kind, "message": cause.message })),
+        "why": why,
         "rows": {
             "read": record.counts.read,
             "inserted": record.counts.inserted,
@@ -48,6 +49,10 @@ pub(crate) fn text(body: &Value) -> String {
         "failed" => {
             let cause = escaped(body["cause"]["message"].as_str().unwrap_or("no cause was recorded"));
             format!(":red_circle: *{spec}* failed: {cause}. {show}")
+        }
+        "anomaly" => {
+            let why = escaped(body["why"].as_str().unwrap_or_default());
+            format!(":warning: *{spec}* is not as usual: {why}. {show}")
         }
         "done-with-quarantine" => {
             let rows = &body["rows"]["quarantined"];

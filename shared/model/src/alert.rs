@@ -19,6 +19,8 @@ pub enum Occasion {
     Failed,
     Cancelled,
     DoneWithQuarantine,
+    /// The run did what it should, with figures that are not what they mostly are.
+    Anomaly,
 }
 
 /// Where messages go. Addresses and secrets are references as in a connection; they are resolved for each message.
@@ -53,9 +55,9 @@ impl Channel {
 }
 
 impl Occasion {
-    pub const ALL: [Self; 3] = [Self::Failed, Self::Cancelled, Self::DoneWithQuarantine];
+    pub const ALL: [Self; 4] = [Self::Failed, Self::Cancelled, Self::DoneWithQuarantine, Self::Anomaly];
 
-    /// What the end of a run is an occasion for.
+    /// What the state in which a run ends is an occasion for.
     #[must_use]
     pub const fn of(state: RunState) -> Option<Self> {
         match state {
@@ -72,6 +74,7 @@ impl Occasion {
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
             Self::DoneWithQuarantine => "done-with-quarantine",
+            Self::Anomaly => "anomaly",
         }
     }
 }

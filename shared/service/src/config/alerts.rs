@@ -9,7 +9,7 @@ use crate::problem::code;
 use crate::secret;
 
 /// What is meant where nothing is said.
-const ON: [Occasion; 2] = [Occasion::Failed, Occasion::DoneWithQuarantine];
+const ON: [Occasion; 3] = [Occasion::Failed, Occasion::DoneWithQuarantine, Occasion::Anomaly];
 
 pub(super) fn rule(raw: &RawAlert, findings: &mut Findings<'_>) -> Option<AlertRule> {
     let channel = match (&raw.slack, &raw.webhook) {

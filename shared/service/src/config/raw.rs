@@ -99,8 +99,8 @@ pub(crate) struct RawPool {
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Alert")]
 pub(crate) struct RawAlert {
-    /// `failed` and `done-with-quarantine` if absent.
-    #[schemars(extend("items" = { "enum": ["failed", "cancelled", "done-with-quarantine"] }))]
+    /// `failed`, `done-with-quarantine` and `anomaly` if absent.
+    #[schemars(extend("items" = { "enum": ["failed", "cancelled", "done-with-quarantine", "anomaly"] }))]
     pub on: Option<At<Vec<At<String>>>>,
     /// A reference to the address of an incoming webhook of Slack.
     pub slack: Option<At<String>>,

@@ -1,0 +1,77 @@
+//! Whether the figures of a run are what they mostly are.
+
+use ledger::{Ledger, Run};
+use model::{Counts, RunKind, RunState};
+
+/// Of a hundred rows, so many may be refused or left out.
+const REFUSED_MAX_PERCENT: u64 = 1;
+/// Runs that tell what is usual: the latest, and no fewer than so many.
+const RUNS_MAX: usize = 10;
+const RUNS_MIN: usize = 3;
+
+/// What is unusual about a run, in words without a value; nothing for one that did not end well.
+pub(crate) async fn of(ledger: &Ledger, run: &Run, runs: &[Run]) -> ledger::Result<Option<String>> {
+    let Some(counts) = counts(ledger, run).await? else { return Ok(None) };
+    let mut usual = Vec::new();
+    // How much changes from run to run is not usual or unusual.
+    let reads_all = run.spec.tables.iter().all(|table| table.incremental.is_none());
+    for earlier in earlier(run, runs).filter(|_| reads_all) {
+        usual.extend(self::counts(ledger, earlier).await?.map(|counts| counts.read));
+        if usual.len() == RUNS_MAX {
+            break;
+        }
+    }
+    Ok(unusual(&counts, &usual))
+}
+
+/// Runs of the same spec and kind before this one, the latest first.
+pub(crate) fn earlier<'a>(run: &'a Run, runs: &'a [Run]) -> impl Iterator<Item = &'a Run> {
+    let mut all: Vec<&Run> = runs.iter().filter(|r| is_same(r, run) && r.turn < run.turn).collect();
+    all.sort_by_key(|run| std::cmp::Reverse(run.turn));
+    all.into_iter()
+}
+
+fn is_same(a: &Run, b: &Run) -> bool {
+    a.spec.name == b.spec.name && a.kind == b.kind
+}
+
+/// Only a copy that ended well has figures to judge.
+pub(crate) fn can_be(run: &Run) -> bool {
+    run.kind == RunKind::Copy && matches!(run.state, RunState::Done | RunState::DoneWithQuarantine)
+}
+
+async fn counts(ledger: &Ledger, run: &Run) -> ledger::Result<Option<Counts>> {
+    if !can_be(run) {
+        return Ok(None);
+    }
+    Ok(ledger.record(run.id).await?.map(|record| record.counts))
+}
+
+fn unusual(counts: &Counts, usual: &[u64]) -> Option<String> {
+    let refused = counts.quarantined + counts.filtered;
+    if refused.saturating_mul(100) > counts.read.saturating_mul(REFUSED_MAX_PERCENT) {
+        return Some(format!("{refused} of {} rows were set aside or left out by rules", counts.read));
+    }
+    if usual.len() < RUNS_MIN {
+        return None;
+    }
+    let mean = usual.iter().sum::<u64>() / usual.len() as u64;
+    let is_far_off = counts.read.abs_diff(mean).saturating_mul(2) > mean;
+    is_far_off.then(|| format!("{} rows were read; mostly there are {mean}", counts.read))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_than_one_of_a_hundred_or_half_of_what_is_usual_is_told() {
+        let of = |read, quarantined, filtered, usual: &[u64]| {
+            unusual(&Counts { read, quarantined, filtered, ..Counts::default() }, usual).is_some()
+        };
+        assert!(!of(1_000, 5, 5, &[]) && of(1_000, 5, 6, &[]) && of(0, 1, 0, &[]));
+        assert!(!of(0, 0, 0, &[100, 100]), "too few runs to tell what is usual");
+        assert!(of(0, 0, 0, &[100, 100, 100]) && of(49, 0, 0, &[100; 3]) && of(151, 0, 0, &[100; 3]));
+        assert!(!of(50, 0, 0, &[100; 3]) && !of(150, 0, 0, &[100; 3]) && !of(0, 0, 0, &[0; 3]));
+    }
+}
