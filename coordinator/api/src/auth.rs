@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
@@ -11,6 +12,7 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
+use crate::limits::Peer;
 use crate::problem::{Problem, Result};
 
 /// What tokens begin with, so that scanners find one that was left somewhere.
@@ -60,10 +62,11 @@ fn id_of(text: &str) -> Option<&str> {
 /// Lets a request through to a route that needs this role, or answers it.
 pub(crate) async fn guard(
     State((ledger, needed)): State<(Ledger, Role)>,
+    Extension(peer): Extension<Peer>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    match role_of(&ledger, request.method(), request.headers()).await {
+    match role_of(&ledger, &peer, request.method(), request.headers()).await {
         Ok(role) if role >= needed => {
             request.extensions_mut().insert(role);
             next.run(request).await
@@ -77,10 +80,10 @@ pub(crate) async fn guard(
     }
 }
 
-async fn role_of(ledger: &Ledger, method: &Method, headers: &HeaderMap) -> Result<Role> {
+async fn role_of(ledger: &Ledger, peer: &Peer, method: &Method, headers: &HeaderMap) -> Result<Role> {
     if let Some(given) = headers.get(header::AUTHORIZATION) {
         let text = given.to_str().ok().and_then(|given| given.strip_prefix("Bearer "));
-        return Ok(known(ledger, text.unwrap_or_default().trim()).await?.role);
+        return Ok(known(ledger, peer, text.unwrap_or_default().trim()).await?.role);
     }
     if ledger.has_tokens().await? {
         let detail = "a token is needed: Authorization: Bearer syn_…";
@@ -90,16 +93,20 @@ async fn role_of(ledger: &Ledger, method: &Method, headers: &HeaderMap) -> Resul
     Ok(Role::Operator)
 }
 
-/// The token, if it is a good one; its use is noted.
-pub(crate) async fn known(ledger: &Ledger, text: &str) -> Result<Token> {
+/// The token, if it is a good one; its use is noted. Of one that is not, too, until the peer has shown too many.
+pub(crate) async fn known(ledger: &Ledger, peer: &Peer, text: &str) -> Result<Token> {
     let refused = || {
         Problem::unauthenticated("the token is not known, or is no good any more").next("syncline token list")
     };
-    let Some(id) = id_of(text) else { return Err(refused()) };
+    let Some(id) = id_of(text) else {
+        peer.refused()?;
+        return Err(refused());
+    };
     let token = ledger.token(id).await?;
     let found =
         token.filter(|token| token.is_good && bool::from(token.hash.as_bytes().ct_eq(hash(text).as_bytes())));
     let Some(token) = found else {
+        peer.refused()?;
         note(ledger, "api-token-refused", &json!({ "id": id })).await;
         return Err(refused());
     };

@@ -12,6 +12,7 @@ mod dashboard;
 mod events;
 mod extract;
 mod health;
+mod limits;
 mod metrics;
 mod openapi;
 mod pipelines;
@@ -24,6 +25,7 @@ mod sync;
 mod time;
 mod workers;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
@@ -38,6 +40,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use auth::make_token;
 
+use crate::limits::Limits;
 use crate::problem::Problem;
 use crate::routes::{Route, routes};
 
@@ -63,7 +66,8 @@ pub struct Api {
 /// If the listener fails.
 pub async fn serve(api: Api, listener: TcpListener, stop: CancellationToken) -> std::io::Result<()> {
     let router = router(api, stop.clone());
-    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await
 }
 
 fn router(api: Api, stop: CancellationToken) -> Router {
@@ -84,6 +88,7 @@ fn router(api: Api, stop: CancellationToken) -> Router {
         .fallback(async || Problem::not_found("there is nothing at this path"))
         .layer(axum::Extension(events::Stop(stop)))
         .layer(DefaultBodyLimit::max(BODY_MAX))
+        .layer(middleware::from_fn_with_state(Limits::new(), limits::peer))
         .layer(middleware::from_fn(bounded))
         .layer(middleware::from_fn(hardened))
         .with_state(api)

@@ -1,5 +1,7 @@
 //! What went wrong, as `application/problem+json` (RFC 9457).
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -30,13 +32,15 @@ pub(crate) struct Problem {
     pub(crate) detail: String,
     /// What to do now.
     pub(crate) next: Option<String>,
+    /// When it may be tried again.
+    retry_after: Option<Duration>,
 }
 
 pub(crate) type Result<T> = std::result::Result<T, Problem>;
 
 impl Problem {
     fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), next: None }
+        Self { status, code, detail: detail.into(), next: None, retry_after: None }
     }
 
     pub(crate) fn next(mut self, next: impl Into<String>) -> Self {
@@ -66,6 +70,11 @@ impl Problem {
 
     pub(crate) fn conflict(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, "conflict", detail)
+    }
+
+    pub(crate) fn too_many(detail: impl Into<String>, wait: Duration) -> Self {
+        let refused = Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many", detail);
+        Self { retry_after: Some(wait), ..refused }
     }
 
     pub(crate) fn unavailable(detail: impl Into<String>) -> Self {
@@ -100,6 +109,9 @@ impl IntoResponse for Problem {
         let mut response = (self.status, Json(body)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(wait) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
+        }
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }

@@ -1,5 +1,6 @@
 //! The way in: a token, given once, for a log-in of a few hours.
 
+use axum::Extension;
 use axum::extract::{Form, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Redirect, Response};
@@ -10,6 +11,7 @@ use super::guard::{cookie_header, end};
 use super::page;
 use crate::auth;
 use crate::extract::Query;
+use crate::limits::Peer;
 use crate::problem::Problem;
 use crate::{Api, problem};
 
@@ -28,8 +30,13 @@ pub(super) async fn show(State(api): State<Api>, Query(asked): Query<Asked>) -> 
     page::alone(api.version, "Log in", &form(asked.to.as_deref(), None)).into_response()
 }
 
-pub(super) async fn enter(State(api): State<Api>, headers: HeaderMap, Form(given): Form<Given>) -> Response {
-    match log_in(&api, &headers, given.token.trim()).await {
+pub(super) async fn enter(
+    State(api): State<Api>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+    Form(given): Form<Given>,
+) -> Response {
+    match log_in(&api, &peer, &headers, given.token.trim()).await {
         Ok(cookie) => ([cookie_header(&api, Some(&cookie))], Redirect::to(own_path(given.to.as_deref())))
             .into_response(),
         Err(problem) => {
@@ -50,11 +57,11 @@ pub(super) async fn leave(State(api): State<Api>, headers: HeaderMap) -> Respons
     }
 }
 
-async fn log_in(api: &Api, headers: &HeaderMap, token: &str) -> problem::Result<String> {
+async fn log_in(api: &Api, peer: &Peer, headers: &HeaderMap, token: &str) -> problem::Result<String> {
     if !auth::is_same_origin(headers) {
         return Err(Problem::forbidden("log in at a page of this dashboard"));
     }
-    let token = auth::known(&api.ledger, token).await?;
+    let token = auth::known(&api.ledger, peer, token).await?;
     let (cookie, login) = auth::make_login(&token.id)
         .map_err(|_hidden| Problem::unavailable("this system has no random numbers just now"))?;
     api.ledger.create_login(&login).await?;
