@@ -226,6 +226,11 @@ async fn a_run_is_watched_and_held_and_its_chunks_are_told_without_keys() {
     events_are_replayed(&at, &run);
     let workers = get(&at, "/v1/workers").expect(200).json();
     assert_eq!(workers["items"][0]["state"], "alive");
+    let queue = get(&at, "/v1/queue").expect(200).json();
+    assert_eq!(
+        (&queue["ready"], &queue["running"], &queue["oldest_ms"]),
+        (&0.into(), &0.into(), &Value::Null)
+    );
     assert_eq!(serve.terminate(), Some(0), "streams do not hold it up: {}", serve.log());
 }
 
@@ -266,6 +271,14 @@ fn events_are_replayed(at: &str, run: &str) {
     assert!(whole.text.contains("event: run-created") && !whole.text.contains("canary"));
     let middle = numbers[numbers.len() / 2];
     assert_eq!(ids(&stream(&middle.to_string()).text), numbers[numbers.len() / 2 + 1..]);
+    // Of all runs: from now on, or from where the client was.
+    let all = |more: &[&str]| {
+        let args = [&["--max-time", "2", "--no-buffer"], more].concat();
+        curl("GET", &format!("{at}/v1/events"), &args).expect(200).text
+    };
+    assert_eq!(ids(&all(&[])), [0; 0]);
+    let header = format!("Last-Event-ID: {middle}");
+    assert!(ids(&all(&["--header", &header])).ends_with(&numbers[numbers.len() / 2 + 1..]));
 }
 
 /// 1-43, 1-44: without a token this machine alone is answered; with one, nobody comes in without.
@@ -304,6 +317,12 @@ async fn s1_43_s1_44_who_may_ask_and_command() {
     let id = viewer.split('_').nth(1).unwrap();
     let _ = bed.syncline.run(&["token", "revoke", id]).expect(0);
     assert_eq!(with("GET", "/sync/status", &viewer), 401);
+    // Five a minute are enough, at the log-in, too; who has a good token is not concerned.
+    let again: Vec<u16> = (0..10).map(|_| with("GET", "/sync/status", &viewer)).collect();
+    assert!(again.iter().filter(|status| **status == 429).count() >= 8, "{again:?}");
+    let login = curl("POST", &format!("{at}/login"), &["--data", &format!("token={viewer}")]).expect(429);
+    assert!(login.headers.contains("retry-after: "), "{login:?}");
+    assert_eq!(with("GET", "/sync/status", &operator), 200);
     let events = bed.syncline.run(&["security", "--json"]).expect(0).stdout;
     assert!(events.contains("api-forbidden") && events.contains("api-token-refused"), "{events}");
     // Neither log nor ledger holds a token.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ledger::{AttemptView, ChunkView, Pipeline, QuarantineView, Run, WorkerView};
+use ledger::{AttemptView, ChunkView, Pipeline, QuarantineView, QueueTally, Run, WorkerView};
 use model::run::ChunkTally;
 use model::schedule::When;
 use model::{ChunkState, RunRecord, TableProgress};
@@ -416,6 +416,28 @@ impl WorkerAnswer {
             started_at: at(Some(worker.started_ms)),
             seen_at: at(Some(worker.seen_ms)),
         }
+    }
+}
+
+/// Chunks of the runs that are under way.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Queue")]
+pub(crate) struct QueueAnswer {
+    /// May be claimed now.
+    ready: u64,
+    /// Wait for their next try.
+    retrying: u64,
+    running: u64,
+    /// Set aside after the last attempt.
+    quarantined: u64,
+    /// How long the oldest waits that may be claimed, in milliseconds.
+    oldest_ms: Option<u64>,
+}
+
+impl QueueAnswer {
+    pub(crate) const fn new(tally: QueueTally) -> Self {
+        let QueueTally { ready, retrying, running, quarantined, oldest_ms } = tally;
+        Self { ready, retrying, running, quarantined, oldest_ms }
     }
 }
 

@@ -1,4 +1,4 @@
-//! What happens to a run, as it happens: server-sent events, numbered by the ledger, so that a client that lost the
+//! What happens to runs, as it happens: server-sent events, numbered by the ledger, so that a client that lost the
 //! connection goes on where it was.
 
 use std::convert::Infallible;
@@ -40,16 +40,36 @@ pub(crate) async fn of_run(
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = std::result::Result<Event, Infallible>>>> {
     let run = found(&api, &run).await?.id;
-    let seen = match headers.get("last-event-id").map(|id| id.to_str().unwrap_or_default().parse::<u64>()) {
-        None => 0,
-        Some(Ok(seen)) => seen,
-        Some(Err(_)) => return Err(Problem::invalid("Last-Event-ID is not a number")),
-    };
-    let events = follow(api, run, seen).take_until(stop.cancelled_owned());
+    let seen = seen(&headers)?.unwrap_or(0);
+    let events = follow(api, Some(run), seen).take_until(stop.cancelled_owned());
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(ALIVE_EVERY)))
 }
 
-fn follow(api: Api, run: RunId, seen: u64) -> impl Stream<Item = std::result::Result<Event, Infallible>> {
+/// The events of all runs from now on, or after `Last-Event-ID`.
+pub(crate) async fn of_all(
+    State(api): State<Api>,
+    Extension(Stop(stop)): Extension<Stop>,
+    headers: HeaderMap,
+) -> Result<Sse<impl Stream<Item = std::result::Result<Event, Infallible>>>> {
+    let seen = match seen(&headers)? {
+        Some(seen) => seen,
+        None => api.ledger.last_event().await?,
+    };
+    let events = follow(api, None, seen).take_until(stop.cancelled_owned());
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(ALIVE_EVERY)))
+}
+
+/// What the client has seen before its connection was lost.
+fn seen(headers: &HeaderMap) -> Result<Option<u64>> {
+    let given = headers.get("last-event-id").map(|id| id.to_str().unwrap_or_default().parse());
+    given.transpose().map_err(|_not_a_number| Problem::invalid("Last-Event-ID is not a number"))
+}
+
+fn follow(
+    api: Api,
+    run: Option<RunId>,
+    seen: u64,
+) -> impl Stream<Item = std::result::Result<Event, Infallible>> {
     let blocks = stream::unfold((api, seen), move |(api, mut seen)| async move {
         loop {
             match api.ledger.events(run, seen, BLOCK).await {

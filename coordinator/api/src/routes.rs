@@ -7,8 +7,8 @@ use ledger::Role;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::answers::{
-    ChunkAnswer, ChunkHistory, Limits, Page, PipelineAnswer, QuarantinedAnswer, RecordAnswer, RetriedAnswer,
-    RunAnswer, StartedAnswer, WorkerAnswer,
+    ChunkAnswer, ChunkHistory, Limits, Page, PipelineAnswer, QuarantinedAnswer, QueueAnswer, RecordAnswer,
+    RetriedAnswer, RunAnswer, StartedAnswer, WorkerAnswer,
 };
 use crate::{
     Api, chunks, conflicts, events, health, metrics, openapi, pipelines, quarantine, runs, sync, workers,
@@ -171,6 +171,12 @@ fn of_runs() -> Vec<Route> {
             "What happens, as it happens; Last-Event-ID goes on",
         )
         .streams("text/event-stream"),
+        view(
+            "/v1/events",
+            get(events::of_all),
+            "What happens to all runs from now on; Last-Event-ID goes back",
+        )
+        .streams("text/event-stream"),
         command("/v1/runs/{run}/pause", post(runs::pause), "Hold it; what is under way is given back")
             .says::<RunAnswer>(),
         command("/v1/runs/{run}/resume", post(runs::resume), "Let it go on, or set it going again")
@@ -224,6 +230,7 @@ fn of_workers() -> Vec<Route> {
     vec![
         view("/v1/workers", get(workers::list), "Workers, those seen last first")
             .says::<Page<WorkerAnswer>>(),
+        view("/v1/queue", get(workers::queue), "What waits for workers").says::<QueueAnswer>(),
         command(
             "/v1/workers/{worker}/drain",
             post(workers::drain),

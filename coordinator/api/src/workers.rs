@@ -1,4 +1,4 @@
-//! Workers, and sending one home.
+//! Workers, what waits for them, and sending one home.
 
 use axum::Json;
 use axum::extract::State;
@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use model::WorkerId;
 
 use crate::Api;
-use crate::answers::{Page, WorkerAnswer};
+use crate::answers::{Page, QueueAnswer, WorkerAnswer};
 use crate::extract::Path;
 use crate::problem::{Problem, Result};
 
@@ -15,6 +15,11 @@ pub(crate) async fn list(State(api): State<Api>) -> Result<Json<Page<WorkerAnswe
     let now = api.ledger.now_ms().await?;
     let workers = api.ledger.workers().await?;
     Ok(Json(Page::whole(workers.iter().map(|worker| WorkerAnswer::new(worker, now)).collect())))
+}
+
+/// What all runs that are under way have left.
+pub(crate) async fn queue(State(api): State<Api>) -> Result<Json<QueueAnswer>> {
+    Ok(Json(QueueAnswer::new(api.ledger.queue_tally().await?)))
 }
 
 /// Asks a worker to finish what it holds and leave.

@@ -65,15 +65,25 @@ impl Ledger {
         .await
     }
 
-    /// The events of a run after number `after_seq`, oldest first, at most `limit`.
-    pub async fn events(&self, run: RunId, after_seq: u64, limit: u32) -> Result<Vec<Event>> {
+    /// The events of a run, or of all, after number `after_seq`, oldest first, at most `limit`.
+    pub async fn events(
+        &self,
+        run: impl Into<Option<RunId>>,
+        after_seq: u64,
+        limit: u32,
+    ) -> Result<Vec<Event>> {
+        let run = run.into();
         self.read("list events", || async move {
-            let sql = "SELECT seq, run, tbl, chunk, kind, detail, at_ms FROM syncline_event \
-                WHERE run = ? AND seq > ? ORDER BY seq LIMIT ?";
-            let rows = sqlx::query(self.sql(sql))
-                .bind(run.to_string())
-                .bind(stored(after_seq))
-                .bind(i64::from(limit));
+            let of_run = if run.is_some() { "run = ? AND " } else { "" };
+            let sql = format!(
+                "SELECT seq, run, tbl, chunk, kind, detail, at_ms FROM syncline_event \
+                WHERE {of_run}seq > ? ORDER BY seq LIMIT ?"
+            );
+            let mut rows = sqlx::query(self.sql(&sql));
+            if let Some(run) = run {
+                rows = rows.bind(run.to_string());
+            }
+            let rows = rows.bind(stored(after_seq)).bind(i64::from(limit));
             rows.fetch_all(&self.shared.pool).await?.iter().map(event).collect()
         })
         .await
