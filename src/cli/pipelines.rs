@@ -1,7 +1,7 @@
 //! `syncline pipelines`: what `serve` runs again and again: when it runs next, how it went, and a person's word on it.
 
 use api::commands;
-use ledger::{Ledger, Pipeline, Started};
+use ledger::{Ledger, Pipeline, Start, Started};
 use model::schedule::When;
 use serde_json::json;
 use service::Problem;
@@ -77,7 +77,7 @@ pub(super) async fn run(context: &Context, args: &Args) -> Outcome {
 
 async fn trigger(context: &Context, ledger: &Ledger, pipeline: &Pipeline) -> Outcome {
     let name = &pipeline.name;
-    match ledger.start_pipeline(name, None).await.map_err(|e| ledger_problem(&e))? {
+    match ledger.start_pipeline(name, Start::Asked).await.map_err(|e| ledger_problem(&e))? {
         Started::Run(run) => {
             if context.screen.json {
                 context.screen.event("run-submitted", &json!({ "run": run, "spec": name }));
@@ -165,6 +165,7 @@ fn schedule(pipeline: &Pipeline) -> String {
         Some(When::Every(seconds)) if seconds % 60 == 0 => format!("every {}m", seconds / 60),
         Some(When::Every(seconds)) => format!("every {seconds}s"),
         Some(When::Cron { expression, zone }) => format!("{expression} {zone}"),
+        Some(When::After(before)) => format!("after {before}"),
     };
     if pipeline.every_s.is_some() { format!("{words} (set)") } else { words }
 }

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::Api;
-use coordinator::Coordinator;
+use coordinator::{Coordinator, PlanError};
 use ledger::{Ledger, NewPipeline};
+use model::schedule::When;
+use model::{ErrorKind, Schedule};
 use queue::Queue;
 use service::problem::code;
 use service::{Drained, Problem, Shutdown};
@@ -133,10 +135,22 @@ async fn pipelines(context: &Context, args: &Args) -> Result<Vec<NewPipeline>, P
         }
         let connections = compose::connections(&[&spec], 1);
         let planned = coordinator::plan_run(&spec, model::RunKind::Copy, &connections).await;
-        planned.map_err(|e| plan_problem(&e))?;
+        match planned {
+            Ok(_) => {}
+            Err(error) if is_yet_to_come(&error, loaded.schedule.as_ref()) => {
+                tracing::warn!(pipeline = spec.name, "{error}: the pipeline before it has yet to make it");
+            }
+            Err(error) => return Err(plan_problem(&error)),
+        }
         pipelines.push(NewPipeline { spec, schedule: loaded.schedule, is_default: loaded.is_default });
     }
     Ok(pipelines)
+}
+
+/// Whether what is missing may be what the pipeline before this one makes.
+fn is_yet_to_come(error: &PlanError, schedule: Option<&Schedule>) -> bool {
+    let is_after = schedule.is_some_and(|schedule| matches!(schedule.when, When::After(_)));
+    is_after && matches!(error.kind, ErrorKind::UnknownTable | ErrorKind::UnknownDatabase)
 }
 
 /// Ledger and queue as a fleet shares them.

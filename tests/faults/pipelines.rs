@@ -134,3 +134,39 @@ async fn s4_13_a_critical_error_pauses_the_pipeline() {
     oracle::assert_equal(&bed.from, &bed.to, &["t"]);
     assert_eq!(serve.terminate(), Some(0), "{}", serve.log());
 }
+
+/// 4-28: a workflow. What one run has brought, the next takes on, once, wherever `serve` is killed between them.
+#[tokio::test]
+async fn s4_28_a_pipeline_runs_after_another() {
+    for point in ["", "p1:2=abort", "p2:2=abort"] {
+        let bed = bed("1h").await;
+        let third = Database::fresh(Server::Sqlite).await;
+        let second = bed.syncline.dir.path().join("second.yaml").display().to_string();
+        let (source, target) = (bed.to.spec(), third.spec());
+        let ends = format!("source: {source}\ntarget: {target}\nschedule: {{ after: test }}");
+        std::fs::write(&second, format!("version: 1\nname: second\n{ends}\ntables: [{{ from: t }}]\n"))
+            .unwrap();
+        let args = ["serve", &bed.spec, &second, "--workers", "2", "--lease", "1s"];
+        let mut serve = bed.syncline.start_with("serve", &[("SYNCLINE_FAILPOINTS", point)], &args);
+        if !point.is_empty() {
+            wait_until("it is killed", SOON, async || !serve.is_alive()).await;
+            serve = bed.syncline.start_with("again", &[], &args);
+        }
+        bed.until_done(2).await;
+        oracle::assert_equal(&bed.from, &third, &["t"]);
+        let listed = bed.syncline.run(&["pipelines"]).expect(0).stdout;
+        assert!(listed.contains("after test"), "{listed}");
+
+        bed.from.exec("INSERT INTO t VALUES (3, 'c')").await;
+        let _ = bed.syncline.run(&["pipelines", "trigger", "test"]).expect(0);
+        bed.until_done(4).await;
+        oracle::assert_equal(&bed.from, &third, &["t"]);
+
+        bed.from.exec("ALTER TABLE t RENAME TO gone").await;
+        let _ = bed.syncline.run(&["pipelines", "trigger", "test"]).expect(0);
+        wait_until("it fails", SOON, async || bed.runs("failed") == 1).await;
+        tokio::time::sleep(Duration::from_secs(2)).await; // Looks at the schedule that must find nothing.
+        assert_eq!(bed.runs("any"), 5, "{point}");
+        serve.kill();
+    }
+}

@@ -74,6 +74,8 @@ pub(crate) struct PipelineAnswer {
     /// The cron expression, if that is how it runs.
     cron: Option<String>,
     timezone: Option<String>,
+    /// The pipeline after whose runs it runs, if that is how it runs.
+    after: Option<String>,
     /// A person has set the interval, instead of the file.
     is_interval_set: bool,
     paused_at: Option<String>,
@@ -87,13 +89,14 @@ pub(crate) struct PipelineAnswer {
 
 impl From<&Pipeline> for PipelineAnswer {
     fn from(pipeline: &Pipeline) -> Self {
-        let (mut every_seconds, mut cron, mut timezone) = (None, None, None);
+        let (mut every_seconds, mut cron, mut timezone, mut after) = (None, None, None, None);
         match pipeline.schedule.as_ref().map(|schedule| &schedule.when) {
             Some(When::Every(seconds)) => every_seconds = Some(*seconds),
             Some(When::Cron { expression, zone }) => {
                 cron = Some(expression.clone());
                 timezone = Some(zone.clone());
             }
+            Some(When::After(before)) => after = Some(before.clone()),
             None => {}
         }
         Self {
@@ -104,6 +107,7 @@ impl From<&Pipeline> for PipelineAnswer {
             every_seconds,
             cron,
             timezone,
+            after,
             is_interval_set: pipeline.every_s.is_some(),
             paused_at: at(pipeline.paused_ms),
             cause: failure(pipeline.cause.as_ref()),

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use ledger::{Pipeline, Started};
+use ledger::{Pipeline, Start, Started};
 use model::RunId;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -73,7 +73,7 @@ pub(crate) async fn set_interval(api: &Api, name: &str, seconds: Option<u64>) ->
 /// A run that begins now.
 pub(crate) async fn start(api: &Api, pipeline: &Pipeline) -> Result<RunId> {
     let name = &pipeline.name;
-    match api.ledger.start_pipeline(name, None).await? {
+    match api.ledger.start_pipeline(name, Start::Asked).await? {
         Started::Run(run) => Ok(run),
         Started::StillRuns(run) => Err(Problem::conflict(format!("{run} of `{name}` is still under way"))
             .next(format!("GET /v1/runs/{run}"))),

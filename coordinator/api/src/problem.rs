@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -46,6 +46,12 @@ impl Problem {
     pub(crate) fn next(mut self, next: impl Into<String>) -> Self {
         self.next = Some(next.into());
         self
+    }
+
+    /// The header that says when it may be tried again, if it may be.
+    pub(crate) fn waits(&self) -> HeaderMap {
+        let seconds = self.retry_after.map(|wait| HeaderValue::from(wait.as_secs() + 1));
+        seconds.map(|seconds| (header::RETRY_AFTER, seconds)).into_iter().collect()
     }
 
     pub(crate) fn invalid(detail: impl Into<String>) -> Self {
@@ -97,6 +103,7 @@ impl From<ledger::Error> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
+        let waits = self.waits();
         let title = self.status.canonical_reason().unwrap_or("Error");
         let body = ProblemBody {
             r#type: format!("urn:syncline:problem:{}", self.code),
@@ -109,9 +116,7 @@ impl IntoResponse for Problem {
         let mut response = (self.status, Json(body)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if let Some(wait) = self.retry_after {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
-        }
+        headers.extend(waits);
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }

@@ -90,7 +90,7 @@ async fn status_of(api: &Api, pipeline: Pipeline) -> Result<Status> {
         next_sync: pipeline.next_ms.and_then(time::seconds),
         sync_interval_minutes: match every {
             Some(When::Every(seconds)) => minutes(*seconds),
-            Some(When::Cron { .. }) | None => None,
+            Some(When::Cron { .. } | When::After(_)) | None => None,
         },
         tables_synced: record.as_ref().map(synced).unwrap_or_default(),
         sync_metrics: Metrics {

@@ -1,10 +1,11 @@
 //! Starts the runs of pipelines when they are due, and pauses a pipeline that cannot go on without a person.
 
-use ledger::{Pipeline, Started};
-use model::schedule::{IfRunning, Missed};
-use model::{ErrorKind, RunState};
+use ledger::{Pipeline, Run, Start, Started};
+use model::schedule::{IfRunning, Missed, When};
+use model::{ErrorKind, RunKind, RunState};
 use tracing::{error, info, warn};
 
+use super::plan::RUNS_LOOKED_AT;
 use super::{Coordinator, TickError};
 
 /// A start that is later than this was missed: nobody was there to make it.
@@ -21,27 +22,51 @@ pub(super) async fn tick(coordinator: &Coordinator) -> Result<(), TickError> {
     let now = coordinator.ledger.now_ms().await?;
     for pipeline in &pipelines {
         pause_if_critical(coordinator, pipeline).await?;
-        let (Some(due), Some(schedule)) = (pipeline.next_ms.filter(|due| *due <= now), &pipeline.schedule)
-        else {
+        let Some(schedule) = &pipeline.schedule else { continue };
+        if let When::After(before) = &schedule.when {
+            start_after(coordinator, pipeline, before).await?;
             continue;
-        };
+        }
+        let Some(due) = pipeline.next_ms.filter(|due| *due <= now) else { continue };
         if schedule.missed == Missed::Skip && now - due > MISSED_AFTER_MS {
             leave_out(coordinator, pipeline, due, "nobody was there to make it").await?;
             continue;
         }
-        failpoint::point("p1").await;
-        match coordinator.ledger.start_pipeline(&pipeline.name, Some(due)).await? {
-            Started::Run(run) => {
-                info!(pipeline = pipeline.name, run = %run, "run started by schedule");
-                failpoint::point("p2").await;
-                coordinator.nudge.notify_one();
-            }
+        match start(coordinator, pipeline, Start::Due(due)).await? {
             Started::StillRuns(run) if schedule.if_running == IfRunning::Skip => {
                 leave_out(coordinator, pipeline, due, &format!("{run} is still under way")).await?;
             }
             // Due until the run has ended; or somebody else was quicker.
-            Started::StillRuns(_) | Started::No => {}
+            Started::Run(_) | Started::StillRuns(_) | Started::No => {}
         }
+    }
+    Ok(())
+}
+
+async fn start(coordinator: &Coordinator, pipeline: &Pipeline, why: Start) -> Result<Started, TickError> {
+    failpoint::point("p1").await;
+    let started = coordinator.ledger.start_pipeline(&pipeline.name, why).await?;
+    if let Started::Run(run) = started {
+        info!(pipeline = pipeline.name, %run, "run started by schedule");
+        failpoint::point("p2").await;
+        coordinator.nudge.notify_one();
+    }
+    Ok(started)
+}
+
+/// Starts a pipeline if a run of the one before it has ended well since it began last. While it runs or is paused it stays
+/// due.
+async fn start_after(coordinator: &Coordinator, pipeline: &Pipeline, before: &str) -> Result<(), TickError> {
+    if pipeline.paused_ms.is_some() {
+        return Ok(());
+    }
+    let runs = coordinator.ledger.runs_of(before, RUNS_LOOKED_AT).await?;
+    let ended_well = |run: &&Run| {
+        run.kind == RunKind::Copy && matches!(run.state, RunState::Done | RunState::DoneWithQuarantine)
+    };
+    let ended = runs.iter().filter(ended_well).filter_map(|run| run.ended_ms).max();
+    if let Some(ended) = ended.filter(|ended| pipeline.is_due_after(*ended)) {
+        start(coordinator, pipeline, Start::After(ended)).await?;
     }
     Ok(())
 }

@@ -70,7 +70,7 @@ pub use error::{Error, Result};
 pub use events::Event;
 pub use limits::{SHARE_LASTS, SHARE_RENEWED_AFTER, Share};
 pub use logins::{Login, NewLogin};
-pub use pipelines::{NewPipeline, Pipeline, Started};
+pub use pipelines::{NewPipeline, Pipeline, Start, Started};
 pub use quarantine::QuarantineView;
 pub use reap::Reaped;
 pub use record::PassTally;

@@ -44,6 +44,25 @@ pub struct Pipeline {
     pub registered_ms: i64,
 }
 
+impl Pipeline {
+    /// Whether it has not begun since something ended, and was there to see it.
+    #[must_use]
+    pub fn is_due_after(&self, ended_ms: i64) -> bool {
+        self.last_start_ms.unwrap_or(self.registered_ms).max(self.registered_ms) < ended_ms
+    }
+}
+
+/// Why a run of a pipeline begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// Somebody asks: whenever it is due.
+    Asked,
+    /// It is due at this time.
+    Due(i64),
+    /// A run of the pipeline before it ended at this time: it has not begun since.
+    After(i64),
+}
+
 /// What became of a start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Started {
@@ -113,27 +132,27 @@ impl Ledger {
         .await
     }
 
-    /// Starts a run of a pipeline that is due at `due_ms`, and makes it due again by its schedule; both or neither. `None`
-    /// starts it whenever it is due, if it is not paused: a person asks.
-    pub async fn start_pipeline(&self, name: &str, due_ms: Option<i64>) -> Result<Started> {
+    /// Starts a run of a pipeline that is not paused, if what it begins for still holds, and makes it due again by its
+    /// schedule; both or neither. Called again for the same reason, it starts none.
+    pub async fn start_pipeline(&self, name: &str, why: Start) -> Result<Started> {
         // Of a try whose answer was lost the run is found again by its id.
         let id = RunId::generate();
-        self.write("start a pipeline", || self.start_once(name, id, due_ms)).await
+        self.write("start a pipeline", || self.start_once(name, id, why)).await
     }
 
-    async fn start_once(
-        &self,
-        name: &str,
-        id: RunId,
-        due_ms: Option<i64>,
-    ) -> std::result::Result<Started, Cause> {
+    async fn start_once(&self, name: &str, id: RunId, why: Start) -> std::result::Result<Started, Cause> {
         let mut tx = self.begin().await?;
         let Some(found) = self.pipeline_in(&mut tx, name).await? else { return Ok(Started::No) };
         let pipeline = found.pipeline;
         if pipeline.last_run == Some(id) {
             return Ok(Started::Run(id));
         }
-        if pipeline.paused_ms.is_some() || due_ms.is_some_and(|due| pipeline.next_ms != Some(due)) {
+        let holds = match why {
+            Start::Asked => true,
+            Start::Due(due) => pipeline.next_ms == Some(due),
+            Start::After(ended) => pipeline.is_due_after(ended),
+        };
+        if pipeline.paused_ms.is_some() || !holds {
             return Ok(Started::No);
         }
         let sql =

@@ -24,6 +24,8 @@ pub enum When {
     Every(u64),
     /// At the times of a cron expression (five fields, or six with seconds first) in a time zone of the IANA database.
     Cron { expression: String, zone: String },
+    /// Each time when a run of the pipeline of this name has ended well.
+    After(String),
 }
 
 /// What becomes of a start whose pipeline still runs.
@@ -61,7 +63,7 @@ pub enum ScheduleError {
 
 impl Schedule {
     /// The first start after a moment, both in milliseconds since 1970. An interval counts from that moment; a local time
-    /// that clocks skip comes when they have skipped it, one that they pass twice comes once.
+    /// that clocks skip comes when they have skipped it, one that they pass twice comes once. What runs after another names none.
     ///
     /// # Errors
     /// The expression or its zone is none, or names no time to come.
@@ -78,6 +80,7 @@ impl Schedule {
                 let next = cron.find_next_occurrence(&from, false).map_err(|_| ScheduleError::Never)?;
                 Ok(next.timestamp_millis())
             }
+            When::After(_) => Err(ScheduleError::Never),
         }
     }
 }

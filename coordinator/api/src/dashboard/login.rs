@@ -41,7 +41,7 @@ pub(super) async fn enter(
             .into_response(),
         Err(problem) => {
             let form = form(given.to.as_deref(), Some(&problem.detail));
-            (problem.status, page::alone(api.version, "Log in", &form)).into_response()
+            (problem.status, problem.waits(), page::alone(api.version, "Log in", &form)).into_response()
         }
     }
 }

@@ -121,6 +121,9 @@ fn schedule(pipeline: &Pipeline) -> Markup {
         Some(Schedule { when: When::Cron { expression, zone }, .. }) => {
             html! { code { (expression) } " " span.faint { (zone) } }
         }
+        Some(Schedule { when: When::After(before), .. }) => {
+            html! { "after " a href={ "/pipelines/" (before) } { (before) } }
+        }
         None => html! { "on demand" },
     }
 }
@@ -138,7 +141,7 @@ fn interval_text(seconds: u64) -> String {
 fn interval_form(visitor: &Visitor, pipeline: &Pipeline) -> Markup {
     let set = match &pipeline.schedule {
         Some(Schedule { when: When::Every(seconds), .. }) => Some(*seconds),
-        Some(Schedule { when: When::Cron { .. }, .. }) | None => None,
+        Some(Schedule { when: When::Cron { .. } | When::After(_), .. }) | None => None,
     };
     let fields = html! {
         label { "Every " input type="number" name="seconds" min="1" max="31622400" value=[set] placeholder="as in the file"; " s" }

@@ -103,6 +103,7 @@ conformance!(
     pipelines::a_pause_holds_until_it_is_taken_back,
     pipelines::an_interval_that_was_set_wins_over_the_file,
     pipelines::a_pipeline_without_a_schedule_waits_to_be_asked,
+    pipelines::the_end_of_another_starts_one_run,
     tokens::a_token_is_good_until_it_expires_or_is_revoked,
     watermarks::a_watermark_goes_forward_with_the_turns,
     watermarks::a_watch_is_kept_beside_the_mark,

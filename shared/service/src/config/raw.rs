@@ -177,6 +177,8 @@ pub(crate) struct RawSchedule {
     pub every: Option<At<String>>,
     /// A cron expression instead: minute, hour, day of the month, month, day of the week.
     pub cron: Option<At<String>>,
+    /// The pipeline instead after whose runs it runs, each time when one has ended well.
+    pub after: Option<At<String>>,
     /// The time zone of `cron`, such as `Europe/Berlin`; UTC if absent.
     pub timezone: Option<At<String>>,
     /// What becomes of a start while the run before is under way: left out, or made when it has ended. `skip` if absent.

@@ -5,13 +5,17 @@ use model::schedule::{IfRunning, Missed, Schedule, ScheduleError, When};
 use super::form::{At, Form};
 use super::raw::RawSchedule;
 use super::units::parse_millis;
-use super::validate::Findings;
+use super::validate::{Findings, is_name};
 use crate::problem::code;
 
 /// From start to start, in seconds.
 const EVERY_S: std::ops::RangeInclusive<u64> = 1..=366 * 86_400;
 
-pub(super) fn schedule(given: &At<Form<RawSchedule>>, findings: &mut Findings<'_>) -> Option<Schedule> {
+pub(super) fn schedule(
+    given: &At<Form<RawSchedule>>,
+    name: &str,
+    findings: &mut Findings<'_>,
+) -> Option<Schedule> {
     let raw = match &given.value {
         Form::Text(text) => {
             let when = every(&At::new(text.clone(), given.place), findings)?;
@@ -20,12 +24,14 @@ pub(super) fn schedule(given: &At<Form<RawSchedule>>, findings: &mut Findings<'_
         Form::Map(raw) => raw,
         Form::List(_) => return None,
     };
-    let when = match (&raw.every, &raw.cron) {
-        (Some(text), None) => every(text, findings),
-        (None, Some(expression)) => cron(expression, raw.timezone.as_ref(), findings),
-        (Some(_), Some(_)) | (None, None) => {
-            let help = "write `every: 15m`, or `cron: \"0 1 * * *\"`";
-            findings.refuse(code::BAD_SCHEDULE, "a schedule is one of `every` and `cron`", given.place, help);
+    let when = match (&raw.every, &raw.cron, &raw.after) {
+        (Some(text), None, None) => every(text, findings),
+        (None, Some(expression), None) => cron(expression, raw.timezone.as_ref(), findings),
+        (None, None, Some(before)) => after(before, name, raw, findings),
+        _ => {
+            let help = "write `every: 15m`, `cron: \"0 1 * * *\"`, or `after: other-pipeline`";
+            let message = "a schedule is one of `every`, `cron` and `after`";
+            findings.refuse(code::BAD_SCHEDULE, message, given.place, help);
             None
         }
     };
@@ -51,6 +57,21 @@ fn every(text: &At<String>, findings: &mut Findings<'_>) -> Option<When> {
         findings.refuse(code::BAD_SCHEDULE, "not an interval", text.place, help);
     }
     seconds.map(When::Every)
+}
+
+/// A start that is due while the run before is under way, or nobody is there, comes later: there is nothing to choose.
+fn after(before: &At<String>, name: &str, raw: &RawSchedule, findings: &mut Findings<'_>) -> Option<When> {
+    if before.value == name || !is_name(&before.value) {
+        let help = "name another pipeline: the `name` of its spec";
+        findings.refuse(code::BAD_SCHEDULE, "not a pipeline to run after", before.place, help);
+        return None;
+    }
+    for choice in [&raw.if_running, &raw.missed].into_iter().flatten() {
+        let message =
+            "`if_running` and `missed` are for times: what runs after another comes as soon as it can";
+        findings.refuse(code::BAD_SCHEDULE, message, choice.place, "remove it");
+    }
+    Some(When::After(before.value.clone()))
 }
 
 fn cron(expression: &At<String>, zone: Option<&At<String>>, findings: &mut Findings<'_>) -> Option<When> {

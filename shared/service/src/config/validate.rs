@@ -93,7 +93,10 @@ pub(super) fn validate(raw: &RawSpec, variables: Variables<'_>) -> Result<Loaded
     let chunk = chunk.map_or_else(ChunkLimits::default, |chunk| chunk_limits(chunk, &mut findings));
     let limits = raw.limits.as_ref().map_or_else(Limits::default, |raw| limits(raw, &mut findings));
     let brakes = raw.brakes.iter().flatten().filter_map(|raw| brake(raw, &mut findings)).collect();
-    let schedule = raw.schedule.as_ref().and_then(|given| super::schedule::schedule(given, &mut findings));
+    let schedule = raw
+        .schedule
+        .as_ref()
+        .and_then(|given| super::schedule::schedule(given, &raw.name.value, &mut findings));
     let retry = raw.retry.as_ref().map_or_else(RetryPolicy::default, |raw| retry(raw, &mut findings));
     let alerts =
         raw.alerts.iter().flatten().filter_map(|raw| super::alerts::rule(raw, &mut findings)).collect();
@@ -128,9 +131,14 @@ fn check_version(version: &At<u64>, findings: &mut Findings<'_>) {
     }
 }
 
-fn check_name(name: &At<String>, findings: &mut Findings<'_>) {
+/// Whether a spec, and so a pipeline, may have this name.
+pub(super) fn is_name(name: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    if name.value.is_empty() || name.value.len() > NAME_CHARS_MAX || !name.value.chars().all(is_plain) {
+    !name.is_empty() && name.len() <= NAME_CHARS_MAX && name.chars().all(is_plain)
+}
+
+fn check_name(name: &At<String>, findings: &mut Findings<'_>) {
+    if !is_name(&name.value) {
         findings.refuse(code::BAD_NAME, "not a name for a spec", name.place, "use 1 to 63 of a-z, 0-9 and -");
     }
 }
