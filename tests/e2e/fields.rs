@@ -240,7 +240,7 @@ async fn an_existing_table_gets_renamed_and_cast_columns() {
 #[tokio::test]
 async fn rules_that_cannot_hold_are_refused_before_any_write() {
     let (from, to) = (Database::fresh(Server::Sqlite).await, Database::fresh(Server::Sqlite).await);
-    from.exec("CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT, n INTEGER, at DATETIME)").await;
+    from.exec("CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT, n INTEGER, at DATETIME, raw BLOB)").await;
     let syncline = syncline();
     let planned = |rules: &str, more: &str| {
         let rest = format!("tables:\n  - from: t\n{more}    fields: {{ rules: {{ {rules} }} }}");
@@ -253,6 +253,7 @@ async fn rules_that_cannot_hold_are_refused_before_any_write() {
         ("at: { as: date }", "    incremental: at\n", "must stay as they are"),
         ("b: { to: c }", "", "column `b`"),
         ("x: { join: [a, b] }", "", "column `b`"),
+        ("x: { join: [raw, a] }", "", "holds bytes"),
         ("a: { to: n }", "", "would be column `n`"),
         ("a: { to: x }, n: { to: x }", "", "two fields"),
         ("a: { min: 3 }", "", "no `min` and `max`"),

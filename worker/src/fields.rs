@@ -1,5 +1,7 @@
 //! The rules of a table's fields, made ready once for a chunk: what values become, and what they must be.
 
+use std::collections::BTreeMap;
+
 use connectors::{Connections, Error, Result};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use model::convert::{ConvertError, read, refusal};
@@ -158,6 +160,8 @@ impl Ready {
         if matches!(step, Step::Hash(_)) {
             return self.hash(value);
         }
+        // A truth value is `1` or `0` as a text, and `true` or `false` where a rule lists values.
+        let word = if let Value::Bool(truth) = value { Some(truth.to_string()) } else { None };
         let Some(text) = text_of(value)? else { return Ok(Value::Null) };
         let changed = match step {
             Step::Trim => Some(text.trim().to_owned()),
@@ -166,7 +170,7 @@ impl Ready {
             Step::Truncate(most) => Some(text.chars().take(places(*most)).collect()),
             Step::Prefix(more) => Some(format!("{more}{text}")),
             Step::Suffix(more) => Some(format!("{text}{more}")),
-            Step::Values(values) => Some(listed(values, &text)?),
+            Step::Values(values) => Some(listed(values, word.as_deref(), &text)?),
             Step::Split { at, part } => part_of(&text, at, *part),
             Step::Json(pointer) => found_in(&text, pointer)?,
             Step::KeepLast(last) => {
@@ -210,10 +214,12 @@ fn text_of(value: Value) -> std::result::Result<Option<String>, ConvertError> {
 }
 
 fn listed(
-    values: &std::collections::BTreeMap<String, String>,
+    values: &BTreeMap<String, String>,
+    word: Option<&str>,
     text: &str,
 ) -> std::result::Result<String, ConvertError> {
-    let found = values.get(text).or_else(|| values.get("*"));
+    let found = word.and_then(|word| values.get(word)).or_else(|| values.get(text));
+    let found = found.or_else(|| values.get("*"));
     found.cloned().ok_or_else(|| refusal(ErrorKind::Check, "the value is not among `values`"))
 }
 
@@ -293,5 +299,123 @@ fn is_greater(a: &Value, b: &Value) -> bool {
         (Value::Float32(x), Value::Float32(y)) => x.is_nan() || x > y,
         (Value::Float64(x), Value::Float64(y)) => x.is_nan() || x > y,
         _ => is_newer(a, b),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ready(steps: Vec<Step>, cast: Option<LogicalType>, check: Check) -> Ready {
+        let logical = cast.clone().unwrap_or(TEXT);
+        let limits = Limits::new(&check, &logical).expect("limits");
+        let origin = Origin::Column("c".to_owned());
+        let rule = FieldRule { origin, to: "c".to_owned(), steps, cast, check, on_fail: OnFail::Quarantine };
+        let key = Some(keyed(&SecretString::from("key"), "t.c"));
+        Ready { reads: rule.cast.clone(), rule, joined: Vec::new(), key, limits }
+    }
+
+    fn text(text: &str) -> Value {
+        Value::Text(text.to_owned())
+    }
+
+    fn values(pairs: &[(&str, &str)]) -> Step {
+        Step::Values(pairs.iter().map(|(old, new)| ((*old).to_owned(), (*new).to_owned())).collect())
+    }
+
+    #[test]
+    fn each_step_makes_of_a_value_what_it_says() {
+        let split = |part| Step::Split { at: ",".to_owned(), part };
+        let json = |pointer: &str| Step::Json(pointer.to_owned());
+        let document = r#"{"a":{"b~":[1,"x",null,{"c":true}]}}"#;
+        for (step, from, to) in [
+            (Step::Trim, text("\t é \n"), text("é")),
+            (Step::Lower, text("ÀB"), text("àb")),
+            (Step::Upper, text("straße"), text("STRASSE")),
+            (Step::Upper, Value::Int(7), text("7")),
+            (Step::Truncate(2), text("é😀x"), text("é😀")),
+            (Step::Prefix("a".to_owned()), text("b"), text("ab")),
+            (Step::Suffix("a".to_owned()), text(""), text("a")),
+            (Step::KeepLast(2), text("éé😀x"), text("**😀x")),
+            (Step::KeepLast(9), text("abc"), text("abc")),
+            (Step::Redact, text("secret"), text("***")),
+            (Step::Null, text("secret"), Value::Null),
+            (Step::Default("d".to_owned()), Value::Null, text("d")),
+            (Step::Default("d".to_owned()), Value::Int(1), Value::Int(1)),
+            (values(&[("1", "one"), ("*", "other")]), Value::Int(1), text("one")),
+            (values(&[("1", "one"), ("*", "other")]), Value::Int(2), text("other")),
+            (values(&[("true", "yes"), ("0", "no")]), Value::Bool(true), text("yes")),
+            (values(&[("true", "yes"), ("0", "no")]), Value::Bool(false), text("no")),
+            (split(1), text("a,b,"), text("a")),
+            (split(3), text("a,b,"), text("")),
+            (split(4), text("a,b,"), Value::Null),
+            (split(-2), text("a,b,"), text("b")),
+            (split(i32::MIN), text("a"), Value::Null),
+            (json("/a/b~0/1"), text(document), text("x")),
+            (json("/a/b~0/0"), Value::Json(document.to_owned()), text("1")),
+            (json("/a/b~0/2"), text(document), Value::Null),
+            (json("/a/b~0/3"), text(document), text("{\"c\":true}")),
+            (json("/nowhere"), text(document), Value::Null),
+        ] {
+            assert_eq!(ready(vec![step.clone()], None, Check::default()).apply(from), Ok(to), "{step:?}");
+            let is_filling = matches!(step, Step::Default(_));
+            let of_null = ready(vec![step.clone()], None, Check::default()).apply(Value::Null);
+            assert!(is_filling || of_null == Ok(Value::Null), "{step:?}");
+        }
+        for (step, from) in [
+            (values(&[("1", "one")]), Value::Int(2)),
+            (json("/a"), text("{")),
+            (Step::Trim, Value::Bytes(vec![255])),
+        ] {
+            assert!(ready(vec![step.clone()], None, Check::default()).apply(from).is_err(), "{step:?}");
+        }
+    }
+
+    #[test]
+    fn a_hash_is_of_its_column_and_shows_nothing() {
+        let rule = ready(vec![Step::Hash("${env:KEY}".to_owned())], None, Check::default());
+        let of = |value| rule.apply(value).expect("hashed");
+        // printf 't.c\0a' | openssl dgst -sha256 -hmac key
+        let known = "ef05b3fe7627d710fdefa2f9f7c8f03772ce5ad2b1249fadab885a9bb04f14e2";
+        assert_eq!(of(text("a")), text(known));
+        assert_eq!(of(Value::Bytes(b"a".to_vec())), text(known));
+        assert_ne!(of(text("b")), text(known));
+        assert_eq!(of(Value::Null), Value::Null);
+    }
+
+    #[test]
+    fn checks_hold_their_limits_and_let_null_pass() {
+        let decimal = LogicalType::AnyDecimal;
+        let within = |min: &str, max: &str| Check {
+            min: Some(min.to_owned()),
+            max: Some(max.to_owned()),
+            ..Check::default()
+        };
+        let is_allowed = |logical: &LogicalType, check: &Check, value: &str| {
+            let value = read(value, logical).expect("a value");
+            Limits::new(check, logical).expect("limits").check(check, &value).is_ok()
+        };
+        for (value, allowed) in
+            [("-1.50", true), ("-1.501", false), ("10", true), ("10.0001", false), ("9", true)]
+        {
+            assert_eq!(is_allowed(&decimal, &within("-1.5", "10"), value), allowed, "{value}");
+        }
+        let days = within("2026-01-01", "2026-12-31");
+        assert!(is_allowed(&LogicalType::Date, &days, "2026-01-01"));
+        assert!(!is_allowed(&LogicalType::Date, &days, "2027-01-01"));
+        assert!(
+            !is_allowed(&LogicalType::Float64, &within("0", "1"), "NaN"),
+            "nothing is above what is no number"
+        );
+        let named = Check { one_of: vec!["a".to_owned(), "b".to_owned()], ..Check::default() };
+        assert!(is_allowed(&TEXT, &named, "b") && !is_allowed(&TEXT, &named, "c"));
+        let short = Check { max_length: Some(2), matches: Some("^é".to_owned()), ..Check::default() };
+        assert!(is_allowed(&TEXT, &short, "éa") && !is_allowed(&TEXT, &short, "éab"));
+        assert!(!is_allowed(&TEXT, &short, "aé"));
+        let required = Check { required: true, ..Check::default() };
+        assert!(!is_allowed(&TEXT, &required, "") && is_allowed(&TEXT, &required, " "));
+        let limits = Limits::new(&short, &TEXT).expect("limits");
+        assert!(limits.check(&short, &Value::Null).is_ok() && limits.check(&required, &Value::Null).is_err());
+        assert!(Limits::new(&within("x", "1"), &decimal).is_err());
     }
 }

@@ -36,6 +36,24 @@ pub(super) fn fields<'a>(source: &TableSchema, spec: &'a TableSpec) -> Result<Ve
             ));
         }
     }
+    let is_bytes = |name: &&String| {
+        let column = source.columns.iter().find(|column| column.name == **name);
+        column.is_some_and(|column| matches!(column.logical, LogicalType::Bytes { .. }))
+    };
+    let joined = spec.fields.iter().filter_map(|rule| match &rule.origin {
+        Origin::Joined { columns, .. } => columns.iter().find(is_bytes),
+        Origin::Column(_) | Origin::Constant(_) => None,
+    });
+    if let Some(name) = joined.into_iter().next() {
+        return Err(PlanError::new(
+            ErrorKind::Unsupported,
+            format!(
+                "column `{name}` of table `{}` holds bytes, which cannot be joined as text",
+                source.table
+            ),
+            "leave it out of `join:`",
+        ));
+    }
     let rule_of = |column: &Column| {
         spec.fields.iter().find(|rule| matches!(&rule.origin, Origin::Column(name) if *name == column.name))
     };
