@@ -1,7 +1,9 @@
 //! Whether the figures of a run are what they mostly are.
 
+use std::collections::HashMap;
+
 use ledger::{Ledger, Run};
-use model::{Counts, RunKind, RunState};
+use model::{Counts, RunId, RunKind, RunState};
 
 /// Of a hundred rows, so many may be refused or left out.
 const REFUSED_MAX_PERCENT: u64 = 1;
@@ -9,23 +11,48 @@ const REFUSED_MAX_PERCENT: u64 = 1;
 const RUNS_MAX: usize = 10;
 const RUNS_MIN: usize = 3;
 
-/// What is unusual about a run, in words without a value; nothing for one that did not end well.
-pub(crate) async fn of(ledger: &Ledger, run: &Run, runs: &[Run]) -> ledger::Result<Option<String>> {
-    let Some(counts) = counts(ledger, run).await? else { return Ok(None) };
-    let mut usual = Vec::new();
-    // How much changes from run to run is not usual or unusual.
-    let reads_all = run.spec.tables.iter().all(|table| table.incremental.is_none());
-    for earlier in earlier(run, runs).filter(|_| reads_all) {
-        usual.extend(self::counts(ledger, earlier).await?.map(|counts| counts.read));
-        if usual.len() == RUNS_MAX {
-            break;
-        }
+/// The figures of runs, each read once.
+pub(crate) struct Figures<'a> {
+    ledger: &'a Ledger,
+    runs: &'a [Run],
+    known: HashMap<RunId, Option<Counts>>,
+}
+
+impl<'a> Figures<'a> {
+    pub(crate) fn of(ledger: &'a Ledger, runs: &'a [Run]) -> Self {
+        Self { ledger, runs, known: HashMap::new() }
     }
-    Ok(unusual(&counts, &usual))
+
+    /// What is unusual about a run, in words without a value; nothing for one that did not end well.
+    pub(crate) async fn unusual(&mut self, run: &Run) -> ledger::Result<Option<String>> {
+        let Some(counts) = self.counts(run).await? else { return Ok(None) };
+        let mut usual = Vec::new();
+        // How much changes from run to run is not usual or unusual.
+        let reads_all = run.spec.tables.iter().all(|table| table.incremental.is_none());
+        for earlier in earlier(run, self.runs).filter(|_| reads_all) {
+            usual.extend(self.counts(earlier).await?.map(|counts| counts.read));
+            if usual.len() == RUNS_MAX {
+                break;
+            }
+        }
+        Ok(unusual(&counts, &usual))
+    }
+
+    async fn counts(&mut self, run: &Run) -> ledger::Result<Option<Counts>> {
+        if !can_be(run) {
+            return Ok(None);
+        }
+        if let Some(known) = self.known.get(&run.id) {
+            return Ok(*known);
+        }
+        let counts = self.ledger.record(run.id).await?.map(|record| record.counts);
+        self.known.insert(run.id, counts);
+        Ok(counts)
+    }
 }
 
 /// Runs of the same spec and kind before this one, the latest first.
-pub(crate) fn earlier<'a>(run: &'a Run, runs: &'a [Run]) -> impl Iterator<Item = &'a Run> {
+pub(crate) fn earlier<'a>(run: &Run, runs: &'a [Run]) -> impl Iterator<Item = &'a Run> + use<'a> {
     let mut all: Vec<&Run> = runs.iter().filter(|r| is_same(r, run) && r.turn < run.turn).collect();
     all.sort_by_key(|run| std::cmp::Reverse(run.turn));
     all.into_iter()
@@ -38,13 +65,6 @@ fn is_same(a: &Run, b: &Run) -> bool {
 /// Only a copy that ended well has figures to judge.
 pub(crate) fn can_be(run: &Run) -> bool {
     run.kind == RunKind::Copy && matches!(run.state, RunState::Done | RunState::DoneWithQuarantine)
-}
-
-async fn counts(ledger: &Ledger, run: &Run) -> ledger::Result<Option<Counts>> {
-    if !can_be(run) {
-        return Ok(None);
-    }
-    Ok(ledger.record(run.id).await?.map(|record| record.counts))
 }
 
 fn unusual(counts: &Counts, usual: &[u64]) -> Option<String> {

@@ -13,6 +13,7 @@ mod send;
 use std::collections::HashSet;
 use std::time::Duration;
 
+use anomaly::Figures;
 use incident::Event;
 use ledger::{Alert, Ledger, NewAlert, Run};
 use model::RunId;
@@ -73,6 +74,7 @@ async fn raise(ledger: &Ledger, known: &mut Known) -> ledger::Result<()> {
     let now = ledger.now_ms().await?;
     let is_news =
         |run: &&Run| !run.spec.alerts.is_empty() && run.ended_ms.is_some_and(|ended| now - ended < NEWS_MS);
+    let mut figures = Figures::of(ledger, &runs);
     // As it happened: the earliest first.
     for run in runs.iter().rev().filter(is_news) {
         let by_state = incident::event(run, incident::before(run, &runs));
@@ -82,7 +84,7 @@ async fn raise(ledger: &Ledger, known: &mut Known) -> ledger::Result<()> {
         if known.judged.contains(&run.id) {
             continue;
         }
-        if let Some(told) = by_figures(ledger, run, &runs).await? {
+        if let Some(told) = by_figures(&mut figures, run, &runs).await? {
             // Whoever was told that rows are in quarantine need not be told that they are many.
             let quarantine = Occasion::DoneWithQuarantine;
             let but = (by_state == Some(Event::Began(quarantine))).then_some(quarantine);
@@ -95,7 +97,7 @@ async fn raise(ledger: &Ledger, known: &mut Known) -> ledger::Result<()> {
 
 /// What the figures of a run tell, if anybody wants to know.
 async fn by_figures(
-    ledger: &Ledger,
+    figures: &mut Figures<'_>,
     run: &Run,
     runs: &[Run],
 ) -> ledger::Result<Option<(Event, Option<String>)>> {
@@ -103,9 +105,9 @@ async fn by_figures(
     if !is_wanted || !anomaly::can_be(run) {
         return Ok(None);
     }
-    let now = anomaly::of(ledger, run, runs).await?;
+    let now = figures.unusual(run).await?;
     let before = match incident::before(run, runs) {
-        Some(before) => anomaly::of(ledger, before, runs).await?,
+        Some(before) => figures.unusual(before).await?,
         None => None,
     };
     Ok(incident::of_figures(now.as_deref(), before.as_deref()).map(|event| (event, now)))
