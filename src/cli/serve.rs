@@ -81,6 +81,7 @@ pub(super) async fn run(context: &Context, args: &Args) -> Outcome {
         Some(address) => Some(listen::bind(address, args.behind_proxy, &ledger).await?),
         None => None,
     };
+    refuse_circles(&pipelines, &ledger).await?;
     for pipeline in &pipelines {
         ledger.register_pipeline(pipeline).await.map_err(|e| ledger_problem(&e))?;
         tracing::info!(pipeline = pipeline.spec.name, "pipeline registered");
@@ -145,6 +146,33 @@ async fn pipelines(context: &Context, args: &Args) -> Result<Vec<NewPipeline>, P
         pipelines.push(NewPipeline { spec, schedule: loaded.schedule, is_default: loaded.is_default });
     }
     Ok(pipelines)
+}
+
+/// Pipelines that run after each other in a circle would never begin, or never end.
+async fn refuse_circles(new: &[NewPipeline], ledger: &Ledger) -> Result<(), Problem> {
+    let known = ledger.pipelines().await.map_err(|e| ledger_problem(&e))?;
+    let before = |name: &str| {
+        let schedule = match new.iter().find(|pipeline| pipeline.spec.name == name) {
+            Some(pipeline) => pipeline.schedule.as_ref(),
+            None => known.iter().find(|pipeline| pipeline.name == name)?.schedule.as_ref(),
+        };
+        if let When::After(before) = &schedule?.when { Some(before.clone()) } else { None }
+    };
+    for pipeline in new {
+        let name = &pipeline.spec.name;
+        let mut chain = vec![name.clone()];
+        while let Some(next) = before(&chain[chain.len() - 1]) {
+            if next == *name {
+                let detail = format!("these run after each other in a circle: {}", chain.join(", "));
+                return Err(Problem::new(code::BAD_SETTING, detail, "give one of them a schedule of times"));
+            }
+            if chain.contains(&next) {
+                break; // A circle that this one only leads to.
+            }
+            chain.push(next);
+        }
+    }
+    Ok(())
 }
 
 /// Whether what is missing may be what the pipeline before this one makes.

@@ -162,6 +162,14 @@ async fn s4_28_a_pipeline_runs_after_another() {
         bed.until_done(4).await;
         oracle::assert_equal(&bed.from, &third, &["t"]);
 
+        let circle = std::fs::read_to_string(&bed.spec)
+            .unwrap()
+            .replace("schedule: 1h", "schedule: { after: second }");
+        let path = bed.syncline.dir.path().join("circle.yaml");
+        std::fs::write(&path, circle).unwrap();
+        let refused = bed.syncline.run(&["serve", &path.display().to_string(), "--workers", "1"]).expect(4);
+        assert!(refused.stderr.contains("in a circle: test, second"), "{}", refused.stderr);
+
         bed.from.exec("ALTER TABLE t RENAME TO gone").await;
         let _ = bed.syncline.run(&["pipelines", "trigger", "test"]).expect(0);
         wait_until("it fails", SOON, async || bed.runs("failed") == 1).await;
