@@ -85,10 +85,7 @@ async fn look(
 ) -> Result<Lost, Problem> {
     let here = || runs.iter().filter(|run| run.spec.target == *spec);
     // A run that is done gives out no more attempts; all others could be set going again.
-    let open: Vec<RunId> = here()
-        .filter(|run| !matches!(run.state, RunState::Done | RunState::DoneWithQuarantine))
-        .map(|run| run.id)
-        .collect();
+    let open: Vec<RunId> = here().filter(|run| !run.state.ended_well()).map(|run| run.id).collect();
     let asked = match connections.get(spec, Role::Target) {
         Ok(target) => past::compare(ledger, &*target, &open).await,
         Err(error) => Err(error),

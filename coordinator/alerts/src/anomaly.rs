@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use ledger::{Ledger, Run};
-use model::{Counts, RunId, RunKind, RunState};
+use model::{Counts, RunId, RunKind};
 
 /// Of a hundred rows, so many may be refused or left out.
 const REFUSED_MAX_PERCENT: u64 = 1;
@@ -51,20 +51,14 @@ impl<'a> Figures<'a> {
     }
 }
 
-/// Runs of the same spec and kind before this one, the latest first.
-pub(crate) fn earlier<'a>(run: &Run, runs: &'a [Run]) -> impl Iterator<Item = &'a Run> + use<'a> {
-    let mut all: Vec<&Run> = runs.iter().filter(|r| is_same(r, run) && r.turn < run.turn).collect();
-    all.sort_by_key(|run| std::cmp::Reverse(run.turn));
-    all.into_iter()
-}
-
-fn is_same(a: &Run, b: &Run) -> bool {
-    a.spec.name == b.spec.name && a.kind == b.kind
+/// Runs of the same spec and kind before this one, of `runs`, which are listed newest first; so are these.
+pub(crate) fn earlier<'a>(run: &'a Run, runs: &'a [Run]) -> impl Iterator<Item = &'a Run> {
+    runs.iter().filter(|r| r.spec.name == run.spec.name && r.kind == run.kind && r.turn < run.turn)
 }
 
 /// Only a copy that ended well has figures to judge.
 pub(crate) fn can_be(run: &Run) -> bool {
-    run.kind == RunKind::Copy && matches!(run.state, RunState::Done | RunState::DoneWithQuarantine)
+    run.kind == RunKind::Copy && run.state.ended_well()
 }
 
 fn unusual(counts: &Counts, usual: &[u64]) -> Option<String> {

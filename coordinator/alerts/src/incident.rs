@@ -55,6 +55,6 @@ pub(crate) fn of_figures(now: Option<&str>, before: Option<&str>) -> Option<Even
 }
 
 /// The run of the same spec and kind that ended before this one began, of `runs`.
-pub(crate) fn before<'a>(run: &Run, runs: &'a [Run]) -> Option<&'a Run> {
+pub(crate) fn before<'a>(run: &'a Run, runs: &'a [Run]) -> Option<&'a Run> {
     anomaly::earlier(run, runs).find(|run| run.state.is_terminal())
 }

@@ -77,14 +77,15 @@ async fn raise(ledger: &Ledger, known: &mut Known) -> ledger::Result<()> {
     let mut figures = Figures::of(ledger, &runs);
     // As it happened: the earliest first.
     for run in runs.iter().rev().filter(is_news) {
-        let by_state = incident::event(run, incident::before(run, &runs));
+        let before = incident::before(run, &runs);
+        let by_state = incident::event(run, before);
         if let Some(event) = by_state {
             tell(ledger, known, run, (event, None), None).await?;
         }
         if known.judged.contains(&run.id) {
             continue;
         }
-        if let Some(told) = by_figures(&mut figures, run, &runs).await? {
+        if let Some(told) = by_figures(&mut figures, run, before).await? {
             // Whoever was told that rows are in quarantine need not be told that they are many.
             let quarantine = Occasion::DoneWithQuarantine;
             let but = (by_state == Some(Event::Began(quarantine))).then_some(quarantine);
@@ -99,14 +100,14 @@ async fn raise(ledger: &Ledger, known: &mut Known) -> ledger::Result<()> {
 async fn by_figures(
     figures: &mut Figures<'_>,
     run: &Run,
-    runs: &[Run],
+    before: Option<&Run>,
 ) -> ledger::Result<Option<(Event, Option<String>)>> {
     let is_wanted = run.spec.alerts.iter().any(|rule| rule.on.contains(&Occasion::Anomaly));
     if !is_wanted || !anomaly::can_be(run) {
         return Ok(None);
     }
     let now = figures.unusual(run).await?;
-    let before = match incident::before(run, runs) {
+    let before = match before {
         Some(before) => figures.unusual(before).await?,
         None => None,
     };

@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures::Stream;
-use futures::stream::{self, StreamExt as _};
+use futures::StreamExt as _;
 use model::RunId;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -41,8 +41,7 @@ pub(crate) async fn of_run(
 ) -> Result<Sse<impl Stream<Item = std::result::Result<Event, Infallible>>>> {
     let run = found(&api, &run).await?.id;
     let seen = seen(&headers)?.unwrap_or(0);
-    let events = follow(api, Some(run), seen).take_until(stop.cancelled_owned());
-    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(ALIVE_EVERY)))
+    Ok(stream(follow(api, Some(run), seen), stop))
 }
 
 /// The events of all runs from now on, or after `Last-Event-ID`.
@@ -55,8 +54,16 @@ pub(crate) async fn of_all(
         Some(seen) => seen,
         None => api.ledger.last_event().await?,
     };
-    let events = follow(api, None, seen).take_until(stop.cancelled_owned());
-    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(ALIVE_EVERY)))
+    Ok(stream(follow(api, None, seen), stop))
+}
+
+/// Events as they come, until the process is to end.
+fn stream<S>(events: S, stop: CancellationToken) -> Sse<impl Stream<Item = S::Item>>
+where
+    S: Stream<Item = std::result::Result<Event, Infallible>> + Send + 'static,
+{
+    let events = events.take_until(stop.cancelled_owned());
+    Sse::new(events).keep_alive(KeepAlive::new().interval(ALIVE_EVERY))
 }
 
 /// What the client has seen before its connection was lost.
@@ -70,12 +77,12 @@ fn follow(
     run: Option<RunId>,
     seen: u64,
 ) -> impl Stream<Item = std::result::Result<Event, Infallible>> {
-    let blocks = stream::unfold((api, seen), move |(api, mut seen)| async move {
+    let blocks = futures::stream::unfold((api, seen), move |(api, mut seen)| async move {
         loop {
             match api.ledger.events(run, seen, BLOCK).await {
                 Ok(events) if !events.is_empty() => {
                     seen = events.last().map_or(seen, |last| last.seq);
-                    return Some((stream::iter(events), (api, seen)));
+                    return Some((futures::stream::iter(events), (api, seen)));
                 }
                 // A ledger that is away comes back; the client is told by silence, as by any slow network.
                 Ok(_) | Err(_) => tokio::time::sleep(ASK_EVERY).await,

@@ -94,7 +94,7 @@ fn of_pipelines(text: &mut Exposition, scene: &Scene) {
         "When a run of a pipeline last ended well, rows in quarantine or not.",
     );
     for (pipeline, runs) in &scene.pipelines {
-        let well = |run: &&Run| matches!(run.state, RunState::Done | RunState::DoneWithQuarantine);
+        let well = |run: &&Run| run.state.ended_well();
         if let Some(ended) = runs.iter().find(well).and_then(|run| run.ended_ms) {
             text.sample(
                 "run_last_success_timestamp_seconds",

@@ -108,7 +108,7 @@ pub(super) fn inputs(source: &TableSchema, columns: &[ColumnPlan]) -> Vec<Column
     let mut names: Vec<&String> = joined.flatten().collect();
     names.sort_unstable();
     names.dedup();
-    let is_read = |name: &String| columns.iter().any(|pair| !pair.is_added() && pair.source.name == *name);
+    let is_read = |name: &String| columns.iter().any(|pair| pair.reads(name));
     let missing = names.into_iter().filter(|name| !is_read(name));
     missing.filter_map(|name| source.columns.iter().find(|column| column.name == *name).cloned()).collect()
 }

@@ -263,7 +263,7 @@ fn key_places(
     }
     let mut places = Vec::with_capacity(names.len());
     for name in &names {
-        let place = columns.iter().position(|c| !c.is_added() && c.source.name == *name).or_else(|| {
+        let place = columns.iter().position(|c| c.reads(name)).or_else(|| {
             columns.iter().position(|c| !c.is_added() && c.source.name.eq_ignore_ascii_case(name))
         });
         let place = place.ok_or_else(|| {
@@ -308,7 +308,7 @@ fn target_schema(
         return TableSchema { columns: target_columns, ..schema.clone() };
     }
     let name_of = |source: &String| {
-        let found = columns.iter().find(|c| !c.is_added() && c.source.name == *source);
+        let found = columns.iter().find(|c| c.reads(source));
         found.map(|c| c.target.name.clone())
     };
     let names_of = |names: &[String]| names.iter().map(name_of).collect::<Option<Vec<_>>>();

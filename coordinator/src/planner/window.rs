@@ -16,7 +16,7 @@ pub(super) fn window(
     let Some(incremental) = &spec.incremental else { return Ok(None) };
     let name = &incremental.column;
     let refuse = |kind, what: String, next: &str| Err(PlanError::new(kind, what, next));
-    let found = columns.iter().position(|pair| !pair.is_added() && pair.source.name == *name);
+    let found = columns.iter().position(|pair| pair.reads(name));
     if found.is_none() && incremental.optional {
         return Ok(None);
     }

@@ -175,7 +175,7 @@ async fn finish_run(coordinator: &Coordinator, run: &Run, tables: &[TableRow]) -
         if let Err(error) = coordinator.queue.clear_run(&run.id.to_string()).await {
             warn!(run = %run.id, error = %error, "the queue was not cleared of an ended run");
         }
-        let is_whole = matches!(state, RunState::Done | RunState::DoneWithQuarantine);
+        let is_whole = state.ended_well();
         if is_whole
             && run.kind == RunKind::Copy
             && let Err(error) = forget_earlier_runs(coordinator, run).await

@@ -61,9 +61,7 @@ async fn start_after(coordinator: &Coordinator, pipeline: &Pipeline, before: &st
         return Ok(());
     }
     let runs = coordinator.ledger.runs_of(before, RUNS_LOOKED_AT).await?;
-    let ended_well = |run: &&Run| {
-        run.kind == RunKind::Copy && matches!(run.state, RunState::Done | RunState::DoneWithQuarantine)
-    };
+    let ended_well = |run: &&Run| run.kind == RunKind::Copy && run.state.ended_well();
     let ended = runs.iter().filter(ended_well).filter_map(|run| run.ended_ms).max();
     if let Some(ended) = ended.filter(|ended| pipeline.is_due_after(*ended)) {
         start(coordinator, pipeline, Start::After(ended)).await?;

@@ -214,7 +214,7 @@ impl Ledger {
             return Ok(false);
         }
         let mut tx = self.begin().await?;
-        let is_done = matches!(end, RunState::Done | RunState::DoneWithQuarantine);
+        let is_done = end.ended_well();
         if self.run_state(&mut tx, id).await? != Some(RunState::Running)
             || (is_done && self.is_open(&mut tx, id).await?)
         {
@@ -306,7 +306,7 @@ impl Ledger {
         let row = sqlx::query(sql).bind(run.as_str()).fetch_optional(tx.conn()).await?;
         let Some(row) = row else { return Ok(false) };
         let state: RunState = row.named("state")?;
-        if matches!(state, RunState::Done | RunState::DoneWithQuarantine) {
+        if state.ended_well() {
             return Ok(false);
         }
         let is_held_back = row.int("cancel_requested")? != 0 || row.opt_int("paused_ms")?.is_some();

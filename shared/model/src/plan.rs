@@ -31,6 +31,12 @@ impl ColumnPlan {
         self.rule.as_ref().is_some_and(FieldRule::is_added)
     }
 
+    /// Whether this column of the source is behind it.
+    #[must_use]
+    pub fn reads(&self, column: &str) -> bool {
+        !self.is_added() && self.source.name == column
+    }
+
     /// What a correction of this column is given as: it stands for what the source holds, so what a rule changes is the
     /// source's, and all else the target's.
     #[must_use]
@@ -115,7 +121,7 @@ impl TablePlan {
     /// Where a column of the source stands that a person may correct.
     #[must_use]
     pub fn place_to_correct(&self, column: &str) -> Option<usize> {
-        self.columns.iter().position(|pair| !pair.is_added() && pair.source.name == column)
+        self.columns.iter().position(|pair| pair.reads(column))
     }
 
     /// Types of the key columns as digested, in key order.

@@ -38,6 +38,12 @@ impl RunState {
     pub const fn is_terminal(self) -> bool {
         !matches!(self, Self::Running)
     }
+
+    /// Whether the run did what it should, be it that rows or chunks were set aside.
+    #[must_use]
+    pub const fn ended_well(self) -> bool {
+        matches!(self, Self::Done | Self::DoneWithQuarantine)
+    }
 }
 
 named_enum!(
