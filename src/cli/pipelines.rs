@@ -2,6 +2,7 @@
 
 use api::commands;
 use ledger::{Ledger, Pipeline, Start, Started};
+use model::RunKind;
 use model::schedule::When;
 use serde_json::json;
 use service::Problem;
@@ -167,5 +168,7 @@ fn schedule(pipeline: &Pipeline) -> String {
         Some(When::Cron { expression, zone }) => format!("{expression} {zone}"),
         Some(When::After(before)) => format!("after {before}"),
     };
-    if pipeline.every_s.is_some() { format!("{words} (set)") } else { words }
+    let set = if pipeline.every_s.is_some() { " (set)" } else { "" };
+    let verifies = if pipeline.kind() == RunKind::Verify { ": verify" } else { "" };
+    format!("{words}{set}{verifies}")
 }

@@ -222,7 +222,7 @@ const fn processed(c: &Counts) -> u64 {
 fn verify_word(table: &TableProgress) -> (String, Option<Ink>) {
     let c = &table.counts;
     let (word, ink) = match table.state {
-        TableState::Done if c.different + c.missing + c.extra > 0 => ("differs", Some(Ink::Bad)),
+        TableState::Done if c.unequal() > 0 => ("differs", Some(Ink::Bad)),
         TableState::Done if c.quarantined + table.chunks.quarantined > 0 => ("not all", Some(Ink::Warn)),
         TableState::Done => ("equal", Some(Ink::Good)),
         TableState::Pending

@@ -9,7 +9,7 @@ use api::Api;
 use coordinator::{Coordinator, PlanError};
 use ledger::{Ledger, NewPipeline};
 use model::schedule::When;
-use model::{ErrorKind, Schedule};
+use model::{ErrorKind, RunKind, Schedule};
 use queue::Queue;
 use service::problem::code;
 use service::{Drained, Problem, Shutdown};
@@ -135,7 +135,8 @@ async fn pipelines(context: &Context, args: &Args) -> Result<Vec<NewPipeline>, P
             return Err(Problem::new(code::BAD_SETTING, detail, "give one another `name`"));
         }
         let connections = compose::connections(&[&spec], 1);
-        let planned = coordinator::plan_run(&spec, model::RunKind::Copy, &connections).await;
+        let kind = loaded.schedule.as_ref().map_or(RunKind::Copy, |schedule| schedule.run);
+        let planned = coordinator::plan_run(&spec, kind, &connections).await;
         match planned {
             Ok(_) => {}
             Err(error) if is_yet_to_come(&error, loaded.schedule.as_ref()) => {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use harness::receiver::Receiver;
 use harness::{Database, Server, Syncline, oracle, wait_until};
 use serde_json::Value;
 
@@ -133,6 +134,42 @@ async fn s4_13_a_critical_error_pauses_the_pipeline() {
     bed.until_done(done + 1).await;
     oracle::assert_equal(&bed.from, &bed.to, &["t"]);
     assert_eq!(serve.terminate(), Some(0), "{}", serve.log());
+}
+
+/// 4-27: drift is looked for by a schedule, told, and not touched.
+#[tokio::test]
+async fn s4_27_both_sides_are_compared_by_a_schedule() {
+    let slack = Receiver::new();
+    let mut bed = bed("1h").await;
+    bed.syncline = bed.syncline.with("CANARY_SLACK", &slack.url);
+    let check = bed.syncline.dir.path().join("check.yaml").display().to_string();
+    let (source, target) = (bed.from.spec(), bed.to.spec());
+    let alerts = "alerts: [{ slack: \"${env:CANARY_SLACK}\" }]";
+    let ends = format!("source: {source}\ntarget: {target}\n{alerts}\nschedule: {{ after: test, run: verify }}");
+    std::fs::write(&check, format!("version: 1\nname: check\n{ends}\ntables: [{{ from: t }}]\n")).unwrap();
+    let args = ["serve", &bed.spec, &check, "--workers", "2", "--listen", "127.0.0.1:0"];
+    let serve = bed.syncline.start_with("serve", &[], &args);
+    bed.until_done(2).await;
+
+    bed.to.exec("UPDATE t SET v = 'edited' WHERE id = 1; INSERT INTO t VALUES (9, 'stray')").await;
+    let _ = bed.syncline.run(&["pipelines", "trigger", "check"]).expect(0);
+    wait_until("it is found", SOON, async || bed.runs("done-with-quarantine") == 1).await;
+    let latest = bed.syncline.run(&["show", "latest", "--json"]).expect(0).json();
+    assert_eq!((&latest["record"]["kind"], &latest["record"]["counts"]["different"]), (&"verify".into(), &1.into()), "{latest}");
+    assert_eq!(latest["record"]["counts"]["extra"], 1, "{latest}");
+    assert_eq!(bed.to.rows("t").await, 3, "nothing is mended or deleted");
+    let listed = bed.syncline.run(&["pipelines"]).expect(0).stdout;
+    assert!(listed.contains("after test: verify"), "{listed}");
+    wait_until("it is told", SOON, async || !slack.posted().is_empty()).await;
+    let told = slack.posted().remove(0).body;
+    assert!(told.contains("*check*: 2 rows are not equal on both sides"), "{told}");
+
+    // The next copy mends what was edited; what stands at the target alone is no business of an upsert.
+    bed.to.exec("DELETE FROM t WHERE id = 9").await;
+    let _ = bed.syncline.run(&["pipelines", "trigger", "test"]).expect(0);
+    bed.until_done(4).await;
+    oracle::assert_equal(&bed.from, &bed.to, &["t"]);
+    drop(serve);
 }
 
 /// 4-28: a workflow. What one run has brought, the next takes on, once, wherever `serve` is killed between them.

@@ -26,6 +26,10 @@ impl<'a> Figures<'a> {
     /// What is unusual about a run, in words without a value; nothing for one that did not end well.
     pub(crate) async fn unusual(&mut self, run: &Run) -> ledger::Result<Option<String>> {
         let Some(counts) = self.counts(run).await? else { return Ok(None) };
+        if run.kind == RunKind::Verify {
+            let rows = counts.unequal();
+            return Ok((rows > 0).then(|| format!("{rows} rows are not equal on both sides")));
+        }
         let mut usual = Vec::new();
         // How much changes from run to run is not usual or unusual.
         let reads_all = run.spec.tables.iter().all(|table| table.incremental.is_none());
@@ -56,9 +60,9 @@ pub(crate) fn earlier<'a>(run: &'a Run, runs: &'a [Run]) -> impl Iterator<Item =
     runs.iter().filter(|r| r.spec.name == run.spec.name && r.kind == run.kind && r.turn < run.turn)
 }
 
-/// Only a copy that ended well has figures to judge.
+/// Only a run that ended well has figures to judge.
 pub(crate) fn can_be(run: &Run) -> bool {
-    run.kind == RunKind::Copy && run.state.ended_well()
+    run.state.ended_well()
 }
 
 fn unusual(counts: &Counts, usual: &[u64]) -> Option<String> {

@@ -1,7 +1,7 @@
 //! What a message says: of names, states and numbers, never of keys or values.
 
 use ledger::Run;
-use model::RunRecord;
+use model::{RunKind, RunRecord};
 use serde_json::{Value, json};
 
 use crate::incident::Event;
@@ -27,6 +27,7 @@ pub(crate) fn body(run: &Run, record: &RunRecord, event: Event, why: Option<&str
             "deleted": record.counts.deleted,
             "quarantined": record.counts.quarantined,
             "filtered": record.counts.filtered,
+            "unequal": record.counts.unequal(),
         },
         "ended_ms": run.ended_ms,
     })
@@ -53,6 +54,9 @@ pub(crate) fn text(body: &Value) -> String {
         "anomaly" => {
             let why = escaped(body["why"].as_str().unwrap_or_default());
             format!(":warning: *{spec}* is not as usual: {why}. {show}")
+        }
+        "done-with-quarantine" if body["kind"] == RunKind::Verify.name() => {
+            format!(":warning: *{spec}*: {} rows are not equal on both sides. {show}", body["rows"]["unequal"])
         }
         "done-with-quarantine" => {
             let rows = &body["rows"]["quarantined"];

@@ -76,6 +76,8 @@ pub(crate) struct PipelineAnswer {
     timezone: Option<String>,
     /// The pipeline after whose runs it runs, if that is how it runs.
     after: Option<String>,
+    /// What its runs do: `copy` or `verify`.
+    runs: &'static str,
     /// A person has set the interval, instead of the file.
     is_interval_set: bool,
     paused_at: Option<String>,
@@ -108,6 +110,7 @@ impl From<&Pipeline> for PipelineAnswer {
             cron,
             timezone,
             after,
+            runs: pipeline.kind().name(),
             is_interval_set: pipeline.every_s.is_some(),
             paused_at: at(pipeline.paused_ms),
             cause: failure(pipeline.cause.as_ref()),

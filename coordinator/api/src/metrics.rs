@@ -50,7 +50,7 @@ pub(crate) async fn show(State(api): State<Api>) -> Result<Response> {
     Ok(([(header::CONTENT_TYPE, KIND)], text.0).into_response())
 }
 
-/// The last copy of a pipeline that has ended.
+/// The last run of a pipeline that has ended and did what the pipeline is for.
 struct LastRun {
     pipeline: String,
     record: RunRecord,
@@ -61,7 +61,7 @@ struct LastRun {
 
 impl LastRun {
     async fn read(ledger: &Ledger, pipeline: &Pipeline, runs: &[Run]) -> Result<Option<Self>> {
-        let mut ended = runs.iter().filter(|run| run.state.is_terminal() && run.kind == model::RunKind::Copy);
+        let mut ended = runs.iter().filter(|run| run.state.is_terminal() && run.kind == pipeline.kind());
         let (Some(run), before) = (ended.next(), ended.next()) else { return Ok(None) };
         let Some(record) = ledger.record(run.id).await? else { return Ok(None) };
         let attempts = ledger.attempts_of(run.id).await?;
@@ -148,6 +148,7 @@ fn of_last_runs(text: &mut Exposition, last: &[LastRun]) {
             ("deleted", counts.deleted),
             ("quarantined", counts.quarantined),
             ("filtered", counts.filtered),
+            ("different", counts.unequal()),
         ] {
             text.sample("last_run_rows", &[("pipeline", pipeline), ("outcome", outcome)], count(n));
         }

@@ -61,12 +61,19 @@ async fn start_after(coordinator: &Coordinator, pipeline: &Pipeline, before: &st
         return Ok(());
     }
     let runs = coordinator.ledger.runs_of(before, RUNS_LOOKED_AT).await?;
-    let ended_well = |run: &&Run| run.kind == RunKind::Copy && run.state.ended_well();
-    let ended = runs.iter().filter(ended_well).filter_map(|run| run.ended_ms).max();
+    let ended = runs.iter().filter(|run| has_ended_well(run)).filter_map(|run| run.ended_ms).max();
     if let Some(ended) = ended.filter(|ended| pipeline.is_due_after(*ended)) {
         start(coordinator, pipeline, Start::After(ended)).await?;
     }
     Ok(())
+}
+
+/// A comparison has if both sides are equal.
+fn has_ended_well(run: &Run) -> bool {
+    match run.kind {
+        RunKind::Copy => run.state.ended_well(),
+        RunKind::Verify => run.state == RunState::Done,
+    }
 }
 
 async fn leave_out(

@@ -45,6 +45,12 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
+    /// What its runs do.
+    #[must_use]
+    pub fn kind(&self) -> RunKind {
+        self.schedule.as_ref().map_or(RunKind::Copy, |schedule| schedule.run)
+    }
+
     /// Whether it has not begun since something ended, and was there to see it.
     #[must_use]
     pub fn is_due_after(&self, ended_ms: i64) -> bool {
@@ -155,16 +161,17 @@ impl Ledger {
         if pipeline.paused_ms.is_some() || !holds {
             return Ok(Started::No);
         }
-        let sql =
-            "SELECT id FROM syncline_run WHERE name = ? AND state = 'running' AND kind = 'copy' LIMIT 1";
-        if let Some(row) = sqlx::query(self.sql(sql)).bind(name).fetch_optional(tx.conn()).await? {
+        let kind = pipeline.kind();
+        let sql = "SELECT id FROM syncline_run WHERE name = ? AND state = 'running' AND kind = ? LIMIT 1";
+        let under_way = sqlx::query(self.sql(sql)).bind(name).bind(kind.name());
+        if let Some(row) = under_way.fetch_optional(tx.conn()).await? {
             return Ok(Started::StillRuns(row.named("id")?));
         }
         let now = self.now_in(&mut tx).await?;
         let sql = "UPDATE syncline_pipeline SET next_ms = ?, last_run = ?, last_start_ms = ? WHERE name = ?";
         let set = sqlx::query(self.sql(sql)).bind(next(pipeline.schedule.as_ref(), now));
         set.bind(id.to_string()).bind(now).bind(name).execute(tx.conn()).await?;
-        self.insert_run(&mut tx, id, RunKind::Copy, &pipeline.spec).await?;
+        self.insert_run(&mut tx, id, kind, &pipeline.spec).await?;
         tx.commit().await?;
         Ok(Started::Run(id))
     }
@@ -273,11 +280,13 @@ fn stored(row: &AnyRow) -> std::result::Result<Stored, Cause> {
     let every_s = row.opt_count("every_s")?;
     let schedule = match every_s {
         None => stored_schedule.clone(),
-        Some(seconds) => Some(Schedule {
-            when: When::Every(seconds),
-            if_running: stored_schedule.as_ref().map(|s| s.if_running).unwrap_or_default(),
-            missed: stored_schedule.as_ref().map(|s| s.missed).unwrap_or_default(),
-        }),
+        Some(seconds) => {
+            let when = When::Every(seconds);
+            Some(match &stored_schedule {
+                Some(of_file) => Schedule { when, ..of_file.clone() },
+                None => Schedule::of(when),
+            })
+        }
     };
     let pipeline = Pipeline {
         name: row.text("name")?,

@@ -187,6 +187,12 @@ impl Counts {
     pub const fn is_balanced(&self) -> bool {
         self.read == self.inserted + self.updated + self.unchanged + self.filtered + self.quarantined
     }
+
+    /// Rows that a comparison found different, or on one side alone.
+    #[must_use]
+    pub const fn unequal(&self) -> u64 {
+        self.different + self.missing + self.extra
+    }
 }
 
 impl AddAssign for Counts {

@@ -13,7 +13,9 @@ use crate::limits::Limits;
 
 named_enum!(
     /// What a run is for.
+    #[derive(Default)]
     RunKind {
+        #[default]
         Copy = "copy",
         /// Compares both sides and writes nothing.
         Verify = "verify",

@@ -7,6 +7,8 @@ use chrono_tz::Tz;
 use croner::Cron;
 use serde::{Deserialize, Serialize};
 
+use crate::run::RunKind;
+
 /// When a pipeline runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Schedule {
@@ -15,6 +17,9 @@ pub struct Schedule {
     pub if_running: IfRunning,
     #[serde(default)]
     pub missed: Missed,
+    /// What is done then.
+    #[serde(default)]
+    pub run: RunKind,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +67,12 @@ pub enum ScheduleError {
 }
 
 impl Schedule {
+    /// Copies, and makes up once for starts that were missed.
+    #[must_use]
+    pub const fn of(when: When) -> Self {
+        Self { when, if_running: IfRunning::Skip, missed: Missed::Once, run: RunKind::Copy }
+    }
+
     /// The first start after a moment, both in milliseconds since 1970. An interval counts from that moment; a local time
     /// that clocks skip comes when they have skipped it, one that they pass twice comes once. What runs after another names none.
     ///
@@ -95,7 +106,7 @@ mod tests {
 
     fn cron(expression: &str, zone: &str) -> Schedule {
         let when = When::Cron { expression: expression.to_owned(), zone: zone.to_owned() };
-        Schedule { when, if_running: IfRunning::Skip, missed: Missed::Once }
+        Schedule::of(when)
     }
 
     #[test]

@@ -5,6 +5,7 @@ use axum::extract::{Form, State};
 use axum::response::Redirect;
 use ledger::{Pipeline, Run};
 use maud::{Markup, html};
+use model::RunKind;
 use model::schedule::{Schedule, When};
 use serde::Deserialize;
 
@@ -114,6 +115,13 @@ fn standing(pipeline: &Pipeline) -> Markup {
 }
 
 fn schedule(pipeline: &Pipeline) -> Markup {
+    html! {
+        (moments(pipeline))
+        @if pipeline.kind() == RunKind::Verify { " " span.faint { "verifies" } }
+    }
+}
+
+fn moments(pipeline: &Pipeline) -> Markup {
     match &pipeline.schedule {
         Some(Schedule { when: When::Every(seconds), .. }) => {
             html! { "every\u{a0}" (interval_text(*seconds)) @if pipeline.every_s.is_some() { span.faint { " (set here)" } } }

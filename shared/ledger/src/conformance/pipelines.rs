@@ -1,13 +1,13 @@
 //! Pipelines: one start per due time, whoever makes it; what a person said outlives restarts and files.
 
-use model::schedule::{IfRunning, Missed, Schedule, When};
+use model::schedule::{Schedule, When};
 use model::{ErrorKind, Failure, RunId, RunState};
 
 use super::world::{World, spec};
 use crate::{NewPipeline, Pipeline, Start, Started};
 
 fn every(seconds: u64) -> Option<Schedule> {
-    Some(Schedule { when: When::Every(seconds), if_running: IfRunning::Skip, missed: Missed::Once })
+    Some(Schedule::of(When::Every(seconds)))
 }
 
 fn by(due: Option<i64>) -> Start {
@@ -114,7 +114,7 @@ pub(super) async fn a_pipeline_without_a_schedule_waits_to_be_asked(world: World
 /// Eight coordinators see the end of the run before.
 pub(super) async fn the_end_of_another_starts_one_run(world: World) {
     let when = When::After("first".to_owned());
-    let after = Schedule { when, if_running: IfRunning::Skip, missed: Missed::Once };
+    let after = Schedule::of(when);
     let found = register(&world, Some(after)).await;
     assert_eq!(found.next_ms, None);
     let early =

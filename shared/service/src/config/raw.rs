@@ -187,6 +187,9 @@ pub(crate) struct RawSchedule {
     /// What becomes of starts while `serve` was down: one makes up for them, or none. `once` if absent.
     #[schemars(extend("enum" = ["once", "skip"]))]
     pub missed: Option<At<String>>,
+    /// What is done: tables are copied, or both sides compared and nothing written. `copy` if absent.
+    #[schemars(extend("enum" = ["copy", "verify"]))]
+    pub run: Option<At<String>>,
 }
 
 /// What a run may read in a second.

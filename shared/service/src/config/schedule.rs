@@ -1,5 +1,6 @@
 //! When a spec runs by itself.
 
+use model::RunKind;
 use model::schedule::{IfRunning, Missed, Schedule, ScheduleError, When};
 
 use super::form::{At, Form};
@@ -19,7 +20,7 @@ pub(super) fn schedule(
     let raw = match &given.value {
         Form::Text(text) => {
             let when = every(&At::new(text.clone(), given.place), findings)?;
-            return Some(Schedule { when, if_running: IfRunning::default(), missed: Missed::default() });
+            return Some(Schedule::of(when));
         }
         Form::Map(raw) => raw,
         Form::List(_) => return None,
@@ -43,10 +44,13 @@ pub(super) fn schedule(
     let missed = [("once", Missed::Once), ("skip", Missed::Skip)];
     let if_running = raw.if_running.as_ref().map(|g| findings.choose(code::UNKNOWN_CHOICE, g, &running));
     let missed = raw.missed.as_ref().map(|g| findings.choose(code::UNKNOWN_CHOICE, g, &missed));
+    let jobs = [("copy", RunKind::Copy), ("verify", RunKind::Verify)];
+    let run = raw.run.as_ref().map(|given| findings.choose(code::UNKNOWN_CHOICE, given, &jobs));
     Some(Schedule {
         when: when?,
         if_running: if_running.flatten().unwrap_or_default(),
         missed: missed.flatten().unwrap_or_default(),
+        run: run.flatten().unwrap_or_default(),
     })
 }
 
@@ -79,7 +83,7 @@ fn cron(expression: &At<String>, zone: Option<&At<String>>, findings: &mut Findi
         expression: expression.value.clone(),
         zone: zone.map_or_else(|| "UTC".to_owned(), |zone| zone.value.clone()),
     };
-    let schedule = Schedule { when, if_running: IfRunning::default(), missed: Missed::default() };
+    let schedule = Schedule::of(when);
     let (error, place) = match schedule.next_after(0) {
         Ok(_) => return Some(schedule.when),
         Err(error @ ScheduleError::Zone) => (error, zone.map_or(expression.place, |zone| zone.place)),

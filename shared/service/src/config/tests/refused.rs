@@ -398,6 +398,7 @@ fn a_schedule_that_never_comes_or_is_none_is_refused() {
     insta::assert_snapshot!(told("0s"), @"shop.yaml:6:11: SYN-1034: not an interval");
     insta::assert_snapshot!(told("{ every: 5m, cron: \"0 1 * * *\" }"), @"shop.yaml:6:11: SYN-1034: a schedule is one of `every`, `cron` and `after`");
     insta::assert_snapshot!(told("{ after: shop }"), @"shop.yaml:6:20: SYN-1034: not a pipeline to run after");
+    insta::assert_snapshot!(told("{ after: a, run: repair }"), @"shop.yaml:6:28: SYN-1033: unknown choice `repair`");
     insta::assert_snapshot!(told("{ after: a, missed: skip }"), @"shop.yaml:6:31: SYN-1034: `if_running` and `missed` are for times: what runs after another comes as soon as it can");
     insta::assert_snapshot!(told("{ cron: \"61 * * * *\" }"), @"shop.yaml:6:19: SYN-1034: not a cron expression: five fields, such as `0 1 * * *`");
     insta::assert_snapshot!(told("{ cron: \"0 0 30 2 *\" }"), @"shop.yaml:6:19: SYN-1034: the expression names a time that never comes");
