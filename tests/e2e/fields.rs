@@ -306,6 +306,9 @@ async fn the_example_makes_documents_of_products_orders_customers_and_inventory(
     assert_eq!(lamp.get("price"), Some(&Bson::Decimal128("19.90".parse().unwrap())));
     let order = one("orders", 10_i64.into()).await;
     assert_eq!((text(&order, "status"), text(&order, "currency")), ("open", "EUR"));
+    let line =
+        doc! { "line": 2, "product_id": 1, "pieces": 1, "price": Bson::Decimal128("19.90".parse().unwrap()) };
+    assert_eq!(order.get_array("lines").unwrap()[1], Bson::Document(line), "{order}");
     let ada = one("customers", 1_i64.into()).await;
     assert_eq!((text(&ada, "email"), text(&ada, "name")), ("ada@example.org", "Ada Lovelace"));
     assert_eq!(text(&ada, "phone"), "************0123");

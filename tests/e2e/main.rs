@@ -13,6 +13,7 @@ mod keys;
 mod metrics;
 mod modes;
 mod mongodb;
+mod nests;
 mod postgres;
 mod quarantine;
 mod scaled;

@@ -145,7 +145,8 @@ async fn s4_27_both_sides_are_compared_by_a_schedule() {
     let check = bed.syncline.dir.path().join("check.yaml").display().to_string();
     let (source, target) = (bed.from.spec(), bed.to.spec());
     let alerts = "alerts: [{ slack: \"${env:CANARY_SLACK}\" }]";
-    let ends = format!("source: {source}\ntarget: {target}\n{alerts}\nschedule: {{ after: test, run: verify }}");
+    let ends =
+        format!("source: {source}\ntarget: {target}\n{alerts}\nschedule: {{ after: test, run: verify }}");
     std::fs::write(&check, format!("version: 1\nname: check\n{ends}\ntables: [{{ from: t }}]\n")).unwrap();
     let args = ["serve", &bed.spec, &check, "--workers", "2", "--listen", "127.0.0.1:0"];
     let serve = bed.syncline.start_with("serve", &[], &args);
@@ -155,7 +156,11 @@ async fn s4_27_both_sides_are_compared_by_a_schedule() {
     let _ = bed.syncline.run(&["pipelines", "trigger", "check"]).expect(0);
     wait_until("it is found", SOON, async || bed.runs("done-with-quarantine") == 1).await;
     let latest = bed.syncline.run(&["show", "latest", "--json"]).expect(0).json();
-    assert_eq!((&latest["record"]["kind"], &latest["record"]["counts"]["different"]), (&"verify".into(), &1.into()), "{latest}");
+    assert_eq!(
+        (&latest["record"]["kind"], &latest["record"]["counts"]["different"]),
+        (&"verify".into(), &1.into()),
+        "{latest}"
+    );
     assert_eq!(latest["record"]["counts"]["extra"], 1, "{latest}");
     assert_eq!(bed.to.rows("t").await, 3, "nothing is mended or deleted");
     let listed = bed.syncline.run(&["pipelines"]).expect(0).stdout;

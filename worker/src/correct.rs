@@ -2,7 +2,7 @@
 
 use connectors::{Result, Selection, Slice, Target};
 use futures::StreamExt as _;
-use model::{Column, Correction, Key, QuarantinedRow, Row, TablePlan, Value};
+use model::{Column, Correction, Key, QuarantinedRow, Row, RowBatch, TablePlan, Value};
 
 use crate::convert;
 use crate::fields::Fields;
@@ -72,7 +72,7 @@ impl Corrections {
     ) -> Result<Vec<Row>> {
         let mut converted = Vec::new();
         for refused in std::mem::take(&mut tally.corrected) {
-            let read = self.read_again(plan, source, refused).await?;
+            let read = self.read_again(plan, fields, (source, target), refused).await?;
             match read.map(|row| convert::row(plan, fields, target, row)) {
                 Ok(Ok(row)) => converted.push(row),
                 Ok(Err(refusal)) => tally.refuse(plan, source.engine(), refusal)?,
@@ -87,7 +87,8 @@ impl Corrections {
     async fn read_again(
         &self,
         plan: &TablePlan,
-        source: &dyn Target,
+        fields: &Fields,
+        (source, target): (&dyn Target, &dyn Target),
         refused: QuarantinedRow,
     ) -> Result<std::result::Result<Row, QuarantinedRow>> {
         let corrected = self.of(plan, &refused.key);
@@ -113,7 +114,10 @@ impl Corrections {
                 }
                 if plan.key_of(&row) == refused.key {
                     self.apply(plan, &mut row);
-                    return Ok(Ok(row));
+                    let mut whole = RowBatch::new(batch.columns);
+                    whole.push(row);
+                    let mut filled = fields.filled(source, target, whole).await?;
+                    return Ok(filled.rows.pop().ok_or_else(|| filled.undecodable.pop().unwrap_or(refused)));
                 }
             }
         }

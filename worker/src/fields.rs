@@ -2,15 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use connectors::{Connections, Error, Result};
+use connectors::{Connections, Error, Result, Slice, Target};
+use futures::stream::BoxStream;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use model::convert::{ConvertError, read, refusal};
 use model::fields::{Check, FieldRule, OnFail, Origin, Step, TEXT};
 use model::merge::is_newer;
-use model::{ColumnPlan, Engine, ErrorKind, LogicalType, Row, TablePlan, Value, convert};
+use model::{ColumnPlan, Engine, ErrorKind, LogicalType, Row, RowBatch, TablePlan, Value, convert};
 use regex::Regex;
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::Sha256;
+
+use crate::nest::{self, Nests};
 
 /// What stands for a value that nobody is to see.
 const REDACTED: &str = "***";
@@ -20,13 +23,14 @@ const REDACTED: &str = "***";
 pub struct Fields {
     /// As long as the plan's columns; empty if no column has a rule.
     rules: Vec<Option<Ready>>,
+    nests: Nests,
 }
 
 /// A rule with all that applying it needs.
 struct Ready {
     rule: FieldRule,
-    /// Places in a row of the source that are joined.
-    joined: Vec<usize>,
+    /// Places in a row of the source that it is made of, documents included.
+    made_of: Vec<usize>,
     /// For the step that hashes; HMAC with the column's name taken in.
     key: Option<Hmac<Sha256>>,
     /// The type in which texts are read, if the column's is none.
@@ -53,11 +57,34 @@ impl Fields {
         let ready = |column: &ColumnPlan| {
             column.rule.as_ref().map(|rule| Ready::new(plan, column, rule, connections)).transpose()
         };
-        Ok(Self { rules: plan.columns.iter().map(ready).collect::<Result<_>>()? })
+        Ok(Self { rules: plan.columns.iter().map(ready).collect::<Result<_>>()?, nests: Nests::new(plan)? })
     }
 
-    /// A row of the source becomes one of the plan's columns: joined and constant values are put at its end, where what
-    /// they were made of goes.
+    /// Reads whole rows of the source, with what else the fields are made of.
+    pub(crate) fn read<'a>(
+        &'a self,
+        source: &'a dyn Target,
+        target: &'a dyn Target,
+        slice: &'a Slice,
+    ) -> BoxStream<'a, Result<RowBatch>> {
+        self.nests.read(source, target, slice)
+    }
+
+    /// Whole rows of the source with what else the fields are made of.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub(crate) async fn filled(
+        &self,
+        source: &dyn Target,
+        target: &dyn Target,
+        rows: RowBatch,
+    ) -> Result<RowBatch> {
+        self.nests.filled(source, target, rows).await
+    }
+
+    /// A row of the source becomes one of the plan's columns: joined and constant values and documents are put at its end,
+    /// where what they were made of goes.
     pub(crate) fn complete(&self, row: &mut Row) {
         let added = self.rules.iter().flatten().filter(|ready| ready.rule.is_added());
         let added: Vec<Value> = added.map(|ready| ready.original(row)).collect();
@@ -101,8 +128,13 @@ impl Ready {
             let operation = format!("use the rule of field {} of table {}", rule.to, plan.source.table);
             Error::new(ErrorKind::Refused, Engine::Memory, operation).with_object(what)
         };
-        let joined = match &rule.origin {
+        let made_of = match &rule.origin {
             Origin::Joined { columns, .. } => columns.iter().map(place_of).collect(),
+            Origin::Nested(_) => {
+                let before = plan.columns.iter().take_while(|other| other.target.name != column.target.name);
+                let nth = before.filter(|other| nest::is_nested(other)).count();
+                Some(vec![plan.source_columns().count() + nth])
+            }
             Origin::Column(_) | Origin::Constant(_) => Some(Vec::new()),
         };
         let hashed =
@@ -112,7 +144,7 @@ impl Ready {
         let is_text = matches!(column.target.logical, LogicalType::Text { .. });
         Ok(Self {
             rule: rule.clone(),
-            joined: joined.ok_or_else(|| unusable("a column that is joined is not read".to_owned()))?,
+            made_of: made_of.ok_or_else(|| unusable("a column that is joined is not read".to_owned()))?,
             key: key.map(|key| keyed(&key, &name)),
             reads: rule.cast.clone().or_else(|| (!is_text).then(|| column.target.logical.clone())),
             limits: Limits::new(&rule.check, &column.target.logical).map_err(unusable)?,
@@ -124,8 +156,12 @@ impl Ready {
         match &self.rule.origin {
             Origin::Column(_) => Value::Null,
             Origin::Constant(text) => Value::Text(text.clone()),
+            Origin::Nested(_) => {
+                self.made_of.first().and_then(|at| row.get(*at)).cloned().unwrap_or(Value::Null)
+            }
             Origin::Joined { with, .. } => {
-                let texts = self.joined.iter().filter_map(|at| text_of(row.get(*at)?.clone()).ok().flatten());
+                let texts =
+                    self.made_of.iter().filter_map(|at| text_of(row.get(*at)?.clone()).ok().flatten());
                 let texts: Vec<String> = texts.collect();
                 if texts.is_empty() { Value::Null } else { Value::Text(texts.join(with)) }
             }
@@ -256,7 +292,8 @@ impl Limits {
 
     fn check(&self, check: &Check, value: &Value) -> std::result::Result<(), ConvertError> {
         let broken = |what: &str| Err(refusal(ErrorKind::Check, what));
-        let is_empty = matches!(value, Value::Text(text) if text.is_empty());
+        let is_empty = matches!(value, Value::Text(text) if text.is_empty())
+            || matches!(value, Value::Json(text) if text == "[]");
         if check.required && (value.is_null() || is_empty) {
             return broken("the field is required");
         }
@@ -312,7 +349,7 @@ mod tests {
         let origin = Origin::Column("c".to_owned());
         let rule = FieldRule { origin, to: "c".to_owned(), steps, cast, check, on_fail: OnFail::Quarantine };
         let key = Some(keyed(&SecretString::from("key"), "t.c"));
-        Ready { reads: rule.cast.clone(), rule, joined: Vec::new(), key, limits }
+        Ready { reads: rule.cast.clone(), rule, made_of: Vec::new(), key, limits }
     }
 
     fn text(text: &str) -> Value {

@@ -12,6 +12,7 @@ mod fields;
 mod job;
 mod lease;
 mod merge;
+mod nest;
 mod pace;
 mod passes;
 mod progress;

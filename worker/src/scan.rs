@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use connectors::{Result, Selection, Slice, Source, Target};
+use connectors::{Result, Selection, Slice, Target};
 use futures::StreamExt as _;
 use model::fields::OnFail;
 use model::{Column, ErrorKind, KeyRange, QuarantinedRow, TablePlan};
@@ -60,7 +60,7 @@ impl Scan {
 pub async fn scan(
     plan: &TablePlan,
     fields: &Fields,
-    source: &dyn Source,
+    source: &dyn Target,
     target: &dyn Target,
 ) -> Result<Scan> {
     let columns: Arc<[Column]> = plan.source_columns().cloned().collect();
@@ -75,7 +75,7 @@ pub async fn scan(
         let why = (refused.column, refused.kind.to_string(), refused.reason);
         reasons.entry(why).or_insert((refused.kind, 0)).1 += 1;
     };
-    let mut batches = source.read(&slice);
+    let mut batches = fields.read(source, target, &slice);
     while let Some(batch) = batches.next().await {
         let batch = batch?;
         rows += (batch.rows.len() + batch.undecodable.len()) as u64;

@@ -56,7 +56,10 @@ pub(crate) fn text(body: &Value) -> String {
             format!(":warning: *{spec}* is not as usual: {why}. {show}")
         }
         "done-with-quarantine" if body["kind"] == RunKind::Verify.name() => {
-            format!(":warning: *{spec}*: {} rows are not equal on both sides. {show}", body["rows"]["unequal"])
+            format!(
+                ":warning: *{spec}*: {} rows are not equal on both sides. {show}",
+                body["rows"]["unequal"]
+            )
         }
         "done-with-quarantine" => {
             let rows = &body["rows"]["quarantined"];

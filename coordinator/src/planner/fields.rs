@@ -24,7 +24,8 @@ pub(super) fn fields<'a>(source: &TableSchema, spec: &'a TableSpec) -> Result<Ve
         let needed = match &rule.origin {
             Origin::Column(column) => std::slice::from_ref(column),
             Origin::Joined { columns, .. } => columns.as_slice(),
-            Origin::Constant(_) => &[],
+            // Those that a row of another table refers to were looked for with that table.
+            Origin::Constant(_) | Origin::Nested(_) => &[],
         };
         let missing = needed.iter().find(|name| !is_there(name));
         // A pattern's tables need not all have the column.
@@ -42,7 +43,7 @@ pub(super) fn fields<'a>(source: &TableSchema, spec: &'a TableSpec) -> Result<Ve
     };
     let joined = spec.fields.iter().filter_map(|rule| match &rule.origin {
         Origin::Joined { columns, .. } => columns.iter().find(is_bytes),
-        Origin::Column(_) | Origin::Constant(_) => None,
+        Origin::Column(_) | Origin::Constant(_) | Origin::Nested(_) => None,
     });
     if let Some(name) = joined.into_iter().next() {
         return Err(PlanError::new(
@@ -67,7 +68,7 @@ pub(super) fn fields<'a>(source: &TableSchema, spec: &'a TableSpec) -> Result<Ve
         .collect();
     let is_possible = |rule: &&FieldRule| match &rule.origin {
         Origin::Joined { columns, .. } => columns.iter().all(is_there),
-        Origin::Column(_) | Origin::Constant(_) => true,
+        Origin::Column(_) | Origin::Constant(_) | Origin::Nested(_) => true,
     };
     for rule in spec.fields.iter().filter(|rule| rule.is_added()).filter(is_possible) {
         let source = rule.stand_in();
@@ -99,13 +100,16 @@ pub(super) fn find_keys(spec: &RunSpec, connections: &Connections) -> Result<(),
     Ok(())
 }
 
-/// Columns that others are made of and that are not copied themselves.
+/// Columns that others are made of or found by, and that are not copied themselves.
 pub(super) fn inputs(source: &TableSchema, columns: &[ColumnPlan]) -> Vec<Column> {
-    let joined = columns.iter().filter_map(|pair| match &pair.rule.as_ref()?.origin {
-        Origin::Joined { columns, .. } => Some(columns),
-        Origin::Column(_) | Origin::Constant(_) => None,
-    });
-    let mut names: Vec<&String> = joined.flatten().collect();
+    let origins = columns.iter().filter_map(|pair| Some(&pair.rule.as_ref()?.origin));
+    let mut names: Vec<&String> = origins
+        .flat_map(|origin| match origin {
+            Origin::Joined { columns, .. } => columns.iter().collect(),
+            Origin::Nested(nest) => nest.on.values().collect(),
+            Origin::Column(_) | Origin::Constant(_) => Vec::new(),
+        })
+        .collect();
     names.sort_unstable();
     names.dedup();
     let is_read = |name: &String| columns.iter().any(|pair| pair.reads(name));

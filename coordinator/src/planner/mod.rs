@@ -7,6 +7,7 @@ mod compatibility;
 pub mod cut;
 mod error;
 mod fields;
+mod nests;
 pub mod sizing;
 mod tables;
 mod waves;

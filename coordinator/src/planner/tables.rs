@@ -15,7 +15,7 @@ use super::checks::{
 };
 use super::error::PlanError;
 use super::fields::Field;
-use super::{compare, fields, waves, window};
+use super::{compare, fields, nests, waves, window};
 
 /// All tables of a run, in waves, as they would be copied.
 #[derive(Debug, Clone)]
@@ -121,14 +121,10 @@ async fn plan_table(
     spec: &TableSpec,
     known: &Known,
 ) -> Result<PlannedTable, PlanError> {
-    let described = source.describe(table).await?.ok_or_else(|| {
-        PlanError::new(
-            ErrorKind::UnknownTable,
-            format!("table `{table}` does not exist at the source"),
-            format!("correct `from: {table}` in the spec; names are case-sensitive on some servers"),
-        )
-    })?;
+    let described = described(source, table).await?;
     check_excluded(&described, spec)?;
+    let (spec, others) = nests::complete((source, target), &described, spec).await?;
+    let spec = &spec;
     let wanted: TableRef = match &spec.to {
         Some(to) => to.parse().unwrap_or_else(|never| match never {}),
         None => TableRef::named(described.table.name.clone()),
@@ -164,6 +160,9 @@ async fn plan_table(
     let window = window::window(&described, &columns, spec)?;
     let mut notes = notes(&described, existing.as_ref(), &columns);
     notes.extend(window::notes(&described, &columns, spec, window.as_ref()));
+    let nests = nests::plans(&others, &columns, target);
+    let mark = window.as_ref().map(|window| columns[window.column].source.name.as_str());
+    notes.extend(nests::notes(&nests, mark));
     let inputs = fields::inputs(&described, &columns);
     let copied = columns.iter().filter(|pair| !pair.is_added()).map(|pair| &pair.source);
     let source_columns = copied.chain(&inputs).cloned().collect();
@@ -173,6 +172,7 @@ async fn plan_table(
         target: target_schema,
         columns,
         inputs,
+        nests,
         key,
         policy,
         create_target: is_ours,
@@ -187,6 +187,16 @@ async fn plan_table(
     };
     let rows_estimate = described.row_estimate;
     Ok(PlannedTable { spec: spec.clone(), plan, rows_estimate })
+}
+
+async fn described(source: &dyn Target, table: &TableRef) -> Result<TableSchema, PlanError> {
+    source.describe(table).await?.ok_or_else(|| {
+        PlanError::new(
+            ErrorKind::UnknownTable,
+            format!("table `{table}` does not exist at the source"),
+            format!("correct `from: {table}` in the spec; names are case-sensitive on some servers"),
+        )
+    })
 }
 
 async fn check_mirror(

@@ -91,6 +91,13 @@ pub(super) fn set_shape(spec: &RunSpec, table: &mut PlannedTable) {
             put(&serde_json::to_string(rule).unwrap_or_default());
         }
     }
+    for nest in &plan.nests {
+        for (source, target) in &nest.kept {
+            put(&source.name);
+            put(&source.native);
+            put(&target.native);
+        }
+    }
     for place in &plan.key {
         put(&plan.columns[*place].source.name);
     }

@@ -197,6 +197,18 @@ impl Target for Flaky {
         self.inner.column_for(source)
     }
 
+    fn takes_documents(&self) -> bool {
+        self.inner.takes_documents()
+    }
+
+    fn member(
+        &self,
+        value: &Value,
+        column: &Column,
+    ) -> std::result::Result<Option<serde_json::Value>, ConvertError> {
+        self.inner.member(value, column)
+    }
+
     fn takes_new_columns(&self) -> bool {
         self.inner.takes_new_columns()
     }

@@ -29,11 +29,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
-use model::convert::ConvertError;
+use model::convert::{ConvertError, refusal};
 use model::limits::Gauge;
 use model::{
-    Activity, Attempt, ChunkId, Column, Engine, InstallId, Key, KeyRange, Receipt, Row, RowBatch, RunId,
-    TablePlan, TableRef, TableSchema, TargetHistory, Turn, Value,
+    Activity, Attempt, ChunkId, Column, Engine, ErrorKind, InstallId, Key, KeyRange, Receipt, Row, RowBatch,
+    RunId, TablePlan, TableRef, TableSchema, TargetHistory, Turn, Value,
 };
 
 pub use circuit::Circuit;
@@ -171,6 +171,24 @@ pub trait Target: Source {
     /// be with the rows.
     fn takes_new_columns(&self) -> bool {
         false
+    }
+
+    /// Whether it keeps documents within rows, which [`Self::member`] makes.
+    fn takes_documents(&self) -> bool {
+        false
+    }
+
+    /// A value as member of a document within a row, in JSON as this engine reads it; `None` for NULL. Asked after
+    /// [`Self::admits`].
+    ///
+    /// # Errors
+    /// The reason, without the value; always where [`Self::takes_documents`] is not so.
+    fn member(
+        &self,
+        _value: &Value,
+        _column: &Column,
+    ) -> std::result::Result<Option<serde_json::Value>, ConvertError> {
+        Err(refusal(ErrorKind::Unsupported, "this engine keeps no documents within rows"))
     }
 
     /// What the column keeps of a value by a loss that plans tell beforehand, and what that loss is; `None` where it is

@@ -17,6 +17,27 @@ pub enum Origin {
     Constant(String),
     /// Columns of the source, as they are there, with a text between; those that are NULL are left out. NULL if all are.
     Joined { columns: Vec<String>, with: String },
+    /// Rows of another table of the source, as documents.
+    Nested(Nest),
+}
+
+/// Which rows of another table belong to a row, and what is taken of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Nest {
+    /// The other table.
+    pub from: String,
+    /// Its columns, each with the column of the row that it equals; empty until a foreign key has told.
+    #[serde(default)]
+    pub on: BTreeMap<String, String>,
+    /// Its columns that give documents of a list their order; the rest decides where these are equal.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub order_by: Vec<String>,
+    /// What is taken; all but the columns of `on` if empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<String>,
+    /// One document, or none, instead of a list.
+    #[serde(default)]
+    pub one: bool,
 }
 
 /// One change of a value. All but `Default` and `Null` make a text of it, and leave NULL alone.
@@ -147,7 +168,12 @@ impl FieldRule {
     /// The column that stands for the source's where there is none behind the field.
     #[must_use]
     pub fn stand_in(&self) -> Column {
-        Column::new(self.to.clone(), TEXT, matches!(self.origin, Origin::Joined { .. }))
+        let (logical, nullable) = match &self.origin {
+            Origin::Column(_) | Origin::Constant(_) => (TEXT, false),
+            Origin::Joined { .. } => (TEXT, true),
+            Origin::Nested(nest) => (LogicalType::Json, nest.one),
+        };
+        Column::new(self.to.clone(), logical, nullable)
     }
 }
 
@@ -206,6 +232,8 @@ impl fmt::Display for FieldRule {
             Origin::Column(_) => None,
             Origin::Constant(_) => Some("a constant".to_owned()),
             Origin::Joined { columns, .. } => Some(columns.join(" + ")),
+            Origin::Nested(nest) if nest.one => Some(format!("the row of {} that belongs to it", nest.from)),
+            Origin::Nested(nest) => Some(format!("rows of {}", nest.from)),
         };
         let Check { required, min, max, max_length, matches, one_of } = &self.check;
         let checks = [

@@ -52,7 +52,7 @@ pub use id::{Attempt, ChunkId, InstallId, RunId, Turn, WorkerId};
 pub use key::{Key, KeyRange};
 pub use limits::Limits;
 pub use merge::{MergePolicy, Verdict};
-pub use plan::{ColumnPlan, TablePlan};
+pub use plan::{ColumnPlan, NestPlan, TablePlan};
 pub use row::{Correction, QuarantinedRow, Row, RowBatch};
 pub use run::{RunKind, RunRecord, RunState, TableProgress, TableState, Waiting};
 pub use schedule::Schedule;

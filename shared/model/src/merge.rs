@@ -113,6 +113,21 @@ pub fn is_newer(source: &Value, target: &Value) -> bool {
     }
 }
 
+/// The order of two values of one column, whatever the database's own: texts by their bytes, NULL first.
+#[must_use]
+pub fn order(a: &Value, b: &Value) -> Ordering {
+    match (a, b) {
+        (Value::Text(a), Value::Text(b)) => a.cmp(b),
+        (Value::Bytes(a), Value::Bytes(b)) => a.cmp(b),
+        (Value::Uuid(a), Value::Uuid(b)) => a.cmp(b),
+        (Value::Bool(a), Value::Bool(b)) => a.cmp(b),
+        (Value::Float32(a), Value::Float32(b)) => a.total_cmp(b),
+        _ if is_newer(a, b) => Ordering::Greater,
+        _ if is_newer(b, a) => Ordering::Less,
+        _ => Ordering::Equal,
+    }
+}
+
 /// Compares two fixed-point texts of one scale.
 fn compare_decimals(a: &str, b: &str) -> Ordering {
     match (a.strip_prefix('-'), b.strip_prefix('-')) {
@@ -126,6 +141,23 @@ fn compare_decimals(a: &str, b: &str) -> Ordering {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_of_a_column_have_an_order() {
+        let decimal = |text: &str| Value::Decimal(text.parse().expect("a decimal"));
+        for (less, more) in [
+            (Value::Null, Value::Int(-1)),
+            (Value::Int(9), Value::Int(10)),
+            (Value::Int(9), Value::UInt(u64::MAX)),
+            (Value::Text("10".to_owned()), Value::Text("9".to_owned())),
+            (decimal("-10.5"), decimal("-9.5")),
+            (Value::Float32(-1.0), Value::Float32(2.0)),
+            (Value::Bool(false), Value::Bool(true)),
+        ] {
+            assert_eq!((order(&less, &more), order(&more, &less)), (Ordering::Less, Ordering::Greater));
+            assert_eq!(order(&less, &less.clone()), Ordering::Equal);
+        }
+    }
 
     #[test]
     fn each_policy_meets_each_case() {

@@ -46,6 +46,20 @@ impl ColumnPlan {
     }
 }
 
+/// Rows of another table of the source that become documents in a field.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NestPlan {
+    /// The other table; `columns` are those that are read.
+    pub table: TableSchema,
+    /// Its columns that tell which row theirs is, each with that row's column.
+    pub on: Vec<(String, String)>,
+    pub order_by: Vec<String>,
+    /// Its columns that are kept, and as what.
+    pub kept: Vec<(Column, Column)>,
+    /// One document, or none, instead of a list.
+    pub one: bool,
+}
+
 /// The mass-delete guard: a sweep that finds more than either limit holds the table.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct DeleteGuard {
@@ -83,6 +97,9 @@ pub struct TablePlan {
     /// Columns of the source that are read only because others are made of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inputs: Vec<Column>,
+    /// What the fields are made of that hold rows of other tables, in the order of these fields.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nests: Vec<NestPlan>,
     /// Places of the key columns in `columns`, in key order.
     pub key: Vec<usize>,
     pub policy: MergePolicy,

@@ -130,6 +130,7 @@ fn plan_of(
         notes: Vec::new(),
         window: None,
         inputs: Vec::new(),
+        nests: vec![],
     }
 }
 

@@ -3,10 +3,12 @@
 
 use bson::raw::{CString, RawBsonRef};
 use bson::{Bson, RawArrayBuf, RawBson, RawDocumentBuf};
-use model::ErrorKind;
 use model::canonical::canonical_json;
 use model::convert::{ConvertError, refusal};
+use model::{Column, ErrorKind, Value};
 use serde_json::{Map, Value as Json};
+
+use super::codec;
 
 /// Documents within documents, the outermost included: MongoDB takes no more.
 const LEVELS_MAX: usize = 100;
@@ -25,6 +27,18 @@ pub(super) fn to_bson(text: &str) -> Result<RawBson, ConvertError> {
 /// The JSON text of a BSON value.
 pub(super) fn to_text(value: RawBsonRef<'_>) -> Option<String> {
     Bson::try_from(value).ok().map(|bson| bson.into_relaxed_extjson().to_string())
+}
+
+/// A value as it stands in a document, in relaxed Extended JSON: [`to_bson`] makes the same of it again, but for integers, which
+/// are as wide as they need to be. `None` for NULL.
+///
+/// # Errors
+/// As [`codec::encode`].
+pub(super) fn member(value: &Value, column: &Column) -> Result<Option<Json>, ConvertError> {
+    let Some(bson) = codec::encode(value, column)? else { return Ok(None) };
+    let bson = Bson::try_from(bson)
+        .map_err(|_| refusal(ErrorKind::Conversion, "the value is no BSON that can be read"))?;
+    Ok(Some(bson.into_relaxed_extjson()))
 }
 
 fn value(json: &Json, level: usize) -> Result<RawBson, ConvertError> {

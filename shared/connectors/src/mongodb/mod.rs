@@ -110,6 +110,18 @@ impl Target for Mongodb {
         true
     }
 
+    fn takes_documents(&self) -> bool {
+        true
+    }
+
+    fn member(
+        &self,
+        value: &Value,
+        column: &Column,
+    ) -> std::result::Result<Option<serde_json::Value>, ConvertError> {
+        json::member(value, column)
+    }
+
     fn cut(&self, value: &Value, column: &Column) -> Option<(Value, &'static str)> {
         limits::cut(value, column)
     }

@@ -176,6 +176,7 @@ mod tests {
             notes: vec![],
             window: None,
             inputs: Vec::new(),
+            nests: vec![],
         }
     }
 

@@ -297,5 +297,6 @@ pub(super) fn plan() -> TablePlan {
         notes: vec!["collations differ".to_owned()],
         window: None,
         inputs: Vec::new(),
+        nests: vec![],
     }
 }

@@ -1,6 +1,6 @@
 //! Fields: what becomes of single columns, and what their values must be.
 
-use model::fields::{Check, FieldRule, OnFail, Origin, Step};
+use model::fields::{Check, FieldRule, Nest, OnFail, Origin, Step};
 use model::{LogicalType, TableSpec};
 
 use super::form::{At, Place};
@@ -59,29 +59,75 @@ fn rule(name: &str, given: &At<RawRule>, findings: &mut Findings<'_>) -> Option<
 
 fn origin(name: &str, given: &At<RawRule>, findings: &mut Findings<'_>) -> Option<Origin> {
     let raw = &given.value;
-    match (&raw.constant, &raw.join) {
-        (Some(constant), Some(_)) => {
-            let message = "a field is one of `constant` and `join`";
-            findings.refuse(code::BAD_FIELD, message, constant.place, "remove one of the two");
-            None
-        }
-        (Some(constant), None) => Some(Origin::Constant(constant.value.clone())),
-        (None, Some(columns)) if columns.value.is_empty() => {
-            findings.refuse(code::BAD_FIELD, "`join` names no columns", columns.place, "name some");
-            None
-        }
-        (None, Some(columns)) => Some(Origin::Joined {
-            columns: columns.value.iter().map(|column| column.value.clone()).collect(),
+    let added = [
+        raw.constant.as_ref().map(|given| given.place),
+        raw.join.as_ref().map(|given| given.place),
+        raw.nest.as_ref().map(|given| given.place),
+    ];
+    if let [_, second, ..] = added.into_iter().flatten().collect::<Vec<_>>()[..] {
+        let message = "a field is one of `constant`, `join` and `nest`";
+        findings.refuse(code::BAD_FIELD, message, second, "keep one of them");
+        return None;
+    }
+    refuse_astray(raw, findings);
+    if let Some(columns) = raw.join.as_ref().filter(|columns| columns.value.is_empty()) {
+        findings.refuse(code::BAD_FIELD, "`join` names no columns", columns.place, "name some");
+        return None;
+    }
+    Some(match (&raw.constant, &raw.join, &raw.nest) {
+        (Some(constant), ..) => Origin::Constant(constant.value.clone()),
+        (_, Some(columns), _) => Origin::Joined {
+            columns: texts(Some(columns)),
             with: raw.with.as_ref().map_or_else(String::new, |with| with.value.clone()),
+        },
+        (_, _, Some(from)) => Origin::Nested(Nest {
+            from: from.value.clone(),
+            on: raw.on.iter().flat_map(|on| &on.value).map(|(c, p)| (c.clone(), p.value.clone())).collect(),
+            order_by: texts(raw.order_by.as_ref()),
+            columns: texts(raw.columns.as_ref()),
+            one: raw.one.as_ref().is_some_and(|one| one.value),
         }),
-        (None, None) => {
-            if let Some(with) = &raw.with {
-                let help = "name the columns: `join: [first, last]`";
-                findings.refuse(code::BAD_FIELD, "`with` stands beside `join` only", with.place, help);
+        (None, None, None) => Origin::Column(name.to_owned()),
+    })
+}
+
+/// Refuses keys that stand beside none of those that they belong to.
+fn refuse_astray(raw: &RawRule, findings: &mut Findings<'_>) {
+    let of_join = [("with", raw.with.as_ref().map(|given| given.place))];
+    let of_nest = [
+        ("on", raw.on.as_ref().map(|given| given.place)),
+        ("order_by", raw.order_by.as_ref().map(|given| given.place)),
+        ("columns", raw.columns.as_ref().map(|given| given.place)),
+        ("one", raw.one.as_ref().map(|given| given.place)),
+    ];
+    let mut refuse = |astray: &[(&str, Option<Place>)], beside: &str, help: &str| {
+        for (name, place) in astray {
+            if let Some(place) = place {
+                let message = format!("`{name}` stands beside `{beside}` only");
+                findings.refuse(code::BAD_FIELD, message, *place, help);
             }
-            Some(Origin::Column(name.to_owned()))
+        }
+    };
+    if raw.join.is_none() {
+        refuse(&of_join, "join", "name the columns: `join: [first, last]`");
+    }
+    if raw.nest.is_none() {
+        refuse(&of_nest, "nest", "name the table whose rows are nested: `nest: order_lines`");
+    }
+    let changes = [
+        ("apply", raw.apply.as_ref().map(|given| given.place)),
+        ("as", raw.cast.as_ref().map(|given| given.place)),
+    ];
+    for (name, place) in changes.iter().filter(|_| raw.nest.is_some()) {
+        if let Some(place) = place {
+            let message = format!("`{name}` changes single values, and `nest` makes documents");
+            findings.refuse(code::BAD_FIELD, message, *place, "remove it");
         }
     }
+}
+
+fn texts(given: Option<&At<Vec<At<String>>>>) -> Vec<String> {
+    given.iter().flat_map(|list| &list.value).map(|text| text.value.clone()).collect()
 }
 
 fn step(raw: &RawStep, place: Place, findings: &mut Findings<'_>) -> Option<Step> {
@@ -157,7 +203,7 @@ fn check(raw: &RawRule, findings: &mut Findings<'_>) -> Check {
         max: text(&raw.max),
         max_length: raw.max_length.as_ref().map(|most| most.value),
         matches: matches.map(|pattern| pattern.value.clone()),
-        one_of: raw.one_of.iter().flat_map(|list| &list.value).map(|value| value.value.clone()).collect(),
+        one_of: texts(raw.one_of.as_ref()),
     }
 }
 
@@ -165,7 +211,8 @@ fn check(raw: &RawRule, findings: &mut Findings<'_>) -> Check {
 pub(super) fn check_fields(raw: &RawTable, table: &TableSpec, findings: &mut Findings<'_>) {
     let places = raw.fields.iter().flat_map(|fields| &fields.rules);
     for (name, given) in places {
-        let added = given.value.constant.is_some() || given.value.join.is_some();
+        let rule = &given.value;
+        let added = rule.constant.is_some() || rule.join.is_some() || rule.nest.is_some();
         if !added && table.exclude.contains(name) {
             let message = format!("column `{name}` has a rule and is excluded");
             findings.refuse(

@@ -251,7 +251,7 @@ pub(crate) struct RawTable {
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Fields")]
 pub(crate) struct RawFields {
-    /// By the source's column, or by the target's for one that is added with `constant` or `join`.
+    /// By the source's column, or by the target's for one that is added with `constant`, `join` or `nest`.
     pub rules: BTreeMap<String, At<RawRule>>,
 }
 
@@ -273,6 +273,17 @@ pub(crate) struct RawRule {
     pub join: Option<At<Vec<At<String>>>>,
     /// What stands between columns that are joined; nothing if absent.
     pub with: Option<At<String>>,
+    /// A field of documents: the rows of this other table of the source that belong to the row. For MongoDB.
+    pub nest: Option<At<String>>,
+    /// Beside `nest`: the other table's columns, each with the column of this table that it equals; told by a foreign
+    /// key if absent.
+    pub on: Option<At<BTreeMap<String, At<String>>>>,
+    /// Beside `nest`: the columns of the other table that documents are ordered by.
+    pub order_by: Option<At<Vec<At<String>>>>,
+    /// Beside `nest`: what is taken of the other table; all if absent, but for the columns of `on`.
+    pub columns: Option<At<Vec<At<String>>>>,
+    /// Beside `nest`: one document, or none, in place of a list.
+    pub one: Option<At<bool>>,
     /// Neither NULL nor an empty text.
     pub required: Option<At<bool>>,
     /// The least value, of a number, date or time.
