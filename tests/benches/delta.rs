@@ -1,5 +1,5 @@
-//! What a run costs that follows changes, beside the run that read the table whole: 1 % of 2,000,000 rows changed, spread
-//! over all keys. Prints a table; look at the ratios.
+//! What a run costs that follows changes, beside the run that read the table whole: 1 % of the rows changed, spread over
+//! all keys. Prints a table; look at the ratios.
 //!
 //! `make bench`. Figures of MySQL's own counters stand beside ours: rows it handed to us, whatever we say of them.
 
@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use harness::{Database, Server, Syncline, measure, oracle};
 
 const ROWS: u64 = 2_000_000;
+/// The server that stands for MongoDB takes most of an hour for more.
+const DOCUMENTS: u64 = 200_000;
 /// Every so many rows one changes.
 const EVERY: u64 = 100;
 
@@ -26,19 +28,19 @@ struct Cost {
 fn main() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
-        println!("{ROWS} rows, 1 % of them changed:");
+        println!("1 % of the rows changed:");
         println!("{:>22} {:>10} {:>12} {:>16}", "", "seconds", "rows read", "server's reads");
-        for target in [Server::Postgres, Server::Mongodb] {
-            measured(target).await;
+        for (target, rows) in [(Server::Postgres, ROWS), (Server::Mongodb, DOCUMENTS)] {
+            measured(target, rows).await;
         }
         println!("goal: under 5 % of each");
     });
 }
 
-async fn measured(target: Server) {
+async fn measured(target: Server, rows: u64) {
     let from = Database::fresh(Server::Mysql).await;
     let to = Database::fresh(target).await;
-    fill(&from).await;
+    fill(&from, rows).await;
     let syncline = measure::release();
     let spec = syncline.spec(&from, &to, "tables:\n  - { from: orders, incremental: updated_at }");
     let whole = run(&syncline, &spec, &from).await;
@@ -47,8 +49,8 @@ async fn measured(target: Server) {
     from.exec(&update).await;
     let delta = run(&syncline, &spec, &from).await;
     oracle::assert_equal(&from, &to, &["orders"]);
-    assert_eq!((whole.read, delta.read), (ROWS, ROWS / EVERY));
-    print(&format!("MySQL → {target:?}, all"), &whole);
+    assert_eq!((whole.read, delta.read), (rows, rows / EVERY));
+    print(&format!("{target:?}, all {rows}"), &whole);
     print("what changed", &delta);
     let percent = |part: f64, all: f64| 100.0 * part / all;
     println!(
@@ -65,14 +67,14 @@ fn print(what: &str, cost: &Cost) {
 }
 
 /// Rows that changed long ago, one after the other.
-async fn fill(database: &Database) {
+async fn fill(database: &Database, rows: u64) {
     database
         .exec(
             "CREATE TABLE orders (id BIGINT NOT NULL PRIMARY KEY, customer BIGINT NOT NULL, total DECIMAL(12,2) NOT NULL, \
              note VARCHAR(60) NOT NULL, updated_at TIMESTAMP(6) NOT NULL, KEY orders_updated (updated_at))",
         )
         .await;
-    for from in (0..ROWS).step_by(10_000) {
+    for from in (0..rows).step_by(10_000) {
         let values: Vec<String> = (from..from + 10_000)
             .map(|id| {
                 let (day, second) = (1 + id / 86_400 % 28, id % 86_400);

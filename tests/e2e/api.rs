@@ -175,6 +175,40 @@ async fn s4_15_of_several_pipelines_one_is_named() {
     assert_eq!(serve.terminate(), Some(0), "{}", serve.log());
 }
 
+/// A command that is sent again, because its answer was lost, is not done again.
+#[tokio::test]
+async fn a_command_that_names_itself_is_done_once() {
+    let bed = bed("").await;
+    let serve = bed.serve("serve");
+    let at = address(&serve).await;
+    let named = |path: &str, key: &str| {
+        let header = format!("Idempotency-Key: {key}");
+        curl("POST", &format!("{at}{path}"), &["--header", &header])
+    };
+    let once: Vec<Value> =
+        (0..3).map(|_| named("/v1/pipelines/test/trigger", "first").expect(202).json()).collect();
+    assert!(once.iter().all(|run| *run == once[0]), "{once:?}");
+    let again = named("/v1/pipelines/test/trigger", "first").expect(202).headers.to_lowercase();
+    assert!(
+        again.contains("idempotency-replayed: true") && again.contains("location: /v1/runs/run_"),
+        "{again}"
+    );
+    let other = named("/v1/pipelines/test/pause", "first").expect(422).text;
+    assert!(other.contains("take a new one"), "{other}");
+    let _ = named("/v1/pipelines/test/trigger", &"k".repeat(256)).expect(422);
+    until_idle(&at, 1).await;
+    assert_eq!(get(&at, "/v1/runs").json()["items"].as_array().unwrap().len(), 1);
+    // A refusal is an answer, too; under another key it is another request.
+    for is_replayed in [false, true] {
+        let refused = named("/v1/runs/run_none/pause", "second").expect(404);
+        assert_eq!(refused.json()["code"], "not-found");
+        let headers = refused.headers.to_lowercase();
+        assert_eq!(headers.contains("replayed"), is_replayed, "{headers}");
+    }
+    let _ = named("/v1/pipelines/test/trigger", "third").expect(202);
+    until_idle(&at, 2).await;
+}
+
 #[tokio::test]
 async fn a_run_is_watched_and_held_and_its_chunks_are_told_without_keys() {
     let bed = bed("defaults: { chunk: { rows_max: 10 } }").await;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use harness::database::Database;
 use harness::private_mongodb::{PrivateMongodb, USER};
+use harness::proxy::{Dir, Proxy};
 use harness::{Server, Syncline, oracle};
 use mongodb::bson::{Bson, Decimal128, Document, doc, oid::ObjectId};
 
@@ -206,4 +207,34 @@ async fn tls_is_verified_and_users_are_asked_for() {
         assert!(code.is_none_or(|code| said.contains(code)), "{more}: {said}");
         assert!(started.elapsed() < Duration::from_secs(60), "{more}: an answer comes before patience ends");
     }
+}
+
+/// 4-25: a line that is narrow is spared, if one asks for it.
+#[tokio::test]
+async fn s4_25_messages_are_compressed_on_the_wire() {
+    let from = Database::fresh(Server::Sqlite).await;
+    from.exec(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT);
+         WITH RECURSIVE i(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM i WHERE x < 2000)
+         INSERT INTO t SELECT x, printf('%0200d', x) FROM i",
+    )
+    .await;
+    let mut carried = Vec::new();
+    for more in ["", ", compression: zlib"] {
+        let to = Database::fresh(Server::Mongodb).await;
+        let url = Server::Mongodb.url();
+        let place = url.trim_start_matches("mongodb://").trim_end_matches('/');
+        let proxy = Proxy::to(place);
+        let spec = spec_at(proxy.address.port(), more, &from)
+            .replace("database: shop", &format!("database: {}", to.name));
+        let syncline = syncline();
+        let _ = syncline.run(&["run", &written(&syncline, &spec)]).expect(0);
+        oracle::assert_equal(&from, &to, &["t"]);
+        carried.push((proxy.carried(Dir::ToServer), proxy.carried(Dir::ToClient)));
+    }
+    assert!(carried[1].0 * 2 < carried[0].0 && carried[1].1 < carried[0].1, "{carried:?}");
+    let refused = spec_at(1, "", &from).replace("engine: mongodb", "engine: mysql, compression: zlib");
+    let syncline = syncline();
+    let told = syncline.run(&["check", &written(&syncline, &refused)]).expect(4).stderr;
+    assert!(told.contains("mysql has no `compression`"), "{told}");
 }

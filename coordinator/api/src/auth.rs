@@ -59,6 +59,10 @@ fn id_of(text: &str) -> Option<&str> {
     (is_whole && check_digits(body) == check).then_some(id)
 }
 
+/// Who asks: the id of the token, or nothing for this machine.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller(pub(crate) String);
+
 /// Lets a request through to a route that needs this role, or answers it.
 pub(crate) async fn guard(
     State((ledger, needed)): State<(Ledger, Role)>,
@@ -67,11 +71,12 @@ pub(crate) async fn guard(
     next: Next,
 ) -> Response {
     match role_of(&ledger, &peer, request.method(), request.headers()).await {
-        Ok(role) if role >= needed => {
+        Ok((role, caller)) if role >= needed => {
             request.extensions_mut().insert(role);
+            request.extensions_mut().insert(caller);
             next.run(request).await
         }
-        Ok(role) => {
+        Ok((role, _)) => {
             let detail = json!({ "role": role, "needed": needed, "path": request.uri().path() });
             note(&ledger, "api-forbidden", &detail).await;
             Problem::forbidden(format!("this takes the role {needed}; the token has {role}")).into_response()
@@ -80,17 +85,23 @@ pub(crate) async fn guard(
     }
 }
 
-async fn role_of(ledger: &Ledger, peer: &Peer, method: &Method, headers: &HeaderMap) -> Result<Role> {
+async fn role_of(
+    ledger: &Ledger,
+    peer: &Peer,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<(Role, Caller)> {
     if let Some(given) = headers.get(header::AUTHORIZATION) {
         let text = given.to_str().ok().and_then(|given| given.strip_prefix("Bearer "));
-        return Ok(known(ledger, peer, text.unwrap_or_default().trim()).await?.role);
+        let token = known(ledger, peer, text.unwrap_or_default().trim()).await?;
+        return Ok((token.role, Caller(token.id)));
     }
     if ledger.has_tokens().await? {
         let detail = "a token is needed: Authorization: Bearer syn_…";
         return Err(Problem::unauthenticated(detail).next("syncline token create --role viewer"));
     }
     is_of_this_machine(method, headers)?;
-    Ok(Role::Operator)
+    Ok((Role::Operator, Caller(String::new())))
 }
 
 /// The token, if it is a good one; its use is noted. Of one that is not, too, until the peer has shown too many.

@@ -12,6 +12,7 @@ mod dashboard;
 mod events;
 mod extract;
 mod health;
+mod idempotency;
 mod limits;
 mod metrics;
 mod openapi;
@@ -77,9 +78,9 @@ fn router(api: Api, stop: CancellationToken) -> Router {
         let handler = handler.fallback(async || Problem::method_not_allowed());
         let handler = match role {
             None => handler,
-            Some(role) => {
-                handler.layer(middleware::from_fn_with_state((api.ledger.clone(), role), auth::guard))
-            }
+            Some(role) => handler
+                .layer(middleware::from_fn_with_state(api.ledger.clone(), idempotency::once))
+                .layer(middleware::from_fn_with_state((api.ledger.clone(), role), auth::guard)),
         };
         router = router.route(path, handler);
     }

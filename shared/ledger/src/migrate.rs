@@ -18,6 +18,7 @@ const fn files(dialect: Dialect) -> &'static [&'static str] {
             include_str!("../migrations/sqlite/0006_corrections.sql"),
             include_str!("../migrations/sqlite/0007_conflicts.sql"),
             include_str!("../migrations/sqlite/0008_alerts.sql"),
+            include_str!("../migrations/sqlite/0009_requests.sql"),
         ],
         Dialect::Mysql => &[
             include_str!("../migrations/mysql/0001_runs.sql"),
@@ -28,6 +29,7 @@ const fn files(dialect: Dialect) -> &'static [&'static str] {
             include_str!("../migrations/mysql/0006_corrections.sql"),
             include_str!("../migrations/mysql/0007_conflicts.sql"),
             include_str!("../migrations/mysql/0008_alerts.sql"),
+            include_str!("../migrations/mysql/0009_requests.sql"),
         ],
         Dialect::Postgres => &[
             include_str!("../migrations/postgres/0001_runs.sql"),
@@ -38,6 +40,7 @@ const fn files(dialect: Dialect) -> &'static [&'static str] {
             include_str!("../migrations/postgres/0006_corrections.sql"),
             include_str!("../migrations/postgres/0007_conflicts.sql"),
             include_str!("../migrations/postgres/0008_alerts.sql"),
+            include_str!("../migrations/postgres/0009_requests.sql"),
         ],
     }
 }

@@ -60,11 +60,21 @@ pub struct ConnectionSpec {
     /// MongoDB: the database that knows the user; `admin` if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth_source: Option<String>,
+    /// MongoDB: how messages are made smaller on the wire, if the server agrees.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compression: Option<Compression>,
     #[serde(default, skip_serializing_if = "PoolLimits::is_default")]
     pub pool: PoolLimits,
     /// Rows that one read brings into memory at once, at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch_rows: Option<usize>,
+}
+
+/// How what is sent is made smaller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Compression {
+    Zlib,
 }
 
 /// How many connections each process keeps to a database, and for how long. What is absent the program chooses.
@@ -106,6 +116,7 @@ impl ConnectionSpec {
             tls: Tls::default(),
             tls_ca: None,
             auth_source: None,
+            compression: None,
             pool: PoolLimits::default(),
             batch_rows: None,
         }

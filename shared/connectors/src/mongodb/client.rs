@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use bson::{Document, RawDocumentBuf, doc};
 use futures::future::BoxFuture;
-use model::spec::{Tls, is_loopback};
+use model::spec::{Compression, Tls, is_loopback};
 use model::{Engine, ErrorKind};
 use mongodb::options::{
-    Acknowledgment, ClientOptions, Credential, ReadConcern, ServerAddress, TlsOptions, TransactionOptions,
-    WriteConcern,
+    Acknowledgment, ClientOptions, Compressor, Credential, ReadConcern, ServerAddress, TlsOptions,
+    TransactionOptions, WriteConcern,
 };
 use mongodb::{ClientSession, Collection, Database};
 use secrecy::ExposeSecret as _;
@@ -199,6 +199,7 @@ fn options(config: &ConnectionConfig) -> std::result::Result<ClientOptions, Stri
         .tls(tls)
         .credential(credential)
         .app_name("syncline".to_owned())
+        .compressors(spec.compression.map(|Compression::Zlib| vec![Compressor::Zlib { level: None }]))
         .direct_connection(is_direct)
         .connect_timeout(config.deadline.min(CONNECT_MAX))
         .server_selection_timeout(config.deadline)

@@ -12,6 +12,7 @@ mod past;
 mod pipelines;
 mod planning;
 mod quarantine;
+mod requests;
 mod runs;
 mod security;
 mod sums;
@@ -104,6 +105,7 @@ conformance!(
     pipelines::an_interval_that_was_set_wins_over_the_file,
     pipelines::a_pipeline_without_a_schedule_waits_to_be_asked,
     pipelines::the_end_of_another_starts_one_run,
+    requests::a_request_is_done_once_and_answered_alike,
     tokens::a_token_is_good_until_it_expires_or_is_revoked,
     watermarks::a_watermark_goes_forward_with_the_turns,
     watermarks::a_watch_is_kept_beside_the_mark,

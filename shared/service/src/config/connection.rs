@@ -1,6 +1,6 @@
 //! Connections: what each engine needs, URLs, references and TLS.
 
-use model::spec::{PoolLimits, Tls, is_loopback};
+use model::spec::{Compression, PoolLimits, Tls, is_loopback};
 use model::{ConnectionSpec, Engine};
 
 use super::form::{At, Form, Place};
@@ -63,7 +63,10 @@ pub(super) fn connection(
         tls_ca,
         ..ConnectionSpec::new(engine)
     };
-    Some(ConnectionSpec { auth_source, pool, batch_rows, ..spec })
+    let compression = parts.compression.as_ref();
+    let compression = compression
+        .and_then(|given| findings.choose(code::UNKNOWN_CHOICE, given, &[("zlib", Compression::Zlib)]));
+    Some(ConnectionSpec { auth_source, compression, pool, batch_rows, ..spec })
 }
 
 fn pool(given: &At<RawPool>, engine: Engine, findings: &mut Findings<'_>) -> PoolLimits {
@@ -109,9 +112,10 @@ fn refuse_misfits(parts: &RawConnection, engine: Engine, findings: &mut Findings
             ("tls_ca", &parts.tls_ca),
             ("insecure_tls", &parts.insecure_tls),
             ("auth_source", &parts.auth_source),
+            ("compression", &parts.compression),
         ],
         Engine::Mysql | Engine::Postgres | Engine::Sqlserver => {
-            &[("path", &parts.path), ("auth_source", &parts.auth_source)]
+            &[("path", &parts.path), ("auth_source", &parts.auth_source), ("compression", &parts.compression)]
         }
         Engine::Mongodb => &[("path", &parts.path)],
     };

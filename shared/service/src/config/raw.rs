@@ -71,6 +71,9 @@ pub(crate) struct RawConnection {
     pub insecure_tls: Option<At<String>>,
     /// The database that knows the user, for mongodb; `admin` if absent.
     pub auth_source: Option<At<String>>,
+    /// Makes messages smaller on the wire, for mongodb; not done if absent.
+    #[schemars(extend("enum" = ["zlib"]))]
+    pub compression: Option<At<String>>,
     /// Connections that each process keeps.
     pub pool: Option<At<RawPool>>,
     /// Most rows that one read brings into memory at once; 1000 if absent.

@@ -34,6 +34,7 @@ pub(super) fn parse_url(url: &str, place: Place, findings: &mut Findings<'_>) ->
         tls_ca: None,
         insecure_tls: None,
         auth_source: None,
+        compression: None,
         pool: None,
         batch_rows: None,
     };
@@ -92,6 +93,7 @@ fn take_option(
         ("authsource", _) => parts.auth_source = text(&value),
         ("tls" | "ssl", "true") => parts.tls = text("verify"),
         ("tls" | "ssl", "false") => parts.tls = text("off"),
+        ("compressors", "zlib") => parts.compression = text(&value),
         ("tlscafile", _) => parts.tls_ca = text(&value),
         // What is done anyway, or names what the servers say themselves.
         ("retrywrites" | "retryreads", _)
@@ -100,7 +102,8 @@ fn take_option(
         | ("replicaset" | "appname" | "directconnection", _) => {}
         _ => {
             let message = format!("the option `{name}` of a URL is not known, or not with this value");
-            let help = "authSource, tls, tlsCAFile, replicaSet, w=majority, retryWrites, appName";
+            let help =
+                "authSource, tls, tlsCAFile, compressors=zlib, replicaSet, w=majority, retryWrites, appName";
             findings.refuse(code::BAD_URL, message, place, help);
             return None;
         }
@@ -135,6 +138,7 @@ pub(crate) fn mongodb_url(url: &str) -> Result<Value, String> {
         ("port", port.transpose()?.map(Value::from)),
         ("user", text(&parts.user).map(Value::from)),
         ("auth_source", text(&parts.auth_source).or(text(&parts.database)).map(Value::from)),
+        ("compression", text(&parts.compression).map(Value::from)),
         ("tls", text(&parts.tls).map(Value::from)),
         ("tls_ca", text(&parts.tls_ca).map(Value::from)),
     ];

@@ -1,0 +1,12 @@
+-- 0009: requests that name themselves, and what they were answered.
+
+CREATE TABLE IF NOT EXISTS syncline_request (
+    id VARCHAR(64) NOT NULL PRIMARY KEY,
+    content VARCHAR(64) NOT NULL,
+    doer VARCHAR(40) NOT NULL,
+    began_ms BIGINT NOT NULL,
+    status BIGINT,
+    location VARCHAR(255),
+    body MEDIUMBLOB,
+    KEY syncline_request_began (began_ms)
+) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
