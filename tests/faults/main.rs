@@ -8,6 +8,7 @@
 mod bed;
 mod coordinator;
 mod dashboard;
+mod disk;
 mod ledger;
 mod limits;
 mod lines;

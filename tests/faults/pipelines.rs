@@ -1,10 +1,13 @@
 //! Pipelines of `serve`: each due time makes one run, and neither a schedule nor a pause is lost, whenever it is killed.
 
+use std::process::Command;
 use std::time::Duration;
 
 use harness::receiver::Receiver;
 use harness::{Database, Server, Syncline, oracle, wait_until};
 use serde_json::Value;
+
+use crate::disk::Disk;
 
 /// Longest wait for a run of two rows.
 const SOON: Duration = Duration::from_secs(60);
@@ -133,6 +136,47 @@ async fn s4_13_a_critical_error_pauses_the_pipeline() {
     let _ = bed.syncline.run(&["pipelines", "resume", "test"]).expect(0);
     bed.until_done(done + 1).await;
     oracle::assert_equal(&bed.from, &bed.to, &["t"]);
+    assert_eq!(serve.terminate(), Some(0), "{}", serve.log());
+}
+
+/// 4-23: a target whose disk is full is told of once, and neither stormed nor given up: the rows come when there is room.
+#[tokio::test]
+async fn s4_23_a_full_target_is_waited_for() {
+    let slack = Receiver::new();
+    let from = Database::fresh(Server::Sqlite).await;
+    from.exec("CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT)").await;
+    let disk = Disk::new("12M");
+    let syncline = Syncline::new(env!("CARGO_BIN_EXE_syncline")).with("CANARY_SLACK", &slack.url);
+    let spec = syncline.dir.path().join("full.yaml").display().to_string();
+    let target = disk.folder().join("to.db").display().to_string();
+    let text = format!(
+        "version: 1\nname: test\nsource: {}\ntarget: sqlite:{target}\nschedule: 2s\n\
+         alerts: [{{ slack: \"${{env:CANARY_SLACK}}\" }}]\ntables: [{{ from: t }}]\n",
+        from.spec()
+    );
+    std::fs::write(&spec, text).unwrap();
+    let to = Database::fresh(Server::Sqlite).await;
+    let bed = Bed { from, to, syncline, spec };
+    let mut serve = bed.serve("serve", "");
+    bed.until_done(1).await;
+    disk.fill();
+    let rows = "WITH RECURSIVE i(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM i WHERE x < 20000) \
+        INSERT INTO t SELECT x, printf('%0100d', x) FROM i";
+    bed.from.exec(rows).await;
+    wait_until("it was tried again", SOON, async || bed.runs("failed") >= 3).await;
+    assert!(serve.log().contains("disk-full"), "{}", serve.log());
+    assert!(bed.pipeline()["paused_ms"].is_null(), "nobody has to let it go on");
+    assert_eq!(slack.posted().len(), 1, "one incident: {:?}", slack.posted());
+    let done = bed.runs("done");
+    disk.free();
+    bed.until_done(done + 1).await;
+    let count = format!(
+        "import sqlite3; print(sqlite3.connect('{target}').execute('SELECT count(*) FROM t').fetchone()[0])"
+    );
+    let there = Command::new("python3").args(["-c", &count]).output().expect("python3");
+    assert_eq!(String::from_utf8_lossy(&there.stdout).trim(), "20000");
+    let is_over = async || slack.posted().iter().any(|told| told.body.contains("*test* is well again"));
+    wait_until("that it is over is told", SOON, is_over).await;
     assert_eq!(serve.terminate(), Some(0), "{}", serve.log());
 }
 

@@ -1,8 +1,5 @@
 //! Q: Redis is full, or is asked to hold too much.
 
-use std::io::Write as _;
-use std::path::PathBuf;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use harness::redis::{Keep, Options, Redis};
@@ -10,59 +7,8 @@ use harness::syncline::Background;
 use harness::wait_until;
 
 use crate::bed::{Fleet, RUN_MAX};
+use crate::disk::Disk;
 use crate::queue::{LONG, attempts_beyond_the_first, events, fleet_on, key, under_way, until_waiting};
-
-/// A disk of a few MB of its own; gone when dropped. Needs root, as CI is.
-struct Disk {
-    dir: tempfile::TempDir,
-}
-
-impl Disk {
-    fn new(size: &str) -> Self {
-        let disk = Self { dir: tempfile::tempdir().unwrap() };
-        std::fs::create_dir(disk.folder()).unwrap();
-        let image = disk.dir.path().join("image").display().to_string();
-        run("truncate", &["-s", size, &image]);
-        run("mkfs.ext4", &["-q", "-F", "-m", "0", "-O", "^has_journal", &image]);
-        run("mount", &["-o", "loop", &image, &disk.folder().display().to_string()]);
-        disk
-    }
-
-    fn folder(&self) -> PathBuf {
-        self.dir.path().join("disk")
-    }
-
-    /// Takes all the room there is.
-    fn fill(&self) {
-        let mut file = std::fs::File::create(self.folder().join("filler")).unwrap();
-        let mut size = 1 << 16;
-        while size > 0 {
-            if file.write_all(&vec![7; size]).is_err() {
-                size /= 2;
-            }
-        }
-    }
-
-    fn free(&self) {
-        std::fs::remove_file(self.folder().join("filler")).unwrap();
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        // Lazily: a server that still has it open must not keep it mounted.
-        let _ = Command::new("umount").arg("-l").arg(self.folder()).status();
-    }
-}
-
-fn run(program: &str, args: &[&str]) {
-    let done = Command::new(program).args(args).output().unwrap_or_else(|e| panic!("{program}: {e}"));
-    assert!(
-        done.status.success(),
-        "{program} {args:?} needs root: {}",
-        String::from_utf8_lossy(&done.stderr)
-    );
-}
 
 fn on_disk(disk: &Disk, keep: Keep) -> Redis {
     // Rewrites would shrink the file and find room where there shall be none.

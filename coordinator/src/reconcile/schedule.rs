@@ -105,7 +105,8 @@ async fn pause_if_critical(coordinator: &Coordinator, pipeline: &Pipeline) -> Re
     Ok(())
 }
 
-/// Kinds that do not heal by themselves.
+/// Kinds that nobody heals without knowing of it here: a disk that is full, or a server that takes no writes, is looked at
+/// again with the next start.
 const fn is_critical(kind: ErrorKind) -> bool {
     matches!(
         kind,
@@ -116,8 +117,6 @@ const fn is_critical(kind: ErrorKind) -> bool {
             | ErrorKind::UnknownTable
             | ErrorKind::UnknownColumn
             | ErrorKind::Drift
-            | ErrorKind::DiskFull
-            | ErrorKind::ReadOnly
             | ErrorKind::Refused
             | ErrorKind::Unsupported
     )

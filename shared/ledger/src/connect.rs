@@ -148,9 +148,11 @@ async fn pool(
     Ok(pool.connect_with(options).await?)
 }
 
-/// Whether a connection answers within `wait`; one that does not is closed.
+/// Whether a connection answers within `wait`, and is in no transaction: one on a full disk that could not be rolled back
+/// would take no other any more. One that does not is closed.
 async fn answers(conn: &mut AnyConnection, wait: Duration) -> std::result::Result<bool, sqlx::Error> {
-    Ok(matches!(tokio::time::timeout(wait, conn.ping()).await, Ok(Ok(()))))
+    let answered = matches!(tokio::time::timeout(wait, conn.ping()).await, Ok(Ok(())));
+    Ok(answered && !conn.is_in_transaction())
 }
 
 /// Makes the file and its folder if they are missing, readable to the owner only, before SQLite would make it

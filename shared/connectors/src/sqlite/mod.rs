@@ -24,6 +24,7 @@ use model::{
     Activity, Attempt, ChunkId, Column, Engine, ErrorKind, InstallId, Key, RowBatch, RunId, TablePlan,
     TableRef, TableSchema, TargetHistory, Turn, Value,
 };
+use sqlx::Connection as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions};
 
 use crate::config::{ConnectionConfig, Role};
@@ -73,6 +74,11 @@ impl Sqlite {
             .min_connections(config.spec.pool.min)
             .max_lifetime(config.age_max())
             .acquire_timeout(config.wait_max())
+            // On a full disk SQLite ends a transaction by itself; the driver, whose rollback finds none, counts it as
+            // open for ever, and begins no other. Whatever was to be rolled back is by the time of an answer.
+            .after_release(|conn, _| {
+                Box::pin(async move { Ok(conn.ping().await.is_ok() && !conn.is_in_transaction()) })
+            })
             .connect_lazy_with(options);
         Ok(Self {
             pool,
