@@ -116,7 +116,7 @@ impl Corrections {
                     self.apply(plan, &mut row);
                     let mut whole = RowBatch::new(batch.columns);
                     whole.push(row);
-                    let mut filled = fields.filled(source, target, whole).await?;
+                    let mut filled = fields.nests.filled(source, target, whole).await?;
                     return Ok(filled.rows.pop().ok_or_else(|| filled.undecodable.pop().unwrap_or(refused)));
                 }
             }

@@ -132,7 +132,7 @@ impl Sides<'_> {
         let slice = self.source_slice(rows);
         let mut encoder = RowEncoder::new(self.plan.canonical_types());
         let mut known = Vec::new();
-        let mut batches = self.fields.read(self.source, self.target, &slice);
+        let mut batches = self.fields.nests.read(self.source, self.target, &slice);
         while let Some(batch) = batches.next().await {
             let batch = batch?;
             let undecodable = batch.undecodable.into_iter();
@@ -216,7 +216,7 @@ impl Sides<'_> {
             self.target_rows(Selection::Keys(known.iter().map(|k| k.target.clone()).collect())).await?;
         let slice = self.source_slice(Selection::Keys(known.iter().map(|k| k.source.clone()).collect()));
         let mut sources = HashMap::new();
-        let mut batches = self.fields.read(self.source, self.target, &slice);
+        let mut batches = self.fields.nests.read(self.source, self.target, &slice);
         while let Some(batch) = batches.next().await {
             for row in batch?.rows {
                 if let Ok(row) = convert::row(self.plan, self.fields, self.target, row) {

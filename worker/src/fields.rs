@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use connectors::{Connections, Error, Result, Slice, Target};
-use futures::stream::BoxStream;
+use connectors::{Connections, Error, Result};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use model::convert::{ConvertError, read, refusal};
 use model::fields::{Check, FieldRule, OnFail, Origin, Step, TEXT};
 use model::merge::is_newer;
-use model::{ColumnPlan, Engine, ErrorKind, LogicalType, Row, RowBatch, TablePlan, Value, convert};
+use model::{ColumnPlan, Engine, ErrorKind, LogicalType, Row, TablePlan, Value, convert};
 use regex::Regex;
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::Sha256;
@@ -23,7 +22,8 @@ const REDACTED: &str = "***";
 pub struct Fields {
     /// As long as the plan's columns; empty if no column has a rule.
     rules: Vec<Option<Ready>>,
-    nests: Nests,
+    /// Reads rows of the source with what else fields are made of.
+    pub(crate) nests: Nests,
 }
 
 /// A rule with all that applying it needs.
@@ -58,29 +58,6 @@ impl Fields {
             column.rule.as_ref().map(|rule| Ready::new(plan, column, rule, connections)).transpose()
         };
         Ok(Self { rules: plan.columns.iter().map(ready).collect::<Result<_>>()?, nests: Nests::new(plan)? })
-    }
-
-    /// Reads whole rows of the source, with what else the fields are made of.
-    pub(crate) fn read<'a>(
-        &'a self,
-        source: &'a dyn Target,
-        target: &'a dyn Target,
-        slice: &'a Slice,
-    ) -> BoxStream<'a, Result<RowBatch>> {
-        self.nests.read(source, target, slice)
-    }
-
-    /// Whole rows of the source with what else the fields are made of.
-    ///
-    /// # Errors
-    /// It cannot be read.
-    pub(crate) async fn filled(
-        &self,
-        source: &dyn Target,
-        target: &dyn Target,
-        rows: RowBatch,
-    ) -> Result<RowBatch> {
-        self.nests.filled(source, target, rows).await
     }
 
     /// A row of the source becomes one of the plan's columns: joined and constant values and documents are put at its end,

@@ -157,7 +157,7 @@ impl Attempt {
         };
         let slice = self.source_slice(cut.as_ref());
         let mut reading = Duration::ZERO;
-        let mut batches = self.fields.read(&*self.source, &*self.target, &slice);
+        let mut batches = self.fields.nests.read(&*self.source, &*self.target, &slice);
         loop {
             let started = Instant::now();
             let next = batches.next().await;
@@ -287,7 +287,7 @@ impl Attempt {
         let slice = self.source_slice(cut);
         let mut tally = Tally::new(&self.plan);
         let equal_rows = promise == Promise::EqualRows;
-        let mut batches = self.fields.read(&*self.source, &*self.target, &slice);
+        let mut batches = self.fields.nests.read(&*self.source, &*self.target, &slice);
         while let Some(batch) = batches.next().await {
             let batch = batch?;
             self.took(&batch).await;

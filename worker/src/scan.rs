@@ -75,7 +75,7 @@ pub async fn scan(
         let why = (refused.column, refused.kind.to_string(), refused.reason);
         reasons.entry(why).or_insert((refused.kind, 0)).1 += 1;
     };
-    let mut batches = fields.read(source, target, &slice);
+    let mut batches = fields.nests.read(source, target, &slice);
     while let Some(batch) = batches.next().await {
         let batch = batch?;
         rows += (batch.rows.len() + batch.undecodable.len()) as u64;
