@@ -133,6 +133,51 @@ async fn s4_02_documents_have_the_fields_that_the_rules_make() {
     assert_eq!(again["record"]["counts"]["updated"], 3, "{again:#}");
 }
 
+/// What another program makes of a text that the step `encrypt` made.
+fn decrypted(sealed: &str, column: &str, key: &str) -> String {
+    let program = "import sys; from base64 import b64decode; from cryptography.hazmat.primitives.ciphers.aead import AESSIV; \
+        sealed, column, key = sys.argv[1:]; \
+        print(AESSIV(bytes.fromhex(key)).decrypt(b64decode(sealed), [column.encode()]).decode(), end='')";
+    let python = oracle::root().join(".venv/bin/python");
+    let told = Command::new(python).args(["-c", program, sealed, column, key]).output().expect("python");
+    assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+    String::from_utf8(told.stdout).unwrap()
+}
+
+/// 4-24: a field is encrypted on its way, its owner reads it, and nobody else.
+#[tokio::test]
+async fn s4_24_a_field_is_encrypted_for_whoever_has_the_key() {
+    let key = "0123456789abcdef".repeat(8);
+    let (from, to) = (Database::fresh(Server::Mysql).await, Database::fresh(Server::Postgres).await);
+    from.exec(CUSTOMERS).await;
+    let syncline = syncline().with("FIELD_KEY", &key).with("SHORT_KEY", KEY);
+    let spec = |reference: &str| {
+        let rules = format!(
+            "ssn: {{ apply: [{{ encrypt: '${{env:{reference}}}' }}] }}, price: {{ apply: [{{ encrypt: '${{env:{reference}}}' }}] }}"
+        );
+        let rest = format!(
+            "tables: [{{ from: customers, policy: source-wins, fields: {{ rules: {{ {rules} }} }} }}]"
+        );
+        syncline.spec(&from, &to, &rest)
+    };
+    let refused = syncline.run(&["plan", &spec("SHORT_KEY")]);
+    assert!(refused.code != Some(0) && refused.stderr.contains("openssl rand -hex 64"), "{}", refused.stderr);
+    let spec = spec("FIELD_KEY");
+    let _ = syncline.run(&["run", &spec]).expect(0);
+    let ssn = to.text("SELECT ssn FROM customers WHERE id = 1").await.unwrap();
+    assert_eq!(decrypted(&ssn, "customers.ssn", &key), "111-22-3333");
+    assert_eq!(to.text("SELECT ssn FROM customers WHERE id = 2").await, Some(ssn), "equal values stay equal");
+    assert_eq!(to.number("SELECT count(*) FROM customers WHERE id = 3 AND ssn IS NULL").await, 1);
+    let price = to.text("SELECT price FROM customers WHERE id = 1").await.unwrap();
+    assert_eq!(decrypted(&price, "customers.price", &key), "12.50");
+    let _ = syncline.run(&["verify", &spec]).expect(0);
+    let again = syncline.run(&["run", &spec, "--json"]).expect(0).json();
+    assert_eq!(again["record"]["counts"]["unchanged"], 3, "{again:#}");
+    for canary in ["111-22-3333", key.as_str()] {
+        assert_nowhere(&syncline, canary);
+    }
+}
+
 /// A row that breaks a rule is set aside, left out, or ends the run; its value is told to nobody.
 #[tokio::test]
 async fn s4_13_a_broken_rule_quarantines_skips_or_fails() {

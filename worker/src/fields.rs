@@ -3,15 +3,13 @@
 use std::collections::BTreeMap;
 
 use connectors::{Connections, Error, Result};
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use model::convert::{ConvertError, read, refusal};
 use model::fields::{Check, FieldRule, OnFail, Origin, Step, TEXT};
 use model::merge::is_newer;
 use model::{ColumnPlan, Engine, ErrorKind, LogicalType, Row, TablePlan, Value, convert};
 use regex::Regex;
-use secrecy::{ExposeSecret as _, SecretString};
-use sha2::Sha256;
 
+use crate::keyed::Keyed;
 use crate::nest::{self, Nests};
 
 /// What stands for a value that nobody is to see.
@@ -31,8 +29,8 @@ struct Ready {
     rule: FieldRule,
     /// Places in a row of the source that it is made of, documents included.
     made_of: Vec<usize>,
-    /// For the step that hashes; HMAC with the column's name taken in.
-    key: Option<Hmac<Sha256>>,
+    /// For the step that hashes or encrypts.
+    keyed: Option<Keyed>,
     /// The type in which texts are read, if the column's is none.
     reads: Option<LogicalType>,
     limits: Limits,
@@ -114,15 +112,12 @@ impl Ready {
             }
             Origin::Column(_) | Origin::Constant(_) => Some(Vec::new()),
         };
-        let hashed =
-            rule.steps.iter().find_map(|step| if let Step::Hash(key) = step { Some(key) } else { None });
-        let key = hashed.map(|reference| connections.secret(reference)).transpose()?;
         let name = format!("{}.{}", plan.source.table.name, column.source.name);
         let is_text = matches!(column.target.logical, LogicalType::Text { .. });
         Ok(Self {
             rule: rule.clone(),
             made_of: made_of.ok_or_else(|| unusable("a column that is joined is not read".to_owned()))?,
-            key: key.map(|key| keyed(&key, &name)),
+            keyed: Keyed::find(&rule.steps, &name, connections)?,
             reads: rule.cast.clone().or_else(|| (!is_text).then(|| column.target.logical.clone())),
             limits: Limits::new(&rule.check, &column.target.logical).map_err(unusable)?,
         })
@@ -170,8 +165,8 @@ impl Ready {
         if *step == Step::Redact {
             return Ok(Value::Text(REDACTED.to_owned()));
         }
-        if matches!(step, Step::Hash(_)) {
-            return self.hash(value);
+        if matches!(step, Step::Hash(_) | Step::Encrypt(_)) {
+            return self.sealed(value);
         }
         // A truth value is `1` or `0` as a text, and `true` or `false` where a rule lists values.
         let word = if let Value::Bool(truth) = value { Some(truth.to_string()) } else { None };
@@ -190,30 +185,22 @@ impl Ready {
                 let hidden = text.chars().count().saturating_sub(places(*last));
                 Some(text.chars().enumerate().map(|(at, c)| if at < hidden { '*' } else { c }).collect())
             }
-            Step::Default(_) | Step::Null | Step::Redact | Step::Hash(_) => Some(text),
+            Step::Default(_) | Step::Null | Step::Redact | Step::Hash(_) | Step::Encrypt(_) => Some(text),
         };
         Ok(changed.map_or(Value::Null, Value::Text))
     }
 
-    fn hash(&self, value: Value) -> std::result::Result<Value, ConvertError> {
+    fn sealed(&self, value: Value) -> std::result::Result<Value, ConvertError> {
         let bytes = if let Value::Bytes(bytes) = value {
             bytes
         } else {
             text_of(value)?.unwrap_or_default().into_bytes()
         };
-        let Some(key) = &self.key else {
-            return Err(refusal(ErrorKind::Internal, "there is no key to hash with; this is a bug"));
-        };
-        let mac = key.clone().chain_update(&bytes).finalize().into_bytes();
-        Ok(Value::Text(mac.iter().map(|byte| format!("{byte:02x}")).collect()))
+        match &self.keyed {
+            Some(keyed) => keyed.apply(&bytes).map(Value::Text),
+            None => Err(refusal(ErrorKind::Internal, "a step has no key; this is a bug")),
+        }
     }
-}
-
-/// HMAC of a column: `table.column` goes in before the value, ended by a byte that no name has, so that equal values of
-/// two columns do not look equal. The table's schema does not: a spec may name it or not.
-fn keyed(key: &SecretString, column: &str) -> Hmac<Sha256> {
-    let mac = Hmac::<Sha256>::new_from_slice(key.expose_secret().trim().as_bytes());
-    mac.expect("HMAC takes a key of any length").chain_update(column).chain_update([0])
 }
 
 fn places(count: u64) -> usize {
@@ -325,8 +312,7 @@ mod tests {
         let limits = Limits::new(&check, &logical).expect("limits");
         let origin = Origin::Column("c".to_owned());
         let rule = FieldRule { origin, to: "c".to_owned(), steps, cast, check, on_fail: OnFail::Quarantine };
-        let key = Some(keyed(&SecretString::from("key"), "t.c"));
-        Ready { reads: rule.cast.clone(), rule, made_of: Vec::new(), key, limits }
+        Ready { reads: rule.cast.clone(), rule, made_of: Vec::new(), keyed: None, limits }
     }
 
     fn text(text: &str) -> Value {
@@ -383,18 +369,6 @@ mod tests {
         ] {
             assert!(ready(vec![step.clone()], None, Check::default()).apply(from).is_err(), "{step:?}");
         }
-    }
-
-    #[test]
-    fn a_hash_is_of_its_column_and_shows_nothing() {
-        let rule = ready(vec![Step::Hash("${env:KEY}".to_owned())], None, Check::default());
-        let of = |value| rule.apply(value).expect("hashed");
-        // printf 't.c\0a' | openssl dgst -sha256 -hmac key
-        let known = "ef05b3fe7627d710fdefa2f9f7c8f03772ce5ad2b1249fadab885a9bb04f14e2";
-        assert_eq!(of(text("a")), text(known));
-        assert_eq!(of(Value::Bytes(b"a".to_vec())), text(known));
-        assert_ne!(of(text("b")), text(known));
-        assert_eq!(of(Value::Null), Value::Null);
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod diff;
 mod expected;
 mod fields;
 mod job;
+mod keyed;
 mod lease;
 mod merge;
 mod nest;

@@ -2,8 +2,9 @@
 
 use connectors::Connections;
 use model::convert::read;
-use model::fields::{Check, FieldRule, Origin, Step};
+use model::fields::{Check, FieldRule, Origin, Step, encryption_key};
 use model::{Column, ColumnPlan, ErrorKind, LogicalType, MergePolicy, RunSpec, TableSchema, TableSpec};
+use secrecy::ExposeSecret as _;
 
 use super::error::PlanError;
 
@@ -87,14 +88,23 @@ pub(super) fn fields<'a>(source: &TableSchema, spec: &'a TableSpec) -> Result<Ve
     Ok(fields)
 }
 
-/// Looks for the keys that rules hash with, which every worker will need.
+/// Looks for the keys that rules hash and encrypt with, which every worker will need.
 ///
 /// # Errors
-/// A reference that leads nowhere from here.
+/// A reference that leads nowhere from here, or to what is no key.
 pub(super) fn find_keys(spec: &RunSpec, connections: &Connections) -> Result<(), PlanError> {
     for step in spec.tables.iter().flat_map(|table| &table.fields).flat_map(|rule| &rule.steps) {
         if let Step::Hash(reference) = step {
             connections.secret(reference)?;
+        }
+        if let Step::Encrypt(reference) = step
+            && encryption_key(connections.secret(reference)?.expose_secret()).is_none()
+        {
+            return Err(PlanError::new(
+                ErrorKind::Refused,
+                format!("`{reference}` leads to no key to encrypt with"),
+                "make one of 128 hexadecimal digits: openssl rand -hex 64",
+            ));
         }
     }
     Ok(())

@@ -71,6 +71,8 @@ pub enum Step {
     Null,
     /// HMAC-SHA256 of the column's name and the value, in hexadecimal digits; this is the reference to the key.
     Hash(String),
+    /// The value encrypted, in Base64; this is the reference to the key, see [`encryption_key`].
+    Encrypt(String),
 }
 
 /// What becomes of a row of which a field breaks its rule.
@@ -177,6 +179,17 @@ impl FieldRule {
     }
 }
 
+/// The key of 64 bytes that a secret of 128 hexadecimal digits is.
+#[must_use]
+pub fn encryption_key(secret: &str) -> Option<[u8; 64]> {
+    let digits = secret.trim().as_bytes();
+    let (pairs, rest) = digits.as_chunks::<2>();
+    let nibble = |digit: u8| char::from(digit).to_digit(16).and_then(|n| u8::try_from(n).ok());
+    let bytes: Option<Vec<u8>> =
+        pairs.iter().map(|[high, low]| Some(nibble(*high)? << 4 | nibble(*low)?)).collect();
+    bytes.filter(|_| rest.is_empty())?.try_into().ok()
+}
+
 /// A text of any length.
 pub const TEXT: LogicalType = LogicalType::Text { max_chars: None, fixed: false, long: true };
 
@@ -193,6 +206,7 @@ impl Step {
             Self::Json(_) => (text(None), true),
             Self::Truncate(most) => (text(Some(length.map_or(*most, |length| length.min(*most)))), nullable),
             Self::Hash(_) => (text(Some(64)), nullable),
+            Self::Encrypt(_) => (text(None), nullable),
             Self::Redact => (text(Some(3)), nullable),
             Self::Prefix(more) | Self::Suffix(more) => {
                 (text(length.map(|length| length.saturating_add(more.chars().count() as u64))), nullable)
@@ -221,6 +235,7 @@ impl fmt::Display for Step {
             Self::Redact => f.write_str("redact"),
             Self::Null => f.write_str("null"),
             Self::Hash(_) => f.write_str("hash"),
+            Self::Encrypt(_) => f.write_str("encrypt"),
         }
     }
 }

@@ -40,8 +40,9 @@ fn rule(name: &str, given: &At<RawRule>, findings: &mut Findings<'_>) -> Option<
         let message = format!("more than {STEPS_MAX} steps for one field");
         findings.refuse(code::BAD_FIELD, message, given.place, "do with fewer");
     }
-    if steps.iter().filter(|step| matches!(step, Step::Hash(_))).count() > 1 {
-        findings.refuse(code::BAD_FIELD, "a field is hashed once", given.place, "remove the second `hash`");
+    if steps.iter().filter(|step| matches!(step, Step::Hash(_) | Step::Encrypt(_))).count() > 1 {
+        let message = "a field is hashed or encrypted once";
+        findings.refuse(code::BAD_FIELD, message, given.place, "keep one `hash` or `encrypt`");
     }
     Some(FieldRule {
         origin,
@@ -160,19 +161,21 @@ fn step(raw: &RawStep, place: Place, findings: &mut Findings<'_>) -> Option<Step
             return None;
         }
         RawStep::Json(pointer) => Step::Json(pointer.clone()),
-        RawStep::Hash(reference) => {
-            let is_reference = secret::check(reference).is_ok()
-                && !reference.is_empty()
-                && !secret::has_literal_part(reference);
-            if !is_reference {
-                let message = "the key of a hash stands in the spec, which the ledger keeps";
-                let help = "write a reference: `hash: \"${env:HASH_KEY}\"` or \"${file:/path}\"";
-                findings.refuse(code::BAD_REFERENCE, message, place, help);
-                return None;
-            }
-            Step::Hash(reference.clone())
-        }
+        RawStep::Hash(reference) => Step::Hash(key_of("hash", reference, place, findings)?),
+        RawStep::Encrypt(reference) => Step::Encrypt(key_of("encrypt", reference, place, findings)?),
     })
+}
+
+/// The reference to the key of a step.
+fn key_of(step: &str, reference: &str, place: Place, findings: &mut Findings<'_>) -> Option<String> {
+    let is_reference =
+        secret::check(reference).is_ok() && !reference.is_empty() && !secret::has_literal_part(reference);
+    if !is_reference {
+        let message = format!("the key of `{step}` stands in the spec, which the ledger keeps");
+        let help = format!("write a reference: `{step}: \"${{env:FIELD_KEY}}\"` or \"${{file:/path}}\"");
+        findings.refuse(code::BAD_REFERENCE, message, place, &help);
+    }
+    is_reference.then(|| reference.to_owned())
 }
 
 fn logical(given: &At<String>, findings: &mut Findings<'_>) -> Option<LogicalType> {

@@ -339,6 +339,8 @@ pub(crate) enum RawStep {
     Json(String),
     /// HMAC-SHA256 in hexadecimal digits; a reference to the key.
     Hash(String),
+    /// AES-256-SIV in Base64, which whoever has the key can decrypt; a reference to a key of 128 hexadecimal digits.
+    Encrypt(String),
 }
 
 /// A text, number or truth value.
