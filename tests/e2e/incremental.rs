@@ -247,3 +247,56 @@ async fn a_mirror_looks_for_gone_rows_when_it_is_due() {
     let _ = syncline.run(&["run", &spec]).expect(8);
     assert_eq!(to.rows("orders").await, ROWS - 50, "the guard holds");
 }
+
+/// A part of a table by its keys: what is outside it stays as it is, and so does the watermark.
+#[tokio::test]
+async fn a_range_of_keys_is_read_once_more() {
+    for server in [Server::Sqlite, Server::Mysql, Server::Mariadb, Server::Postgres, Server::Sqlserver] {
+        let (from, to) = (Database::fresh(server).await, Database::fresh(Server::Postgres).await);
+        orders(&from, server).await;
+        from.exec("CREATE TABLE pairs (a INT NOT NULL, b INT NOT NULL, PRIMARY KEY (a, b))").await;
+        let syncline = syncline();
+        let spec = syncline.spec(
+            &from,
+            &to,
+            "defaults: { chunk: { rows_max: 500 } }\ntables: [{ from: orders, mode: mirror, incremental: changed }, { from: pairs }]",
+        );
+        let _ = syncline.run(&["run", &spec]).expect(0);
+        to.exec(
+            "UPDATE orders SET note = 'edited' WHERE id IN (999, 1000, 2999, 3000); INSERT INTO orders VALUES (2000000, 'stray', now())",
+        )
+        .await;
+        let resync = |more: &[&str]| syncline.run(&[&["resync", &spec], more, &["--json"]].concat());
+        let record = resync(&["orders", "--from", "1000", "--below", "3000"]).expect(0).json();
+        let counts = &record["record"]["counts"];
+        assert_eq!(
+            (&counts["read"], &counts["updated"]),
+            (&2_000.into(), &2.into()),
+            "{server:?}: {record:#}"
+        );
+        let edited = "SELECT count(*) FROM orders WHERE note = 'edited' AND id IN (999, 3000)";
+        assert_eq!(to.number(edited).await, 2, "{server:?}");
+        assert_eq!(
+            to.number("SELECT count(*) FROM orders WHERE id = 2000000").await,
+            1,
+            "nothing is deleted"
+        );
+
+        from.exec(&format!("UPDATE orders SET note = 'new', changed = {} WHERE id = 5", now(server))).await;
+        assert_eq!(read(&syncline.run(&["run", &spec, "--json"]).expect(0)), 1, "{server:?}");
+        assert_eq!(read(&resync(&["orders", "--from", "2999"]).expect(0)), 2);
+        assert_eq!(read(&resync(&["orders", "--below", "-4"]).expect(0)), 0);
+        for (args, expected) in [
+            (&["orders", "--from", "first"][..], "no key of table `orders`"),
+            (&["pairs", "--from", "1"], "is not one column"),
+            (&["*", "--from", "1"], "name the table"),
+        ] {
+            let refused = resync(args);
+            assert!(
+                refused.code != Some(0) && refused.stderr.contains(expected),
+                "{expected}: {}",
+                refused.stderr
+            );
+        }
+    }
+}

@@ -462,10 +462,11 @@ impl Attempt {
         verify::against_target(&self.plan, &*self.target, range, expected, &self.progress).await
     }
 
-    /// The chunk's range, or the part of it below the cut.
+    /// The chunk's range, or the part of it below the cut; within that of the plan, if it has one.
     fn range(&self, cut: Option<&Key>) -> KeyRange {
         let KeyRange { lower, upper } = self.chunk.range.clone();
-        KeyRange { lower, upper: cut.cloned().or(upper) }
+        let part = self.plan.range.clone().unwrap_or_default();
+        KeyRange { lower: lower.or(part.lower), upper: cut.cloned().or(upper).or(part.upper) }
     }
 
     /// The rows of the range, or those of them that the window shows; or those that are looked up again.

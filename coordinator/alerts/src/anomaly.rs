@@ -32,7 +32,8 @@ impl<'a> Figures<'a> {
         }
         let mut usual = Vec::new();
         // How much changes from run to run is not usual or unusual.
-        let reads_all = run.spec.tables.iter().all(|table| table.incremental.is_none());
+        let reads_all =
+            run.spec.tables.iter().all(|table| table.incremental.is_none() && table.range.is_none());
         for earlier in earlier(run, self.runs).filter(|_| reads_all) {
             usual.extend(self.counts(earlier).await?.map(|counts| counts.read));
             if usual.len() == RUNS_MAX {

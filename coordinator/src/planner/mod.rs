@@ -8,6 +8,7 @@ pub mod cut;
 mod error;
 mod fields;
 mod nests;
+mod range;
 pub mod sizing;
 mod tables;
 mod waves;

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use connectors::config::Role;
 use connectors::{Connections, ServerInfo, Target};
 use model::{
-    Column, ColumnPlan, ErrorKind, ForeignKey, Index, LogicalType, MergePolicy, RunKind, RunSpec, TablePlan,
-    TableRef, TableSchema, TableSpec,
+    Column, ColumnPlan, ErrorKind, ForeignKey, Index, KeyRange, LogicalType, MergePolicy, RunKind, RunSpec,
+    TablePlan, TableRef, TableSchema, TableSpec, Window,
 };
 
 use super::checks::{
@@ -15,7 +15,7 @@ use super::checks::{
 };
 use super::error::PlanError;
 use super::fields::Field;
-use super::{compare, fields, nests, waves, window};
+use super::{compare, fields, nests, range, waves, window};
 
 /// All tables of a run, in waves, as they would be copied.
 #[derive(Debug, Clone)]
@@ -157,10 +157,11 @@ async fn plan_table(
     let target_schema =
         target_schema(&described, existing.as_ref().filter(|_| !is_ours), &columns, &key, wanted);
     check_names(&target_schema, target.engine())?;
-    let window = window::window(&described, &columns, spec)?;
-    let mut notes = notes(&described, existing.as_ref(), &columns);
-    notes.extend(window::notes(&described, &columns, spec, window.as_ref()));
+    let range = range::range(&described, &columns, &key, spec)?;
+    let window = window::window(&described, &columns, spec)?.filter(|_| range.is_none());
     let nests = nests::plans(&others, &columns, target);
+    let mut notes = notes(&described, existing.as_ref(), &columns);
+    notes.extend(reading_notes(&described, &columns, spec, (window.as_ref(), range.as_ref())));
     let mark = window.as_ref().map(|window| columns[window.column].source.name.as_str());
     notes.extend(nests::notes(&nests, mark));
     let inputs = fields::inputs(&described, &columns);
@@ -184,6 +185,7 @@ async fn plan_table(
         quarantined_max: spec.quarantined_max,
         notes,
         window,
+        range,
     };
     let rows_estimate = described.row_estimate;
     Ok(PlannedTable { spec: spec.clone(), plan, rows_estimate })
@@ -362,6 +364,19 @@ fn notes(source: &TableSchema, existing: Option<&TableSchema>, columns: &[Column
         }
     }
     notes
+}
+
+/// What a person should know of how the source is read.
+fn reading_notes(
+    source: &TableSchema,
+    columns: &[ColumnPlan],
+    spec: &TableSpec,
+    (window, range): (Option<&Window>, Option<&KeyRange>),
+) -> Vec<String> {
+    if range.is_some() {
+        return vec!["only a range of keys: all else stays as it is".to_owned()];
+    }
+    window::notes(source, columns, spec, window)
 }
 
 /// A foreign key to a table that is neither copied nor at the target cannot be made there.

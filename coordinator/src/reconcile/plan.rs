@@ -200,6 +200,10 @@ async fn cut_table(coordinator: &Coordinator, run: &Run, table: &TableRow) -> Re
             ordinal = next_planned(ordinal);
             lower = None;
         }
+        if plan.range.is_some() {
+            // A part is one chunk: a worker that finds it too big leaves a rest.
+            page.push((ordinal, KeyRange::all()));
+        }
         while page.len() < page_len && (ordinal == 0 || lower.is_some()) {
             let from = lower.clone().or_else(|| plan.start().filter(|_| !pass.is_over_target()));
             let upper = cut::next_upper(&*database, schema, &key, from, rows).await?;

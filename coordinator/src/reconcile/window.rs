@@ -254,7 +254,10 @@ fn refuse_going_back(
 
 /// Whether a copy is followed by a search for rows that are gone.
 pub(super) fn sweeps(plan: &TablePlan) -> bool {
-    plan.policy == MergePolicy::Mirror && plan.window.as_ref().is_none_or(|window| window.sweeps)
+    // Of a part, nothing else is looked at.
+    plan.range.is_none()
+        && plan.policy == MergePolicy::Mirror
+        && plan.window.as_ref().is_none_or(|window| window.sweeps)
 }
 
 /// Sets the watermark of a table that is in the target as a whole; may be repeated. Rows in quarantine are looked up by

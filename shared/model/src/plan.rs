@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::fields::FieldRule;
-use crate::key::Key;
+use crate::key::{Key, KeyRange};
 use crate::merge::MergePolicy;
 use crate::row::Row;
 use crate::schema::{Column, LogicalType, TableSchema};
@@ -120,6 +120,9 @@ pub struct TablePlan {
     /// The changes that an incremental run reads; absent where the table is not incremental.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<Window>,
+    /// The only part of the source that a copy reads; absent where it reads all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub range: Option<KeyRange>,
 }
 
 impl TablePlan {

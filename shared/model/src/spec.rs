@@ -199,6 +199,18 @@ pub struct TableSpec {
     /// What becomes of single columns; all others go over as they are.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<FieldRule>,
+    /// Only rows with these keys; absent: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub range: Option<KeyTexts>,
+}
+
+/// A range of keys of one column, as a person writes them: from the first on, below the second.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyTexts {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub below: Option<String>,
 }
 
 impl TableSpec {

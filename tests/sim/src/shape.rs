@@ -250,6 +250,7 @@ impl TableShape {
             MergePolicy::KeepTarget | MergePolicy::SourceWins | MergePolicy::NewestWins { .. } => Mode::Merge,
         };
         TableSpec {
+            range: None,
             from: self.name.to_owned(),
             to: None,
             except: Vec::new(),

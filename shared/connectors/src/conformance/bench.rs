@@ -129,6 +129,7 @@ fn plan_of(
         quarantined_max: 0,
         notes: Vec::new(),
         window: None,
+        range: None,
         inputs: Vec::new(),
         nests: vec![],
     }

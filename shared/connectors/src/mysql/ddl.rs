@@ -175,6 +175,7 @@ mod tests {
             quarantined_max: 0,
             notes: vec![],
             window: None,
+            range: None,
             inputs: Vec::new(),
             nests: vec![],
         }

@@ -296,6 +296,7 @@ pub(super) fn plan() -> TablePlan {
         quarantined_max: 10,
         notes: vec!["collations differ".to_owned()],
         window: None,
+        range: None,
         inputs: Vec::new(),
         nests: vec![],
     }

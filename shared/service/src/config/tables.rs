@@ -99,6 +99,7 @@ fn table(raw: &RawTable, defaults: &Defaults, findings: &mut Findings<'_>) -> Ta
     let (delete_guard, quarantined_max) = guard(raw.guard.as_ref(), fallback, findings);
     check_names(raw, findings);
     let table = TableSpec {
+        range: None,
         from: raw.from.value.clone(),
         to: raw.to.as_ref().map(|to| to.value.clone()),
         except: names(raw.except.as_ref()),
