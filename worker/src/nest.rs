@@ -1,7 +1,7 @@
 //! Rows of other tables as documents: they are read beside the rows that they belong to, and stand in them as JSON.
 
 use std::cmp::Ordering;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use connectors::{Error, Result, Selection, Slice, Target};
@@ -116,7 +116,7 @@ impl Nests {
 
 /// Whether a column holds rows of another table.
 pub(crate) fn is_nested(pair: &model::ColumnPlan) -> bool {
-    matches!(&pair.rule, Some(rule) if matches!(rule.origin, model::fields::Origin::Nested(_)))
+    pair.rule.as_ref().is_some_and(|rule| rule.nest().is_some())
 }
 
 impl Nest {
@@ -145,10 +145,10 @@ impl Nest {
         rows: &[Row],
     ) -> Result<Vec<std::result::Result<Value, Reason>>> {
         let keys: Vec<Option<Key>> = rows.iter().map(|row| self.key_of(row)).collect();
+        // Each key is asked for once, and has a family, be it an empty one.
         let mut families = HashMap::new();
-        let mut seen = HashSet::new();
-        let asked = keys.iter().flatten().filter(|key| seen.insert(key_digest(key, &self.types)));
-        let asked: Vec<Key> = asked.cloned().collect();
+        let is_new = |key: &&Key| families.insert(key_digest(key, &self.types), Family::default()).is_none();
+        let asked: Vec<Key> = keys.iter().flatten().filter(is_new).cloned().collect();
         if !self.gather(source, target, asked.clone(), &mut families).await? {
             // Equal to the database and not to us: letter case, spaces at the end. It says itself which row is whose.
             families.clear();
@@ -174,7 +174,7 @@ impl Nest {
         self.refers_to.iter().zip(&self.types).map(value).collect::<Option<Vec<_>>>().map(Key)
     }
 
-    /// Reads the rows that refer to these keys; `false` if some refer to none of them as we compare.
+    /// Reads the rows that refer to these keys into their families; `false` if some refer to none that is there already.
     async fn gather(
         &self,
         source: &dyn Target,
@@ -185,7 +185,6 @@ impl Nest {
         if keys.is_empty() {
             return Ok(true);
         }
-        let known: HashSet<RowDigest> = keys.iter().map(|key| key_digest(key, &self.types)).collect();
         let slice = Slice {
             table: self.plan.table.clone(),
             columns: self.columns.clone(),
@@ -198,7 +197,7 @@ impl Nest {
             let batch = batch?;
             for row in batch.undecodable {
                 let digest = key_digest(&row.key, &self.types);
-                are_known &= known.contains(&digest);
+                are_known &= families.contains_key(&digest);
                 let column = row.column.unwrap_or_default();
                 let reason = format!("{}.{column}: {}", self.plan.table.table, row.reason);
                 families.entry(digest).or_default().refused = Some((row.kind, reason));
@@ -206,7 +205,7 @@ impl Nest {
             for row in batch.rows {
                 let key = Key(self.refers.iter().map(|at| row[*at].clone()).collect());
                 let digest = key_digest(&key, &self.types);
-                are_known &= known.contains(&digest);
+                are_known &= families.contains_key(&digest);
                 let family = families.entry(digest).or_default();
                 match self.document(target, &row) {
                     Ok(text) => {

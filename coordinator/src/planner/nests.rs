@@ -113,13 +113,8 @@ fn kept<'a>(nest: &'a Nest, other: &'a TableSchema) -> impl Iterator<Item = &'a 
 
 /// What the nested fields among `columns` are made of, in their order.
 pub(super) fn plans(others: &Others, columns: &[ColumnPlan], target: &dyn Target) -> Vec<NestPlan> {
-    let nested = columns.iter().filter_map(|pair| match pair.rule.as_ref() {
-        Some(rule) => match &rule.origin {
-            Origin::Nested(nest) => Some((nest, others.get(&rule.to)?)),
-            Origin::Column(_) | Origin::Constant(_) | Origin::Joined { .. } => None,
-        },
-        None => None,
-    });
+    let rules = columns.iter().filter_map(|pair| pair.rule.as_ref());
+    let nested = rules.filter_map(|rule| Some((rule.nest()?, others.get(&rule.to)?)));
     nested
         .map(|(nest, other)| {
             let kept: Vec<(Column, Column)> =

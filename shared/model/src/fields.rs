@@ -140,6 +140,12 @@ impl FieldRule {
         !matches!(self.origin, Origin::Column(_))
     }
 
+    /// What it nests, if it holds rows of another table.
+    #[must_use]
+    pub const fn nest(&self) -> Option<&Nest> {
+        if let Origin::Nested(nest) = &self.origin { Some(nest) } else { None }
+    }
+
     /// Whether values go over as they are: at most under another name, and checked.
     #[must_use]
     pub fn keeps_values(&self) -> bool {
@@ -182,12 +188,9 @@ impl FieldRule {
 /// The key of 64 bytes that a secret of 128 hexadecimal digits is.
 #[must_use]
 pub fn encryption_key(secret: &str) -> Option<[u8; 64]> {
-    let digits = secret.trim().as_bytes();
-    let (pairs, rest) = digits.as_chunks::<2>();
-    let nibble = |digit: u8| char::from(digit).to_digit(16).and_then(|n| u8::try_from(n).ok());
-    let bytes: Option<Vec<u8>> =
-        pairs.iter().map(|[high, low]| Some(nibble(*high)? << 4 | nibble(*low)?)).collect();
-    bytes.filter(|_| rest.is_empty())?.try_into().ok()
+    let mut key = [0; 64];
+    hex::decode_to_slice(secret.trim(), &mut key).ok()?;
+    Some(key)
 }
 
 /// A text of any length.
