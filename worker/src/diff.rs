@@ -229,7 +229,7 @@ impl Sides<'_> {
             match (sources.remove(&digest), targets.remove(&digest)) {
                 (Some(_), None) => found.push(Difference::Missing { key }),
                 (Some(source), Some(target)) => {
-                    let fields = self.fields(source, target);
+                    let fields = self.fields(&source, &target);
                     if !fields.is_empty() {
                         found.push(Difference::Different { key, fields });
                     }
@@ -241,16 +241,14 @@ impl Sides<'_> {
         Ok(())
     }
 
-    fn fields(&self, source: Row, target: Row) -> Vec<Field> {
-        let pairs = source.into_iter().zip(target).zip(&self.plan.columns);
-        let differs = |a: &Value, b: &Value, column: &model::ColumnPlan| {
-            let mut encoder = RowEncoder::new(vec![column.canonical.clone()]);
-            encoder.digest(std::slice::from_ref(a)) != encoder.digest(std::slice::from_ref(b))
+    fn fields(&self, source: &Row, target: &Row) -> Vec<Field> {
+        let field = |place: usize| Field {
+            column: self.plan.columns[place].target.name.clone(),
+            source: source[place].clone(),
+            target: target[place].clone(),
         };
-        pairs
-            .filter(|((a, b), column)| differs(a, b, column))
-            .map(|((source, target), column)| Field { column: column.target.name.clone(), source, target })
-            .collect()
+        let mut encoder = RowEncoder::new(self.plan.canonical_types());
+        encoder.differing(&source, &target).into_iter().map(field).collect()
     }
 
     /// Rows of the target whose key the source lacks.

@@ -43,6 +43,11 @@ impl Expected {
         self.encoder.digest(row)
     }
 
+    /// Places at which two rows differ.
+    pub(crate) fn differing(&mut self, one: &Row, other: &Row) -> Vec<usize> {
+        self.encoder.differing(one, other)
+    }
+
     pub(crate) fn key_digest(&self, key: &Key) -> RowDigest {
         key_digest(key, &self.key_types)
     }

@@ -112,17 +112,34 @@ pub(crate) async fn rows(
             Err(_) => {}
         }
     }
-    let (inserts, updates) = sort_out(write, plan, tally, rows).await?;
-    for (rows, change) in [(inserts, Change::Insert), (updates, Change::Update)] {
-        bisect(write, plan, tally, rows, change).await?;
+    let Sorted { inserts, updates, changed } = sort_out(write, plan, tally, rows).await?;
+    bisect(write, plan, tally, inserts, Change::Insert).await?;
+    bisect(write, plan, tally, updates, Change::Update(&changed)).await
+}
+
+/// Rows by what is to be done with them.
+#[derive(Default)]
+struct Sorted {
+    inserts: Vec<Row>,
+    updates: Vec<Row>,
+    /// Places at which any row to update differs from what is there.
+    changed: Vec<usize>,
+}
+
+impl Sorted {
+    fn update(&mut self, row: Row, differing: Vec<usize>) {
+        self.changed.extend(differing);
+        self.changed.sort_unstable();
+        self.changed.dedup();
+        self.updates.push(row);
     }
-    Ok(())
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Change {
+enum Change<'a> {
     Insert,
-    Update,
+    /// In the columns at these places.
+    Update(&'a [usize]),
 }
 
 fn accept_all(plan: &TablePlan, tally: &mut Tally, rows: &[Row]) {
@@ -132,13 +149,13 @@ fn accept_all(plan: &TablePlan, tally: &mut Tally, rows: &[Row]) {
     }
 }
 
-/// Compares rows with those at their keys; returns what to insert and what to update.
+/// Compares rows with those at their keys.
 async fn sort_out(
     write: &mut dyn ChunkWrite,
     plan: &TablePlan,
     tally: &mut Tally,
     rows: Vec<Row>,
-) -> Result<(Vec<Row>, Vec<Row>)> {
+) -> Result<Sorted> {
     let keys: Vec<Key> = rows.iter().map(|row| plan.key_of(row)).collect();
     let found =
         if keys.iter().all(|k| k.0.is_empty()) { Vec::new() } else { write.existing(&keys).await?.rows };
@@ -148,7 +165,7 @@ async fn sort_out(
         present.insert(key, (digest, row));
     }
     let mark = plan.mark();
-    let (mut inserts, mut updates) = (Vec::new(), Vec::new());
+    let mut sorted = Sorted::default();
     for (row, key) in rows.into_iter().zip(keys) {
         let digest = tally.expected.row_digest(&row);
         let existing = present.get(&tally.expected.key_digest(&key));
@@ -161,8 +178,11 @@ async fn sort_out(
             tally.note(conflict);
         }
         match plan.policy.decide(existing.is_some(), equal, newer) {
-            Verdict::Insert => inserts.push(row),
-            Verdict::Update => updates.push(row),
+            Verdict::Insert => sorted.inserts.push(row),
+            Verdict::Update => {
+                let differing = existing.map(|(_, there)| tally.expected.differing(&row, there));
+                sorted.update(row, differing.unwrap_or_default());
+            }
             Verdict::Keep => {
                 tally.counts.unchanged += 1;
                 if equal { tally.expected.accept(key, digest) } else { tally.expected.accept_key(key) }
@@ -175,7 +195,7 @@ async fn sort_out(
             }),
         }
     }
-    Ok((inserts, updates))
+    Ok(sorted)
 }
 
 /// Applies a change to all rows; where the database refuses some of them, finds out which by halving.
@@ -184,7 +204,7 @@ async fn bisect(
     plan: &TablePlan,
     tally: &mut Tally,
     rows: Vec<Row>,
-    change: Change,
+    change: Change<'_>,
 ) -> Result<()> {
     let mut pending = vec![rows];
     while let Some(mut rows) = pending.pop() {
@@ -193,14 +213,14 @@ async fn bisect(
         }
         let done = match change {
             Change::Insert => write.insert(&rows).await,
-            Change::Update => write.update(&rows).await,
+            Change::Update(changed) => write.update(&rows, changed).await,
         };
         match done {
             Ok(()) => {
                 let n = rows.len() as u64;
                 match change {
                     Change::Insert => tally.counts.inserted += n,
-                    Change::Update => tally.counts.updated += n,
+                    Change::Update(_) => tally.counts.updated += n,
                 }
                 accept_all(plan, tally, &rows);
             }

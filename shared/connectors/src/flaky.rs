@@ -344,9 +344,9 @@ impl ChunkWrite for FlakyWrite {
         self.answered(Ask::Insert, write, done).await
     }
 
-    async fn update(&mut self, rows: &[Row]) -> Result<()> {
+    async fn update(&mut self, rows: &[Row], changed: &[usize]) -> Result<()> {
         let mut write = self.reach(Ask::Update).await?;
-        let done = write.update(rows).await;
+        let done = write.update(rows, changed).await;
         self.answered(Ask::Update, write, done).await
     }
 

@@ -267,9 +267,10 @@ pub trait ChunkWrite: Send {
     /// Inserts all rows or none.
     async fn insert(&mut self, rows: &[Row]) -> Result<()>;
 
-    /// Overwrites the non-key columns of the rows at these keys; all or none. A row that is not there (any more) is
-    /// an error of kind `Internal`, unless there is nothing beside the key to overwrite.
-    async fn update(&mut self, rows: &[Row]) -> Result<()>;
+    /// Overwrites columns of the rows at these keys, all or none: at least those at the places `changed`, at most all
+    /// beside the key. The others hold what the rows say already, or are to. A row that is not there (any more) is an error
+    /// of kind `Internal`, unless there is nothing beside the key to overwrite.
+    async fn update(&mut self, rows: &[Row], changed: &[usize]) -> Result<()>;
 
     /// Deletes the rows at these keys; all or none. Returns how many there were.
     async fn delete(&mut self, keys: &[Key]) -> Result<u64>;

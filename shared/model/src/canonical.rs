@@ -40,6 +40,19 @@ impl RowEncoder {
         RowDigest::of(&self.row)
     }
 
+    /// Places at which two rows differ.
+    pub fn differing(&mut self, one: &[Value], other: &[Value]) -> Vec<usize> {
+        let Self { types, row, field } = self;
+        let mut is_other = |place: &usize| {
+            row.clear();
+            token(row, field, &one[*place], &types[*place]);
+            let end = row.len();
+            token(row, field, &other[*place], &types[*place]);
+            row[..end] != row[end..]
+        };
+        (0..types.len().min(one.len()).min(other.len())).filter(|place| is_other(place)).collect()
+    }
+
     /// The canonical bytes of a row.
     pub fn encode(&mut self, row: &[Value]) -> Vec<u8> {
         self.digest(row);

@@ -22,6 +22,16 @@ use crate::{
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The installation of all cases.
+/// The places of all columns that a table here has.
+pub(super) const EVERY: [usize; 32] = {
+    let mut places = [0; 32];
+    let mut at = 0;
+    while at < places.len() {
+        places[at] = at;
+        at += 1;
+    }
+    places
+};
 pub(super) const INSTALL: InstallId = InstallId::from_uuid(Uuid::from_u128(0x5ec7));
 
 pub(super) const INT64: LogicalType = LogicalType::Int { bits: 64, unsigned: false };

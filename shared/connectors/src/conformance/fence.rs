@@ -5,7 +5,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::Lab;
-use super::bench::{Bench, INSTALL, PATIENCE, receipt, refused, row, simple};
+use super::bench::{Bench, EVERY, INSTALL, PATIENCE, receipt, refused, row, simple};
 use super::values::labelled;
 use crate::{Error, Fence, Result, Role, Selection, Target, fence_of};
 
@@ -160,7 +160,7 @@ pub async fn dropping_leaves_nothing(lab: &dyn Lab) {
     let fence = bench.fence(1);
     let mut write = bench.target.begin(&bench.plan, &fence).await.expect("begun");
     write.insert(&labelled(10..20)).await.expect("inserted");
-    write.update(&[row(1, "changed")]).await.expect("updated");
+    write.update(&[row(1, "changed")], &EVERY).await.expect("updated");
     assert_eq!(write.delete(&[super::bench::key(2)]).await.expect("deleted"), 1);
     drop(write);
     assert_eq!(bench.all().await, labelled(0..5));

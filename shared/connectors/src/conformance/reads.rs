@@ -6,7 +6,7 @@ use tokio::time::timeout;
 
 use super::Lab;
 use super::bench::{
-    Bench, INT64, PATIENCE, id_of, key, open, receipt, refused, row, schema, simple, strict, text,
+    Bench, EVERY, INT64, PATIENCE, id_of, key, open, receipt, refused, row, schema, simple, strict, text,
 };
 use super::values::labelled;
 use crate::{BATCH_BYTES_MAX, BATCH_ROWS_MAX, Role, Selection};
@@ -81,7 +81,7 @@ pub async fn uncommitted_rows_are_not_seen(lab: &dyn Lab) {
     bench.insert(&labelled(0..10)).await;
     let mut write = bench.begin().await;
     write.insert(&labelled(10..20)).await.expect("inserted");
-    write.update(&[row(1, "changed")]).await.expect("updated");
+    write.update(&[row(1, "changed")], &EVERY).await.expect("updated");
     let seen = timeout(PATIENCE, bench.all()).await.expect("a reader does not wait for writers");
     assert_eq!(seen, labelled(0..10));
     write.commit(&receipt(1, 10)).await.expect("committed");

@@ -7,7 +7,8 @@ use model::{Attempt, ChunkId, Column, Engine, ErrorKind, Index, RunId, TableRef,
 
 use super::Lab;
 use super::bench::{
-    Bench, INSTALL, INT64, bytes, id_of, open, plan_for, receipt, refused, schema, simple, strict, text,
+    Bench, EVERY, INSTALL, INT64, bytes, id_of, open, plan_for, receipt, refused, schema, simple, strict,
+    text,
 };
 use super::samples;
 use super::values::labelled;
@@ -115,7 +116,7 @@ async fn check_all_operations(lab: &dyn Lab, name: &str) {
 
     let mut write = bench.begin().await;
     row[9] = Value::Int(-1);
-    write.update(std::slice::from_ref(&row)).await.expect("updated");
+    write.update(std::slice::from_ref(&row), &EVERY).await.expect("updated");
     let found = write.existing(std::slice::from_ref(&key)).await.expect("read");
     assert_eq!(found.rows, [row.clone()]);
     write.commit(&receipt(1, 0)).await.expect("committed");
@@ -181,7 +182,7 @@ pub async fn a_generated_column_is_read_and_never_written(lab: &dyn Lab) {
     let mut write = bench.begin().await;
     let of = |numbers: [i64; 4]| numbers.map(Value::Int).to_vec();
     write.insert(&[of([1, 10, 0, 0]), of([2, 20, 0, 0])]).await.expect("inserted");
-    write.update(&[of([2, 30, 0, 0])]).await.expect("updated");
+    write.update(&[of([2, 30, 0, 0])], &EVERY).await.expect("updated");
     write.commit(&receipt(1, 2)).await.expect("committed");
     assert_eq!(bench.all().await, [of([1, 10, 11, 20]), of([2, 30, 31, 60])]);
 }

@@ -7,7 +7,7 @@ use model::{Engine, LogicalType, Row, Value};
 use crate::ChunkWrite;
 
 use super::Lab;
-use super::bench::{Bench, INT64, open, receipt, row, schema, strict};
+use super::bench::{Bench, EVERY, INT64, open, receipt, row, schema, strict};
 use super::dice::Dice;
 use super::samples::{self, Cell};
 
@@ -166,7 +166,7 @@ async fn moved_on(write: &mut dyn ChunkWrite, rows: BTreeMap<i64, Row>) -> BTree
     for (id, row) in ids.iter().zip(&mut values) {
         row[0] = Value::Int(*id);
     }
-    write.update(&values).await.expect("updated");
+    write.update(&values, &EVERY).await.expect("updated");
     ids.into_iter().zip(values).collect()
 }
 

@@ -7,7 +7,7 @@ use model::{Column, ErrorKind, Index, Key, Row, RowBatch, TableSchema, Value};
 
 use super::Lab;
 use super::bench::{
-    Bench, INT64, bytes, id_of, key, open, receipt, refused, row, schema, simple, strict, text,
+    Bench, EVERY, INT64, bytes, id_of, key, open, receipt, refused, row, schema, simple, strict, text,
 };
 use super::values::labelled;
 use crate::{BATCH_BYTES_MAX, BATCH_ROWS_MAX, Selection};
@@ -114,9 +114,9 @@ pub async fn a_refused_update_changes_nothing(lab: &dyn Lab) {
     let bench = people_bench(lab, &before).await;
     let mut write = bench.begin().await;
     let clash = [person(3, "new@x", "cyd"), person(2, "a@x", "bob")];
-    refused(write.update(&clash).await, &[ErrorKind::DuplicateKey]);
+    refused(write.update(&clash, &EVERY).await, &[ErrorKind::DuplicateKey]);
     let nulled = [person(3, "new@x", "cyd"), vec![Value::Int(1), Value::Null, Value::Null]];
-    refused(write.update(&nulled).await, &[ErrorKind::NotNull]);
+    refused(write.update(&nulled, &EVERY).await, &[ErrorKind::NotNull]);
     write.insert(&[person(4, "d@x", "di")]).await.expect("the transaction goes on");
     write.commit(&receipt(1, 1)).await.expect("committed");
     bench.holds(&by_id([before, vec![person(4, "d@x", "di")]].concat())).await;
@@ -129,10 +129,13 @@ pub async fn update_touches_only_its_rows(lab: &dyn Lab) {
     let changed: Vec<Row> = (0..1_500).step_by(3).map(|n| person(n, &format!("{n}@y"), "new")).collect();
     expected.extend(by_id(changed.clone()));
     let mut write = bench.begin().await;
-    write.update(&changed).await.expect("updated");
+    write.update(&changed, &EVERY).await.expect("updated");
     // Same values again, and a row that is not there: nothing happens.
-    write.update(&changed[..2]).await.expect("updated again");
-    let _ = write.update(&[person(9_999, "nobody", "no")]).await;
+    write.update(&changed[..2], &EVERY).await.expect("updated again");
+    let renamed: Vec<Row> = (0..750).step_by(3).map(|n| person(n, &format!("{n}@y"), "newer")).collect();
+    write.update(&renamed, &[2]).await.expect("updated in one column");
+    expected.extend(by_id(renamed));
+    let _ = write.update(&[person(9_999, "nobody", "no")], &EVERY).await;
     write.commit(&receipt(1, 0)).await.expect("committed");
     bench.holds(&expected).await;
 }
@@ -144,12 +147,12 @@ pub async fn a_refused_row_refuses_many_updates(lab: &dyn Lab) {
     let changed: Vec<Row> = (0..300).map(|n| person(n, &format!("{n}@y"), "new")).collect();
     let with = |bad: Row| [&changed[..200], &[bad], &changed[201..]].concat();
     let mut write = bench.begin().await;
-    refused(write.update(&with(person(200, "399@x", "clash"))).await, &[ErrorKind::DuplicateKey]);
+    refused(write.update(&with(person(200, "399@x", "clash")), &EVERY).await, &[ErrorKind::DuplicateKey]);
     let nulled = vec![Value::Int(200), Value::Null, Value::Null];
-    refused(write.update(&with(nulled)).await, &[ErrorKind::NotNull]);
-    refused(write.update(&with(person(9_999, "nobody", "no"))).await, &[ErrorKind::Internal]);
-    write.update(&changed[..200]).await.expect("updated");
-    write.update(&changed[150..]).await.expect("updated");
+    refused(write.update(&with(nulled), &EVERY).await, &[ErrorKind::NotNull]);
+    refused(write.update(&with(person(9_999, "nobody", "no")), &EVERY).await, &[ErrorKind::Internal]);
+    write.update(&changed[..200], &EVERY).await.expect("updated");
+    write.update(&changed[150..], &EVERY).await.expect("updated");
     write.commit(&receipt(1, 0)).await.expect("committed");
     let mut expected = by_id(before);
     expected.extend(by_id(changed));
@@ -165,7 +168,7 @@ pub async fn an_update_of_a_missing_row_is_refused(lab: &dyn Lab) {
         vec![person(1, "new@x", "anna"), person(9_999, "nobody", "no")],
         vec![person(9_999, "nobody", "no"), person(2, "new@x", "bobby")],
     ] {
-        refused(write.update(&batch).await, &[ErrorKind::Internal]);
+        refused(write.update(&batch, &EVERY).await, &[ErrorKind::Internal]);
     }
     write.insert(&[person(3, "c@x", "cy")]).await.expect("the transaction goes on");
     write.commit(&receipt(1, 1)).await.expect("committed");
@@ -187,7 +190,7 @@ pub async fn nothing_to_write_is_fine(lab: &dyn Lab) {
     let bench = Bench::create(lab, simple("still")).await;
     let mut write = bench.begin().await;
     write.insert(&[]).await.expect("inserted nothing");
-    write.update(&[]).await.expect("updated nothing");
+    write.update(&[], &EVERY).await.expect("updated nothing");
     assert_eq!(write.delete(&[]).await.expect("deleted nothing"), 0);
     assert!(write.existing(&[]).await.expect("read nothing").is_empty());
     write.commit(&receipt(1, 0)).await.expect("committed");
@@ -195,7 +198,7 @@ pub async fn nothing_to_write_is_fine(lab: &dyn Lab) {
     // A table of nothing but its key has nothing to update.
     let bare = Bench::create(lab, schema("bare", vec![strict("id", INT64)], &["id"])).await;
     bare.insert(&[vec![Value::Int(1)]]).await;
-    bare.begin().await.update(&[vec![Value::Int(1)]]).await.expect("nothing to update");
+    bare.begin().await.update(&[vec![Value::Int(1)]], &EVERY).await.expect("nothing to update");
     assert_eq!(bare.all().await, [[Value::Int(1)]]);
 }
 
@@ -271,7 +274,7 @@ pub async fn a_full_batch_is_one_insert(lab: &dyn Lab) {
     }
     let mut write = bench.begin().await;
     write.insert(&batch.rows).await.expect("inserted");
-    write.update(&batch.rows[..10]).await.expect("updated");
+    write.update(&batch.rows[..10], &EVERY).await.expect("updated");
     write.commit(&receipt(1, batch.rows.len() as u64)).await.expect("committed");
     assert_eq!(bench.all().await, batch.rows);
 }

@@ -136,7 +136,7 @@ impl ChunkWrite for MemoryWrite {
         Ok(())
     }
 
-    async fn update(&mut self, rows: &[Row]) -> Result<()> {
+    async fn update(&mut self, rows: &[Row], _changed: &[usize]) -> Result<()> {
         let mut before = Vec::with_capacity(rows.len());
         for row in rows {
             if let Err(error) = self.overwrite(row, &mut before) {

@@ -352,7 +352,7 @@ impl ChunkWrite for MongoWrite {
         self.apply(Step::Insert(documents)).await.map(|_| ())
     }
 
-    async fn update(&mut self, rows: &[Row]) -> Result<()> {
+    async fn update(&mut self, rows: &[Row], _changed: &[usize]) -> Result<()> {
         let mut statements = Vec::with_capacity(rows.len());
         for row in rows {
             let update = self.layout.update(row).map_err(|misfit| self.misfit(misfit))?;

@@ -197,8 +197,8 @@ impl Protocol for Postgres {
         true
     }
 
-    fn stage(plan: &TablePlan, server: &Server, rows: usize) -> Option<Stage> {
-        if server.may_stage { stage::stage(plan, rows) } else { None }
+    fn stage(plan: &TablePlan, server: &Server, rows: usize, changed: &[usize]) -> Option<Stage> {
+        if server.may_stage { stage::stage(plan, rows, changed) } else { None }
     }
 
     fn load<'a>(

@@ -1,5 +1,7 @@
 //! Many rows updated as one set, out of a temporary table.
 //!
+//! Only the columns that changed are put there and set: few of a row do, and each costs as it is written, sent and read.
+//!
 //! The table has the columns as the target has them, so a value is read there as an INSERT or UPDATE of the target would
 //! read it; a list of VALUES would need casts, and a cast cuts what is too long. It is filled by INSERT, with everything
 //! else in one message: a COPY of few rows waits 40 ms for an acknowledgement, since the driver leaves Nagle's algorithm on.
@@ -13,10 +15,14 @@ use crate::sql::write::written;
 /// Fewer rows are updated one by one in less time than a table is made.
 const ROWS_MIN: usize = 100;
 
-pub(super) fn stage(plan: &TablePlan, rows: usize) -> Option<Stage> {
-    let places = written(plan);
+pub(super) fn stage(plan: &TablePlan, rows: usize, changed: &[usize]) -> Option<Stage> {
+    let mut places = written(plan);
+    if rows < ROWS_MIN || !plan.key.iter().all(|at| places.contains(at)) {
+        return None;
+    }
+    places.retain(|at| plan.key.contains(at) || changed.contains(at));
     let set: Vec<usize> = places.iter().copied().filter(|at| !plan.key.contains(at)).collect();
-    if rows < ROWS_MIN || set.is_empty() || !plan.key.iter().all(|at| places.contains(at)) {
+    if set.is_empty() {
         return None;
     }
     let table = TableRef { schema: Some("pg_temp".to_owned()), name: "syncline_stage".to_owned() };
@@ -41,5 +47,6 @@ pub(super) fn stage(plan: &TablePlan, rows: usize) -> Option<Stage> {
             pairs(&plan.key, "t.", " AND ")
         ),
         table,
+        places,
     })
 }

@@ -179,8 +179,9 @@ pub(crate) trait Protocol: Send + Sync + Sized + 'static {
     /// Whether INSERT tells more of what [`Self::load`] refuses: then it is tried after it.
     const LOAD_IS_TERSE: bool = false;
 
-    /// Where so many rows are put, to be updated from there as one set; `None` where that is no gain, or not exact.
-    fn stage(_plan: &TablePlan, _server: &Self::Server, _rows: usize) -> Option<Stage> {
+    /// Where so many rows are put, to be updated from there as one set in the columns at these places; `None` where that is no
+    /// gain, or not exact.
+    fn stage(_plan: &TablePlan, _server: &Self::Server, _rows: usize, _changed: &[usize]) -> Option<Stage> {
         None
     }
 
@@ -197,6 +198,8 @@ pub(crate) trait Protocol: Send + Sync + Sized + 'static {
 /// A table of the session's own, which ends with the transaction.
 pub(crate) struct Stage {
     pub(crate) table: TableRef,
+    /// Places of its columns in the plan.
+    pub(crate) places: Vec<usize>,
     /// Makes it, empty; also if it is there.
     pub(crate) open: String,
     /// Updates the target's rows from it, each by its key.

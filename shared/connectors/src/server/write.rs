@@ -130,14 +130,14 @@ impl<P: Protocol> ServerWrite<P> {
         Err(found)
     }
 
-    /// Multi-row INSERTs, cut by bytes.
-    fn inserts(&self, into: &TableRef, rows: &[Row]) -> Vec<String> {
-        let places = sql_write::written(&self.plan);
+    /// Multi-row INSERTs of the columns at these places, cut by bytes.
+    fn inserts(&self, into: &TableRef, rows: &[Row], places: &[usize]) -> Vec<String> {
         let limit = P::statement_bytes(self.lease.server());
         let mut statements = Vec::new();
         let mut rest = rows;
         while let Some((first, mut tail)) = rest.split_first() {
-            let mut sql = sql_write::insert(P::DIALECT, into, &self.plan, std::slice::from_ref(first));
+            let mut sql =
+                sql_write::insert(P::DIALECT, into, &self.plan, places, std::slice::from_ref(first));
             let mut count = 1;
             while let Some((row, after)) = tail.split_first().filter(|_| count < P::INSERT_ROWS_MAX) {
                 let mark = sql.text.len();
@@ -156,12 +156,12 @@ impl<P: Protocol> ServerWrite<P> {
 
     /// Whether rows were updated as one set. Where the server refuses that, or finds another number of rows, nothing has
     /// happened: one by one they tell which row it is.
-    async fn is_updated_as_set(&mut self, rows: &[Row]) -> Result<bool> {
-        let stage = P::stage(&self.plan, self.lease.server(), rows.len()).filter(|_| self.stages);
+    async fn is_updated_as_set(&mut self, rows: &[Row], changed: &[usize]) -> Result<bool> {
+        let stage = P::stage(&self.plan, self.lease.server(), rows.len(), changed).filter(|_| self.stages);
         let Some(stage) = stage else {
             return Ok(false);
         };
-        let all = [vec![stage.open], self.inserts(&stage.table, rows), vec![stage.update]];
+        let all = [vec![stage.open], self.inserts(&stage.table, rows, &stage.places), vec![stage.update]];
         let statements = self.joined(all.into_iter().flatten());
         match self.all_or_none(&statements).await {
             Ok(answers) if answers.last().is_some_and(|a| a.affected == rows.len() as u64) => Ok(true),
@@ -258,12 +258,13 @@ impl<P: Protocol> ChunkWrite for ServerWrite<P> {
                 done => return done,
             }
         }
-        let statements = self.inserts(&self.plan.target.table, rows);
+        let places = sql_write::written(&self.plan);
+        let statements = self.inserts(&self.plan.target.table, rows, &places);
         self.all_or_none(&statements).await.map(|_| ())
     }
 
-    async fn update(&mut self, rows: &[Row]) -> Result<()> {
-        if self.is_updated_as_set(rows).await? {
+    async fn update(&mut self, rows: &[Row], changed: &[usize]) -> Result<()> {
+        if self.is_updated_as_set(rows, changed).await? {
             return Ok(());
         }
         let statements = self.updates(rows);

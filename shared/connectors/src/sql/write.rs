@@ -10,9 +10,14 @@ pub(crate) fn written(plan: &TablePlan) -> Vec<usize> {
     (0..plan.columns.len()).filter(|i| !plan.columns[*i].target.generated).collect()
 }
 
-/// One multi-row INSERT into a table with the columns of the plan's target.
-pub(crate) fn insert(dialect: Dialect, into: &TableRef, plan: &TablePlan, rows: &[Row]) -> Statement {
-    let places = written(plan);
+/// One multi-row INSERT of the columns at these places of the plan's target.
+pub(crate) fn insert(
+    dialect: Dialect,
+    into: &TableRef,
+    plan: &TablePlan,
+    places: &[usize],
+    rows: &[Row],
+) -> Statement {
     let mut sql = Statement::new(dialect);
     let names = dialect.idents(places.iter().map(|i| &plan.columns[*i].target.name));
     sql.push(&format!("INSERT INTO {} ({names}) VALUES ", dialect.table(into)));

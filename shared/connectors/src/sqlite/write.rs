@@ -325,14 +325,15 @@ impl ChunkWrite for Write {
 
     async fn insert(&mut self, rows: &[Row]) -> Result<()> {
         let per_statement = (BOUND_VALUES_MAX / self.plan.columns.len().max(1)).max(1);
+        let places = sql::written(&self.plan);
         let statements = rows
             .chunks(per_statement)
-            .map(|part| sql::insert(DIALECT, &self.plan.target.table, &self.plan, part))
+            .map(|part| sql::insert(DIALECT, &self.plan.target.table, &self.plan, &places, part))
             .collect();
         self.all_or_none(statements, "insert into", None).await.map(|_| ())
     }
 
-    async fn update(&mut self, rows: &[Row]) -> Result<()> {
+    async fn update(&mut self, rows: &[Row], _changed: &[usize]) -> Result<()> {
         let statements: Vec<Statement> =
             rows.iter().filter_map(|row| sql::update(DIALECT, &self.plan, row)).collect();
         // A table of nothing but its key has none.
