@@ -23,8 +23,8 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The installation of all cases.
 /// The places of all columns that a table here has.
-pub(super) const EVERY: [usize; 32] = {
-    let mut places = [0; 32];
+pub(super) const EVERY: [usize; 128] = {
+    let mut places = [0; 128];
     let mut at = 0;
     while at < places.len() {
         places[at] = at;

@@ -13,6 +13,7 @@ mod limits;
 mod mapping;
 mod server;
 mod session;
+mod stage;
 mod write;
 
 use std::borrow::Cow;
@@ -31,7 +32,7 @@ use self::session::{Lease, Pool, Server};
 use crate::config::ConnectionConfig;
 use crate::error::{Error, Result};
 use crate::server::driver::{self, Driven};
-use crate::server::{Protocol, SelectList, cell_number};
+use crate::server::{Protocol, SelectList, Stage, cell_number};
 use crate::sql::{Dialect, safe};
 use crate::{Fence, ServerInfo};
 
@@ -199,6 +200,10 @@ impl Protocol for Mysql {
     fn warning(row: &MySqlRow, operation: &str) -> Error {
         let code = cell_number::<Self>(row, 1).and_then(|n| u16::try_from(n).ok()).unwrap_or_default();
         classify::of_code(code, &Self::text(row, 2).unwrap_or_default(), operation)
+    }
+
+    fn stage(plan: &TablePlan, _server: &Server, rows: usize, changed: &[usize]) -> Option<Stage> {
+        stage::stage(plan, rows, changed)
     }
 }
 

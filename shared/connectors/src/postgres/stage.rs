@@ -25,7 +25,7 @@ pub(super) fn stage(plan: &TablePlan, rows: usize, changed: &[usize]) -> Option<
     if set.is_empty() {
         return None;
     }
-    let table = TableRef { schema: Some("pg_temp".to_owned()), name: "syncline_stage".to_owned() };
+    let table = TableRef { schema: Some("pg_temp".to_owned()), name: "_syncline_stage".to_owned() };
     let dialect = Dialect::Postgres;
     let (target, staged) = (dialect.table(&plan.target.table), dialect.table(&table));
     let name = |at: &usize| dialect.ident(&plan.columns[*at].target.name);

@@ -195,7 +195,7 @@ pub(crate) trait Protocol: Send + Sync + Sized + 'static {
     }
 }
 
-/// A table of the session's own, which ends with the transaction.
+/// A table of the session's own, which ends with the transaction or the session.
 pub(crate) struct Stage {
     pub(crate) table: TableRef,
     /// Places of its columns in the plan.
