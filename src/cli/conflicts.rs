@@ -30,6 +30,7 @@ pub(super) async fn run(context: &Context, args: Args) -> Outcome {
     let (screen, ledger) = (&context.screen, context.existing_ledger().await?);
     let run = context.find_run(&ledger, &args.run).await?;
     let tables = show::ordinals_of(&ledger, &run, args.table.as_deref()).await?;
+    context.audit(&ledger, "conflicts", run.id).await?;
     let mut rows = Vec::new();
     for table in tables {
         let room = u32::try_from(args.limit.saturating_sub(rows.len())).unwrap_or(u32::MAX);

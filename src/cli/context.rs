@@ -5,16 +5,21 @@ use std::path::Path;
 use coordinator::PlanError;
 use ledger::{Ledger, LedgerUrl, Run};
 use model::ErrorKind;
+use secrecy::{ExposeSecret as _, SecretString};
 use service::problem::code;
 use service::{LoadedSpec, Problem, chain};
 
 use super::screen::Screen;
-use crate::deadline;
+use crate::{deadline, fleet};
 
 /// The ledger of `run` and its like: a file next to where one works, so that nothing is hidden in a home directory
 /// and two projects do not meet.
 pub(super) const LEDGER_DEFAULT: &str = "syncline.db";
 
+/// Variable with the secret that signs the audit log, best as a reference.
+const AUDIT_KEY_VARIABLE: &str = "SYNCLINE_AUDIT_KEY";
+/// Bytes.
+const AUDIT_KEY_MIN: usize = 32;
 /// As clap ends, where an argument is missing.
 const WRONG_USAGE: u8 = 2;
 /// In place of a spec file: the pipeline that MYSQL_*, MONGODB_* and SYNC_* describe.
@@ -42,7 +47,9 @@ impl Context {
     pub(super) async fn ledger(&self) -> Result<Ledger, Problem> {
         let url = self.ledger_url()?;
         let deadline = deadline::of_ledger()?;
-        Ledger::open_within(&url, deadline).await.map_err(|error| cannot_open(&error, &url))
+        let key = audit_key()?;
+        let ledger = Ledger::open_within(&url, deadline).await.map_err(|error| cannot_open(&error, &url))?;
+        Ok(ledger.with_audit_key(key))
     }
 
     /// The ledger, for commands that only look: a file that does not exist is not made.
@@ -102,6 +109,21 @@ impl Context {
         }
         service::load_spec(path).map_err(|error| Problem::of_spec(&error, self.screen.colors_err()))
     }
+}
+
+/// What entries of the audit log are signed with; none where the variable is not set.
+fn audit_key() -> Result<Option<SecretString>, Problem> {
+    if fleet::variable(AUDIT_KEY_VARIABLE).is_none() {
+        return Ok(None);
+    }
+    let key = fleet::secret(AUDIT_KEY_VARIABLE, "")?;
+    let key = key.expose_secret().trim();
+    if key.len() < AUDIT_KEY_MIN {
+        let next =
+            format!("give {AUDIT_KEY_VARIABLE} at least {AUDIT_KEY_MIN} random bytes: openssl rand -hex 32");
+        return Err(Problem::new(code::BAD_SETTING, "the key of the audit log is too short", next));
+    }
+    Ok(Some(key.to_owned().into()))
 }
 
 /// An operation of the ledger that failed.

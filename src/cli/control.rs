@@ -53,6 +53,7 @@ pub(super) async fn set(context: &Context, args: &SetArgs) -> Outcome {
     if run.state.is_terminal() {
         return Err(cannot(&run));
     }
+    context.audit(&ledger, "set", run.id).await?;
     let mut limits = run.limits;
     for setting in &args.limits {
         match setting {
@@ -82,6 +83,7 @@ pub(super) fn pace_words(limits: Limits) -> String {
 pub(super) async fn pause(context: &Context, args: &Args) -> Outcome {
     let ledger = context.existing_ledger().await?;
     let run = context.find_run(&ledger, &args.run).await?;
+    context.audit(&ledger, "pause", run.id).await?;
     let heeded = ledger.pause_run(run.id).await.map_err(|e| ledger_problem(&e))?;
     let done = match heeded {
         Heeded::Yes => "pauses: chunks in hand are given back within seconds",
@@ -102,6 +104,7 @@ pub(super) async fn pause(context: &Context, args: &Args) -> Outcome {
 pub(super) async fn resume(context: &Context, args: &Args) -> Outcome {
     let ledger = context.existing_ledger().await?;
     let run = context.find_run(&ledger, &args.run).await?;
+    context.audit(&ledger, "resume", run.id).await?;
     let is_over = matches!(run.state, RunState::Failed | RunState::Cancelled);
     if is_over && !context.ledger_url()?.is_shared() {
         // Its tables are the business of the process that embeds it, and there is none.
@@ -134,6 +137,7 @@ pub(super) async fn resume(context: &Context, args: &Args) -> Outcome {
 pub(super) async fn cancel(context: &Context, args: &Args) -> Outcome {
     let ledger = context.existing_ledger().await?;
     let run = context.find_run(&ledger, &args.run).await?;
+    context.audit(&ledger, "cancel", run.id).await?;
     if !ledger.request_cancel(run.id).await.map_err(|e| ledger_problem(&e))? {
         return Err(cannot(&run));
     }

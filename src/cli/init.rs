@@ -1,6 +1,7 @@
 //! `syncline init`: writes a commented spec by looking at the databases.
 
 use std::fmt::Write as _;
+use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -73,6 +74,14 @@ pub(super) async fn run(context: &Context, args: Args) -> Outcome {
     Ok(DONE)
 }
 
+/// A file to write to that was not there.
+pub(super) fn new_file(out: &Path) -> Result<File, Problem> {
+    File::create_new(out).map_err(|error| {
+        let is_there = error.kind() == std::io::ErrorKind::AlreadyExists;
+        if is_there { exists(out) } else { output_problem(out, &error) }
+    })
+}
+
 pub(super) fn exists(out: &Path) -> Problem {
     let detail = format!("{} exists and is not overwritten", out.display());
     Problem { exit: 7, ..Problem::new(code::OUTPUT, detail, "choose another file with --out") }
@@ -115,12 +124,7 @@ async fn look(spec: &RunSpec) -> Result<Vec<TableSchema>, Problem> {
 }
 
 fn store(out: &Path, text: &str) -> Result<(), Problem> {
-    let file = std::fs::OpenOptions::new().write(true).create_new(true).open(out);
-    let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
-    written.map_err(|error| {
-        let is_there = error.kind() == std::io::ErrorKind::AlreadyExists;
-        if is_there { exists(out) } else { output_problem(out, &error) }
-    })
+    new_file(out)?.write_all(text.as_bytes()).map_err(|error| output_problem(out, &error))
 }
 
 fn write(spec: &RunSpec, tables: &[TableSchema], looked: bool) -> String {

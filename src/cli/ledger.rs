@@ -104,6 +104,8 @@ async fn repair(
     lost: &[Lost],
 ) -> Result<Option<Turn>, Problem> {
     let Some(highest) = lost.iter().map(|lost| lost.past.turn).max() else { return Ok(None) };
+    let names: Vec<String> = lost.iter().map(|lost| lost.spec.address()).collect();
+    context.audit(ledger, "ledger reconcile", names.join(", ")).await?;
     let turn = ledger.raise_turn(highest).await.map_err(|e| ledger_problem(&e))?;
     for Lost { spec, past, running } in lost {
         for run in running {

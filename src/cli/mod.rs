@@ -1,6 +1,7 @@
 //! The command line: a file per subcommand. The only module that prints.
 
 mod alerts;
+mod audit;
 mod bars;
 mod check;
 mod completions;
@@ -162,6 +163,8 @@ enum Command {
     Token(token::Args),
     /// Security events: jobs that nobody believed, tokens that were refused
     Security(security::Args),
+    /// Who asked for what: list, verify, export
+    Audit(audit::Args),
     /// See to the ledger itself, after it was restored from a copy
     Ledger(ledger::Args),
     /// See it work: copy 215,000 rows, kill it in the middle, resume, verify
@@ -242,6 +245,7 @@ async fn dispatch(context: &Context, command: Command) -> Outcome {
         Command::Worker(args) => Box::pin(worker::run(context, &args)).await,
         Command::Token(args) => Box::pin(token::run(context, &args)).await,
         Command::Security(args) => Box::pin(security::run(context, &args)).await,
+        Command::Audit(args) => Box::pin(audit::run(context, &args)).await,
         Command::Ledger(args) => Box::pin(ledger::run(context, args)).await,
         Command::Demo(args) => Box::pin(demo::run(context, args)).await,
         Command::Completions(args) => completions::run(context, &args),

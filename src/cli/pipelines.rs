@@ -62,6 +62,13 @@ pub(super) async fn run(context: &Context, args: &Args) -> Outcome {
         let next = if known.is_empty() { "syncline serve SPEC".to_owned() } else { known.join(", ") };
         return Err(Problem::new(code::BAD_SETTING, detail, next));
     };
+    let action = match command {
+        Command::Pause { .. } => "pipelines pause",
+        Command::Resume { .. } => "pipelines resume",
+        Command::Trigger { .. } => "pipelines trigger",
+        Command::Interval { .. } => "pipelines interval",
+    };
+    context.audit(&ledger, action, name).await?;
     match command {
         Command::Pause { .. } => commands::pause(&ledger, pipeline).await.map_err(|e| ledger_problem(&e))?,
         Command::Resume { .. } => {

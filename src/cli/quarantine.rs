@@ -78,18 +78,22 @@ pub(super) async fn run(context: &Context, args: Args) -> Outcome {
     match args.what {
         What::List { run, table, limit } => {
             let run = context.find_run(&ledger, &run).await?;
+            context.audit(&ledger, "quarantine list", run.id).await?;
             list(context, &ledger, &run, table.as_deref(), limit).await
         }
         What::Export { run, out } => {
             let run = context.find_run(&ledger, &run).await?;
+            context.audit(&ledger, "quarantine export", run.id).await?;
             export(context, &ledger, &run, &out).await
         }
         What::Replay { run, table } => {
             let run = context.find_run(&ledger, &run).await?;
+            context.audit(&ledger, "quarantine replay", run.id).await?;
             replay(context, &ledger, &run, table.as_deref()).await
         }
         What::Correct { run, row, value, column, .. } => {
             let run = context.find_run(&ledger, &run).await?;
+            context.audit(&ledger, "quarantine correct", run.id).await?;
             correct(context, &ledger, &run, row, NewValue { value, column }).await
         }
     }
@@ -193,11 +197,7 @@ fn still_runs(run: &Run) -> Problem {
 }
 
 async fn export(context: &Context, ledger: &Ledger, run: &Run, out: &Path) -> Outcome {
-    let file = std::fs::OpenOptions::new().write(true).create_new(true).open(out);
-    let mut file = std::io::BufWriter::new(file.map_err(|error| {
-        let is_there = error.kind() == std::io::ErrorKind::AlreadyExists;
-        if is_there { init::exists(out) } else { output_problem(out, &error) }
-    })?);
+    let mut file = std::io::BufWriter::new(init::new_file(out)?);
     let (mut after, mut rows) = (0, 0);
     loop {
         let page = ledger.quarantined(run.id, None, after, PAGE).await.map_err(|e| ledger_problem(&e))?;

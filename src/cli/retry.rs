@@ -24,6 +24,7 @@ pub(super) struct Args {
 pub(super) async fn run(context: &Context, args: &Args) -> Outcome {
     let ledger = context.existing_ledger().await?;
     let run = context.find_run(&ledger, &args.run).await?;
+    context.audit(&ledger, "retry", run.id).await?;
     let mut chunks = 0;
     for which in chosen(&ledger, &run, args.table.as_deref(), args.chunk.as_deref()).await? {
         chunks += ledger.retry_chunks(run.id, which).await.map_err(|e| ledger_problem(&e))?;

@@ -76,6 +76,7 @@ pub(super) async fn run(context: &Context, args: Args) -> Outcome {
     let embedded =
         Embedded::new(ledger, connections, workers, args.lease).await.map_err(|e| queue_problem(&e))?;
     let run = resume(context, &embedded, &loaded.spec, which).await?;
+    context.audit(&embedded.coordinator.ledger, "run --resume", run.id).await?;
     execute(context, embedded, run.id, Some(&args.spec)).await
 }
 
@@ -92,6 +93,7 @@ pub(super) async fn run_new(
     let embedded =
         Embedded::new(ledger.clone(), connections, workers, lease).await.map_err(|e| queue_problem(&e))?;
     end_interrupted(context, &ledger, spec).await?;
+    context.audit(&ledger, "run", &spec.name).await?;
     let run = ledger.create_run(RunKind::Copy, spec).await.map_err(|e| ledger_problem(&e))?;
     execute(context, embedded, run.id, Some(file)).await
 }
@@ -121,6 +123,7 @@ pub(super) async fn detach(context: &Context, spec: &RunSpec) -> Outcome {
         let next = format!("syncline status {0} --watch, or syncline cancel {0}", earlier.id);
         return Err(Problem::new(code::RUN_STATE, detail, next));
     }
+    context.audit(&ledger, "run", &spec.name).await?;
     let run = ledger.create_run(RunKind::Copy, spec).await.map_err(|e| ledger_problem(&e))?;
     if !compose::is_attended(run.id, true, &workers, now) {
         context.screen.warn("no worker is alive: the run waits for `syncline serve` and `syncline worker`");

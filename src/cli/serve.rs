@@ -16,7 +16,7 @@ use service::{Drained, Problem, Shutdown};
 
 use super::context::{Context, ENVIRONMENT, ledger_problem, plan_problem};
 use super::run::refuse_inline_secret;
-use super::{DONE, Outcome, listen};
+use super::{DONE, Outcome, audit, listen};
 use crate::compose::{self, Embedded, Started};
 use crate::fleet;
 
@@ -82,6 +82,8 @@ pub(super) async fn run(context: &Context, args: &Args) -> Outcome {
         None => None,
     };
     refuse_circles(&pipelines, &ledger).await?;
+    let names: Vec<&str> = pipelines.iter().map(|pipeline| pipeline.spec.name.as_str()).collect();
+    context.audit(&ledger, "serve", names.join(", ")).await?;
     for pipeline in &pipelines {
         ledger.register_pipeline(pipeline).await.map_err(|e| ledger_problem(&e))?;
         tracing::info!(pipeline = pipeline.spec.name, "pipeline registered");
@@ -103,6 +105,10 @@ pub(super) async fn run(context: &Context, args: &Args) -> Outcome {
     {
         let (ledger, sender, stop) = (ledger.clone(), compose::alert_sender(), shutdown.stop());
         shutdown.spawn("alerts", async move { alerts::run(&ledger, &sender, &stop).await });
+    }
+    {
+        let (ledger, stop) = (ledger.clone(), shutdown.stop());
+        shutdown.spawn("audit", async move { audit::anchor(&ledger, &stop).await });
     }
     tracing::info!(ledger = ledger.address(), install = %ledger.install(), "coordinator started");
     let drained = match workers {

@@ -54,6 +54,7 @@ pub(super) async fn run(context: &Context, args: &Args) -> Outcome {
             let ledger = context.ledger().await?;
             let (text, new) = make_token(name, *role, *expires)
                 .map_err(|error| Problem::new(code::INTERNAL, error.to_string(), "check /dev/urandom"))?;
+            context.audit(&ledger, &format!("token create --role {role}"), &new.id).await?;
             ledger.create_token(&new).await.map_err(|e| ledger_problem(&e))?;
             if screen.json {
                 screen.event("token-created", &json!({ "id": new.id, "role": role, "token": text }));
@@ -70,6 +71,7 @@ pub(super) async fn run(context: &Context, args: &Args) -> Outcome {
         }
         Command::Revoke { id } => {
             let ledger = context.existing_ledger().await?;
+            context.audit(&ledger, "token revoke", id).await?;
             if !ledger.revoke_token(id).await.map_err(|e| ledger_problem(&e))? {
                 let detail = format!("no token `{id}` that is good");
                 return Err(Problem::new(code::BAD_SETTING, detail, "syncline token list"));

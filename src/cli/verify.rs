@@ -37,6 +37,7 @@ pub(super) async fn run(context: &Context, args: &Args) -> Outcome {
     let embedded = Embedded::new(ledger.clone(), connections, workers, worker::LEASE)
         .await
         .map_err(|e| queue_problem(&e))?;
+    context.audit(&ledger, "verify", &spec.name).await?;
     let run = ledger.create_run(RunKind::Verify, &spec).await.map_err(|e| ledger_problem(&e))?;
     execute(context, embedded, run.id, file.as_deref()).await
 }

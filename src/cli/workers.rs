@@ -107,6 +107,7 @@ async fn drain(context: &Context, ledger: &Ledger, workers: &[WorkerView], id: &
     if worker.retired_ms.is_some() {
         return refuse(format!("{id} has left already"));
     }
+    context.audit(ledger, "workers drain", &worker.id).await?;
     let asked = ledger.drain_worker(&worker.id).await.map_err(|e| ledger_problem(&e))?;
     let screen = &context.screen;
     if screen.json {

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use harness::database::Database;
-use harness::{Finished, Server, oracle};
+use harness::{Finished, Server, oracle, wait_until};
+use mongodb::bson::{Document, doc};
 use serde_json::Value;
 
 use crate::syncline;
@@ -299,4 +300,39 @@ async fn a_range_of_keys_is_read_once_more() {
             );
         }
     }
+}
+
+/// 4-28: small windows, one after the other, carry a stream of changes; nobody starts them, and none is lost though commits
+/// come in another order than their marks.
+#[tokio::test]
+async fn s4_28_changes_stream_in_windows_of_a_second() {
+    let (from, to) = (Database::fresh(Server::Mysql).await, Database::fresh(Server::Mongodb).await);
+    orders(&from, Server::Mysql).await;
+    let syncline = syncline();
+    let spec = syncline.spec(&from, &to, &format!("schedule: 1s\n{SPEC}"));
+    let mut serve = syncline.start("serve", &["serve", &spec, "--workers", "2", "--lease", "2s"]);
+    let documents = to.documents().await.collection::<Document>("orders");
+    let there = async |filter: Document| documents.count_documents(filter).await.expect("counted");
+    let soon = Duration::from_secs(90);
+    wait_until("the table was read whole", soon, async || there(doc! {}).await == 3_000).await;
+    for id in 6_001..=6_012_i64 {
+        // Begun before and committed after a change that is newer.
+        let late = from.session().await;
+        late.exec("BEGIN").await;
+        late.exec(&format!("INSERT INTO orders VALUES ({id}, 'late', NOW(6))")).await;
+        from.exec(&format!(
+            "UPDATE orders SET note = 'moved {id}', changed = NOW(6) WHERE id = {}",
+            id - 6_000
+        ))
+        .await;
+        let moved = format!("moved {id}");
+        wait_until("the newer change is there", soon, async || there(doc! { "note": &moved }).await == 1)
+            .await;
+        late.exec("COMMIT").await;
+        wait_until("the late one is there", soon, async || there(doc! { "_id": id }).await == 1).await;
+    }
+    assert_eq!(serve.terminate(), Some(0), "{}", serve.log());
+    oracle::assert_equal(&from, &to, &["orders"]);
+    let listed = syncline.run(&["runs", "--json", "--limit", "1000"]).expect(0).stdout;
+    assert!(listed.lines().count() > 12, "{listed}");
 }

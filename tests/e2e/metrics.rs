@@ -80,6 +80,7 @@ async fn s4_18_the_figures_of_a_pipeline() {
         ("syncline_worker_slots", 2.0),
         ("syncline_attempts_total{outcome=\"done\"}", 2.0),
         ("syncline_security_events_total", 0.0),
+        ("syncline_audit_head_seq", 1.0),
     ] {
         assert_eq!(found.get(name), Some(&value), "{name}\n{text}");
     }

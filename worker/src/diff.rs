@@ -248,7 +248,7 @@ impl Sides<'_> {
             target: target[place].clone(),
         };
         let mut encoder = RowEncoder::new(self.plan.canonical_types());
-        encoder.differing(&source, &target).into_iter().map(field).collect()
+        encoder.differing(source, target).into_iter().map(field).collect()
     }
 
     /// Rows of the target whose key the source lacks.

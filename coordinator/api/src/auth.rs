@@ -1,5 +1,6 @@
 //! Who asks, and what they may. Tokens are 256 random bits; the ledger knows their hashes.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use axum::Extension;
@@ -12,6 +13,7 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
+use crate::audit::{self, Refused};
 use crate::limits::Peer;
 use crate::problem::{Problem, Result};
 
@@ -59,9 +61,39 @@ fn id_of(text: &str) -> Option<&str> {
     (is_whole && check_digits(body) == check).then_some(id)
 }
 
-/// Who asks: the id of the token, or nothing for this machine.
+/// Who asks.
 #[derive(Debug, Clone)]
-pub(crate) struct Caller(pub(crate) String);
+pub(crate) enum Caller {
+    Token {
+        id: String,
+        name: String,
+    },
+    /// Somebody here, as long as no token was made.
+    Machine,
+}
+
+impl Caller {
+    /// Nobody else has it.
+    pub(crate) fn id(&self) -> &str {
+        match self {
+            Self::Token { id, .. } => id,
+            Self::Machine => "",
+        }
+    }
+}
+
+impl fmt::Display for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Token { id, name } if name.is_empty() => write!(f, "token {id}"),
+            Self::Token { id, name } => write!(f, "token {id} ({name})"),
+            Self::Machine => f.write_str("this machine"),
+        }
+    }
+}
+
+/// What acts in the audit log came by.
+pub(crate) const VIA: &str = "api";
 
 /// Lets a request through to a route that needs this role, or answers it.
 pub(crate) async fn guard(
@@ -76,9 +108,12 @@ pub(crate) async fn guard(
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
-        Ok((role, _)) => {
+        Ok((role, caller)) => {
             let detail = json!({ "role": role, "needed": needed, "path": request.uri().path() });
             note(&ledger, "api-forbidden", &detail).await;
+            let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+            let refused = Refused { caller: &caller, via: VIA, method: &method, path: &path, role, needed };
+            audit::refused(&ledger, refused).await;
             Problem::forbidden(format!("this takes the role {needed}; the token has {role}")).into_response()
         }
         Err(problem) => problem.into_response(),
@@ -94,14 +129,14 @@ async fn role_of(
     if let Some(given) = headers.get(header::AUTHORIZATION) {
         let text = given.to_str().ok().and_then(|given| given.strip_prefix("Bearer "));
         let token = known(ledger, peer, text.unwrap_or_default().trim()).await?;
-        return Ok((token.role, Caller(token.id)));
+        return Ok((token.role, Caller::Token { id: token.id, name: token.name }));
     }
     if ledger.has_tokens().await? {
         let detail = "a token is needed: Authorization: Bearer syn_…";
         return Err(Problem::unauthenticated(detail).next("syncline token create --role viewer"));
     }
     is_of_this_machine(method, headers)?;
-    Ok((Role::Operator, Caller(String::new())))
+    Ok((Role::Operator, Caller::Machine))
 }
 
 /// The token, if it is a good one; its use is noted. Of one that is not, too, until the peer has shown too many.

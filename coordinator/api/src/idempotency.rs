@@ -24,14 +24,14 @@ const ANSWER_MAX: usize = 1024 * 1024;
 /// Does a command, or gives the answer that it was given within a day under the same key. Who asked is part of the key.
 pub(crate) async fn once(
     State(ledger): State<Ledger>,
-    Extension(Caller(caller)): Extension<Caller>,
+    Extension(caller): Extension<Caller>,
     request: Request,
     next: Next,
 ) -> Response {
     let Some(key) = request.headers().get(KEY).filter(|_| request.method() == Method::POST).cloned() else {
         return next.run(request).await;
     };
-    match once_by(&ledger, &caller, &key, request, next).await {
+    match once_by(&ledger, caller.id(), &key, request, next).await {
         Ok(answer) => answer,
         Err(problem) => problem.into_response(),
     }

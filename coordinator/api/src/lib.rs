@@ -4,6 +4,7 @@
 //! line too, so any number of servers may listen. Keys and values of rows are never in an answer.
 
 mod answers;
+mod audit;
 mod auth;
 mod chunks;
 pub mod commands;
@@ -41,6 +42,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use auth::make_token;
 
+use crate::audit::Watch;
 use crate::limits::Limits;
 use crate::problem::Problem;
 use crate::routes::{Route, routes};
@@ -73,13 +75,15 @@ pub async fn serve(api: Api, listener: TcpListener, stop: CancellationToken) -> 
 
 fn router(api: Api, stop: CancellationToken) -> Router {
     let mut router = Router::new();
-    for Route { path, role, handler, .. } in routes() {
+    for Route { path, role, shows, handler, .. } in routes() {
+        let watch = Watch { ledger: api.ledger.clone(), via: auth::VIA, path, shows };
         // A method that the path lacks is refused to strangers like one that it has.
         let handler = handler.fallback(async || Problem::method_not_allowed());
         let handler = match role {
             None => handler,
             Some(role) => handler
                 .layer(middleware::from_fn_with_state(api.ledger.clone(), idempotency::once))
+                .layer(middleware::from_fn_with_state(watch, audit::kept))
                 .layer(middleware::from_fn_with_state((api.ledger.clone(), role), auth::guard)),
         };
         router = router.route(path, handler);

@@ -36,6 +36,10 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
+    pub(crate) const fn address(&self) -> Option<IpAddr> {
+        self.address
+    }
+
     /// A token of this peer is refused.
     ///
     /// # Errors

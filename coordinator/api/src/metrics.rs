@@ -31,6 +31,7 @@ pub(crate) async fn show(State(api): State<Api>) -> Result<Response> {
     }
     let attempts = api.ledger.attempts_by_outcome().await?;
     let security = api.ledger.security_count().await?;
+    let audited = api.ledger.audit_count().await?;
     let mut text = Exposition::default();
     text.family("build_info", "gauge", "What runs.");
     text.sample("build_info", &[("version", api.version)], 1.0);
@@ -47,6 +48,8 @@ pub(crate) async fn show(State(api): State<Api>) -> Result<Response> {
         "Things that a person responsible for security should know.",
     );
     text.sample("security_events_total", &[], count(security));
+    text.family("audit_head_seq", "gauge", "The last entry of the audit log.");
+    text.sample("audit_head_seq", &[], count(audited));
     Ok(([(header::CONTENT_TYPE, KIND)], text.0).into_response())
 }
 

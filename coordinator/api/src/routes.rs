@@ -10,8 +10,10 @@ use crate::answers::{
     ChunkAnswer, ChunkHistory, Limits, Page, PipelineAnswer, QuarantinedAnswer, QueueAnswer, RecordAnswer,
     RetriedAnswer, RunAnswer, StartedAnswer, WorkerAnswer,
 };
+use crate::audit::Shows;
 use crate::{
-    Api, chunks, conflicts, events, health, metrics, openapi, pipelines, quarantine, runs, sync, workers,
+    Api, audit, chunks, conflicts, events, health, metrics, openapi, pipelines, quarantine, runs, sync,
+    workers,
 };
 
 type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
@@ -29,6 +31,7 @@ pub(crate) struct Route {
     pub(crate) path: &'static str,
     /// `None` is everybody.
     pub(crate) role: Option<Role>,
+    pub(crate) shows: Shows,
     pub(crate) handler: MethodRouter<Api>,
     pub(crate) summary: &'static str,
     /// What may stand behind the `?`.
@@ -48,7 +51,18 @@ impl Route {
         summary: &'static str,
     ) -> Self {
         let says = Says::Text("text/plain");
-        Self { method, path, role, handler, summary, asks: None, takes: None, status: 200, says }
+        Self {
+            method,
+            path,
+            role,
+            shows: Shows::None,
+            handler,
+            summary,
+            asks: None,
+            takes: None,
+            status: 200,
+            says,
+        }
     }
 
     fn asks<T: JsonSchema>(mut self) -> Self {
@@ -68,6 +82,17 @@ impl Route {
 
     const fn streams(mut self, kind: &'static str) -> Self {
         self.says = Says::Text(kind);
+        self
+    }
+
+    /// It shows rows to those who may see them.
+    const fn shows_rows(mut self) -> Self {
+        self.shows = Shows::Rows;
+        self
+    }
+
+    const fn for_admins(mut self) -> Self {
+        self.role = Some(Role::Admin);
         self
     }
 
@@ -100,7 +125,7 @@ fn secret(path: &'static str, handler: MethodRouter<Api>, summary: &'static str)
 
 /// All of them.
 pub(crate) fn routes() -> Vec<Route> {
-    [process(), of_sync(), of_pipelines(), of_runs(), of_quarantine(), of_workers()]
+    [process(), of_sync(), of_pipelines(), of_runs(), of_quarantine(), of_workers(), of_audit()]
         .into_iter()
         .flatten()
         .collect()
@@ -201,14 +226,16 @@ fn of_quarantine() -> Vec<Route> {
     vec![
         view("/v1/runs/{run}/quarantine", get(quarantine::list), "Rows set aside, and why; keys for admins")
             .asks::<quarantine::Asked>()
-            .says::<Page<QuarantinedAnswer>>(),
+            .says::<Page<QuarantinedAnswer>>()
+            .shows_rows(),
         view(
             "/v1/runs/{run}/conflicts",
             get(conflicts::list),
             "Rows changed on both sides, and which won; keys and values for admins",
         )
         .asks::<conflicts::Asked>()
-        .says::<Page<conflicts::ConflictAnswer>>(),
+        .says::<Page<conflicts::ConflictAnswer>>()
+        .shows_rows(),
         command(
             "/v1/runs/{run}/quarantine/replay",
             post(quarantine::replay),
@@ -223,6 +250,18 @@ fn of_quarantine() -> Vec<Route> {
         )
         .takes::<quarantine::New>()
         .says::<QuarantinedAnswer>(),
+    ]
+}
+
+fn of_audit() -> Vec<Route> {
+    vec![
+        view("/v1/audit", get(audit::list), "Who asked for what, oldest first")
+            .asks::<audit::Asked>()
+            .says::<Page<audit::EntryAnswer>>()
+            .for_admins(),
+        view("/v1/audit/head", get(audit::head), "The last entry: its hash stands for all before it")
+            .says::<audit::EntryAnswer>()
+            .for_admins(),
     ]
 }
 

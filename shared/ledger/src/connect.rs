@@ -69,7 +69,7 @@ impl Ledger {
     ) -> Self {
         let gate = (dialect == Dialect::Sqlite).then(Arc::default);
         let shared = Shared { pool, dialect, deadline, gate, install, cache: Cache::default(), address };
-        Self { shared: Arc::new(shared) }
+        Self { shared: Arc::new(shared), audit_key: None }
     }
 
     /// Closes the connections of all clones; later calls fail. A second call does nothing.

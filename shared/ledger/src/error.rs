@@ -58,6 +58,8 @@ pub(crate) enum Cause {
     File(#[source] std::io::Error),
     #[error("more than one run has an id that starts with this text: give more of it")]
     Ambiguous,
+    #[error("the audit log is kept with a key that this process has not: set SYNCLINE_AUDIT_KEY")]
+    AuditKey,
 }
 
 impl Cause {
@@ -71,6 +73,7 @@ impl Cause {
             Self::Deadline(_) => ErrorKind::Timeout,
             Self::Newer { .. } | Self::Address(_) | Self::Ambiguous => ErrorKind::Unsupported,
             Self::Unreadable { .. } | Self::Unstorable { .. } => ErrorKind::Internal,
+            Self::AuditKey => ErrorKind::Permission,
             Self::File(error) => of_file(error.kind()),
         }
     }

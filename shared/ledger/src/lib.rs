@@ -15,6 +15,7 @@
 //! or PostgreSQL (many machines).
 
 mod alerts;
+mod audit;
 mod cache;
 mod chain;
 mod chunks;
@@ -59,9 +60,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::InstallId;
+use secrecy::SecretString;
 use sqlx::AnyPool;
 
 pub use alerts::{Alert, NewAlert};
+pub use audit::{Act, AuditEntry, AuditVerdict};
 pub use chunks::{ChunkCost, Due};
 pub use claim::{Beat, Claimed};
 pub use conflicts::ConflictView;
@@ -94,6 +97,7 @@ use crate::dialect::Dialect;
 #[derive(Clone)]
 pub struct Ledger {
     shared: Arc<Shared>,
+    audit_key: Option<SecretString>,
 }
 
 struct Shared {

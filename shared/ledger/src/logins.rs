@@ -29,6 +29,8 @@ pub struct NewLogin {
 pub struct Login {
     pub id: String,
     pub hash: String,
+    /// The token's id.
+    pub token: String,
     /// The token's.
     pub role: Role,
     /// What people call the token.
@@ -55,7 +57,7 @@ impl Ledger {
     /// The log-in of this id, unless it or its token is over.
     pub async fn login(&self, id: &str) -> Result<Option<Login>> {
         self.read("look up a log-in", || async move {
-            let sql = "SELECT l.id AS id, l.hash AS hash, l.seen_ms AS seen_ms, t.role AS role, t.name AS name, \
+            let sql = "SELECT l.id AS id, l.hash AS hash, l.seen_ms AS seen_ms, t.id AS token, t.role AS role, t.name AS name, \
                 {now} AS now_ms FROM syncline_login l JOIN syncline_token t ON t.id = l.token \
                 WHERE l.id = ? AND l.created_ms >= {now} - ? AND l.seen_ms >= {now} - ? \
                 AND t.revoked_ms IS NULL AND (t.expires_ms IS NULL OR t.expires_ms > {now})";
@@ -95,6 +97,7 @@ fn login(row: &AnyRow) -> std::result::Result<Login, Cause> {
     Ok(Login {
         id: row.text("id")?,
         hash: row.text("hash")?,
+        token: row.text("token")?,
         role: row.named("role")?,
         name: row.text("name")?,
         is_use_noted: row.int("seen_ms")? >= row.int("now_ms")? - SEEN_EVERY_MS,

@@ -19,6 +19,7 @@ const fn files(dialect: Dialect) -> &'static [&'static str] {
             include_str!("../migrations/sqlite/0007_conflicts.sql"),
             include_str!("../migrations/sqlite/0008_alerts.sql"),
             include_str!("../migrations/sqlite/0009_requests.sql"),
+            include_str!("../migrations/sqlite/0010_audit.sql"),
         ],
         Dialect::Mysql => &[
             include_str!("../migrations/mysql/0001_runs.sql"),
@@ -30,6 +31,7 @@ const fn files(dialect: Dialect) -> &'static [&'static str] {
             include_str!("../migrations/mysql/0007_conflicts.sql"),
             include_str!("../migrations/mysql/0008_alerts.sql"),
             include_str!("../migrations/mysql/0009_requests.sql"),
+            include_str!("../migrations/mysql/0010_audit.sql"),
         ],
         Dialect::Postgres => &[
             include_str!("../migrations/postgres/0001_runs.sql"),
@@ -41,6 +43,7 @@ const fn files(dialect: Dialect) -> &'static [&'static str] {
             include_str!("../migrations/postgres/0007_conflicts.sql"),
             include_str!("../migrations/postgres/0008_alerts.sql"),
             include_str!("../migrations/postgres/0009_requests.sql"),
+            include_str!("../migrations/postgres/0010_audit.sql"),
         ],
     }
 }

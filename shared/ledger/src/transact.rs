@@ -31,6 +31,7 @@ pub(crate) enum Counter {
     Quarantine,
     Conflict,
     Security,
+    Audit,
     Event,
 }
 
@@ -41,6 +42,7 @@ impl Counter {
             Self::Quarantine => "quarantine",
             Self::Conflict => "conflict",
             Self::Security => "security",
+            Self::Audit => "audit",
             Self::Event => "event",
         }
     }

@@ -9,9 +9,13 @@ use ledger::{Ledger, Role};
 use subtle::ConstantTimeEq as _;
 
 use super::page;
-use crate::auth;
+use crate::audit::{self, Refused};
+use crate::auth::{self, Caller};
 use crate::problem::Problem;
 use crate::{Api, BODY_MAX};
+
+/// What acts in the audit log came by.
+pub(super) const VIA: &str = "dashboard";
 
 /// Somebody who may look.
 #[derive(Debug, Clone)]
@@ -19,8 +23,7 @@ pub(super) struct Visitor {
     pub(super) role: Role,
     /// What forms carry; absent where the API is open to this machine and nobody logs in.
     pub(super) form_token: Option<String>,
-    /// The token's name.
-    pub(super) name: Option<String>,
+    pub(super) caller: Caller,
     pub(super) version: &'static str,
 }
 
@@ -52,6 +55,15 @@ pub(super) async fn guard(
     if visitor.role < needed {
         let detail = serde_json::json!({ "role": visitor.role, "needed": needed, "path": path });
         auth::note(&api.ledger, "api-forbidden", &detail).await;
+        let refused = Refused {
+            caller: &visitor.caller,
+            via: VIA,
+            method: &method,
+            path: &path,
+            role: visitor.role,
+            needed,
+        };
+        audit::refused(&api.ledger, refused).await;
         let detail = format!("this takes the role {needed}; the token has {}", visitor.role);
         return page::refused(&Problem::forbidden(detail));
     }
@@ -59,20 +71,23 @@ pub(super) async fn guard(
         Ok(request) => request,
         Err(problem) => return page::refused(&problem),
     };
+    request.extensions_mut().insert(visitor.role);
+    request.extensions_mut().insert(visitor.caller.clone());
     request.extensions_mut().insert(visitor);
     next.run(request).await
 }
 
 /// Who asks; nobody, if a log-in is needed and there is none.
 async fn visitor(api: &Api, method: &Method, headers: &HeaderMap) -> Result<Option<Visitor>, Problem> {
-    let visitor = |role, form_token, name| Visitor { role, form_token, name, version: api.version };
+    let visitor = |role, form_token, caller| Visitor { role, form_token, caller, version: api.version };
     if !api.ledger.has_tokens().await? {
         auth::is_of_this_machine(method, headers)?;
-        return Ok(Some(visitor(Role::Operator, None, None)));
+        return Ok(Some(visitor(Role::Operator, None, Caller::Machine)));
     }
     let Some(cookie) = auth::cookie(headers) else { return Ok(None) };
     let Some(login) = auth::login(&api.ledger, cookie).await? else { return Ok(None) };
-    Ok(Some(visitor(login.role, Some(auth::form_token(cookie)), Some(login.name))))
+    let caller = Caller::Token { id: login.token, name: login.name };
+    Ok(Some(visitor(login.role, Some(auth::form_token(cookie)), caller)))
 }
 
 /// A command must come from one of our own pages: same origin, and with what only our forms know.

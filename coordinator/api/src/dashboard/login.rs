@@ -4,12 +4,14 @@ use axum::Extension;
 use axum::extract::{Form, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Redirect, Response};
+use ledger::Act;
 use maud::{Markup, html};
 use serde::Deserialize;
+use serde_json::json;
 
-use super::guard::{cookie_header, end};
+use super::guard::{VIA, cookie_header, end};
 use super::page;
-use crate::auth;
+use crate::auth::{self, Caller};
 use crate::extract::Query;
 use crate::limits::Peer;
 use crate::problem::Problem;
@@ -64,6 +66,16 @@ async fn log_in(api: &Api, peer: &Peer, headers: &HeaderMap, token: &str) -> pro
     let token = auth::known(&api.ledger, peer, token).await?;
     let (cookie, login) = auth::make_login(&token.id)
         .map_err(|_hidden| Problem::unavailable("this system has no random numbers just now"))?;
+    let caller = Caller::Token { id: token.id, name: token.name };
+    let detail = json!({ "address": peer.address(), "role": token.role });
+    let act = Act {
+        actor: caller.to_string(),
+        via: VIA.to_owned(),
+        action: "log in".to_owned(),
+        object: "dashboard".to_owned(),
+        detail,
+    };
+    api.ledger.audit(&act).await?;
     api.ledger.create_login(&login).await?;
     Ok(cookie)
 }

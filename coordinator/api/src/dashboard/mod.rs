@@ -27,25 +27,32 @@ use axum::middleware;
 use axum::routing::{MethodRouter, get, post};
 use ledger::Role;
 
-use crate::Api;
+use crate::audit::{Shows, Watch};
+use crate::{Api, audit};
 
 /// A page or a command, and who may use it.
 pub(crate) struct Screen {
     pub(crate) path: &'static str,
     pub(crate) role: Role,
+    shows: Shows,
     handler: MethodRouter<Api>,
 }
 
 const fn view(path: &'static str, handler: MethodRouter<Api>) -> Screen {
-    Screen { path, role: Role::Viewer, handler }
+    Screen { path, role: Role::Viewer, shows: Shows::None, handler }
+}
+
+/// A page that shows rows to those who may see them.
+const fn rows(path: &'static str, handler: MethodRouter<Api>) -> Screen {
+    Screen { path, role: Role::Viewer, shows: Shows::Rows, handler }
 }
 
 const fn command(path: &'static str, handler: MethodRouter<Api>) -> Screen {
-    Screen { path, role: Role::Operator, handler }
+    Screen { path, role: Role::Operator, shows: Shows::None, handler }
 }
 
 const fn secret(path: &'static str, handler: MethodRouter<Api>) -> Screen {
-    Screen { path, role: Role::Admin, handler }
+    Screen { path, role: Role::Admin, shows: Shows::None, handler }
 }
 
 /// All that needs somebody to be logged in.
@@ -67,8 +74,8 @@ pub(crate) fn screens() -> Vec<Screen> {
         command("/runs/{run}/cancel", post(run::cancel)),
         command("/runs/{run}/retry", post(run::retry)),
         command("/runs/{run}/limits", post(run::limits)),
-        view("/runs/{run}/conflicts", get(conflicts::show)),
-        view("/runs/{run}/quarantine", get(quarantine::show)),
+        rows("/runs/{run}/conflicts", get(conflicts::show)),
+        rows("/runs/{run}/quarantine", get(quarantine::show)),
         command("/runs/{run}/quarantine/replay", post(quarantine::replay)),
         secret("/runs/{run}/quarantine/{row}/correct", post(quarantine::correct)),
         view("/runs/{run}/tables/{table}", get(table::show)),
@@ -87,8 +94,11 @@ pub(crate) fn screens() -> Vec<Screen> {
 /// The pages, with what they are made of and the way in.
 pub(crate) fn router(api: &Api) -> Router<Api> {
     let mut router = Router::new();
-    for Screen { path, role, handler } in screens() {
-        let guarded = handler.layer(middleware::from_fn_with_state((api.clone(), role), guard::guard));
+    for Screen { path, role, shows, handler } in screens() {
+        let watch = Watch { ledger: api.ledger.clone(), via: guard::VIA, path, shows };
+        let guarded = handler
+            .layer(middleware::from_fn_with_state(watch, audit::kept))
+            .layer(middleware::from_fn_with_state((api.clone(), role), guard::guard));
         router = router.route(path, guarded);
     }
     router

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse as _, Response};
 use maud::{DOCTYPE, Markup, html};
 
 use super::guard::Visitor;
+use crate::auth::Caller;
 use crate::problem::Problem;
 
 /// Nothing but our own files, and nothing inside a page that a value could smuggle in.
@@ -55,7 +56,7 @@ pub(super) fn page(
             }
             div.who {
                 span #link.link role="status" { "" }
-                @if let Some(name) = &visitor.name {
+                @if let Caller::Token { name, .. } = &visitor.caller {
                     span title={ "role " (visitor.role) } { (name) }
                     form method="post" action="/logout" { button.plain type="submit" { "Log out" } }
                 } @else {

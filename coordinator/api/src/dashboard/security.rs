@@ -1,8 +1,9 @@
-//! What a person responsible for security should know.
+//! What a person responsible for security should know: incidents, and who asked for what.
 
 use axum::Extension;
 use axum::extract::State;
-use maud::html;
+use ledger::AuditEntry;
+use maud::{Markup, html};
 
 use super::guard::Visitor;
 use super::page::{Place, Shown, page};
@@ -14,6 +15,8 @@ const LISTED: u32 = 100;
 pub(super) async fn show(State(api): State<Api>, Extension(visitor): Extension<Visitor>) -> Shown {
     let events = api.ledger.security_events(LISTED).await?;
     let now = api.ledger.now_ms().await?;
+    let is_admin = visitor.may_see_rows();
+    let audit = if is_admin { Some(api.ledger.latest_audit_entries(LISTED).await?) } else { None };
     let body = html! {
         h1 { "Security" }
         @if events.is_empty() { (parts::nothing("Nothing happened that security should know.")) } @else {
@@ -32,6 +35,33 @@ pub(super) async fn show(State(api): State<Api>, Extension(visitor): Extension<V
             }
         }
         (parts::terminal("syncline security"))
+        h2 { "Audit log" }
+        @match &audit {
+            None => (parts::nothing("Only an admin sees who asked for what.")),
+            Some(entries) if entries.is_empty() => (parts::nothing("Nobody asked for anything yet.")),
+            Some(entries) => (audited(now, entries)),
+        }
+        (parts::terminal("syncline audit verify"))
     };
     Ok(page(&visitor, Place::Security, "Security", Some("/live"), &body))
+}
+
+fn audited(now_ms: i64, entries: &[AuditEntry]) -> Markup {
+    html! {
+        table {
+            thead { tr { th.end { "Entry" } th { "When" } th { "Who" } th { "By" } th.wide { "What" } th.wide { "Of" } } }
+            tbody {
+                @for AuditEntry { seq, at_ms, act, .. } in entries {
+                    tr {
+                        td.end { (parts::figure(*seq)) }
+                        td { (parts::when(now_ms, Some(*at_ms))) }
+                        td { (act.actor) }
+                        td { (act.via) }
+                        td.wide.detail { (act.action) @if act.detail.get("refused").is_some() { " (refused)" } }
+                        td.wide.detail { (act.object) }
+                    }
+                }
+            }
+        }
+    }
 }

@@ -4,6 +4,7 @@
 //! `SYNCLINE_TEST_ALLOW_NO_MYSQL=1`, where it cannot be installed. Each case has a database of its own.
 
 mod alerts;
+mod audit;
 mod claims;
 mod conflicts;
 mod control;
@@ -46,6 +47,9 @@ macro_rules! conformance {
 }
 
 conformance!(
+    audit::an_audit_log_is_kept_in_order,
+    audit::tampering_with_the_audit_log_is_found,
+    audit::an_audit_log_with_a_key_takes_no_forged_entry,
     runs::a_run_lives_and_ends,
     runs::turns_are_unique_and_ordered,
     runs::runs_are_found_by_latest_id_and_prefix,

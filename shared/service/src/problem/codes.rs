@@ -224,4 +224,7 @@ pages! {
         "The command was stopped by a signal. Work in hand was given back; `run --resume` goes on where it was."
     OUTPUT "SYN-3010" 1 "output cannot be written"
         "Standard output or a file could not be written, for lack of space or rights."
+    AUDIT_BROKEN "SYN-3011" 1 "the audit log is not what was written"
+        "An entry was altered, put in or taken out by somebody who may write to the ledger's database, or the ledger was \
+         restored from a copy. Entries before the one that is named are as they were written."
 }

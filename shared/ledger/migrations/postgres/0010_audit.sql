@@ -1,0 +1,12 @@
+-- 0010: the audit log: who asked for what, each entry chained to the one before.
+
+INSERT INTO syncline_meta (name, n) VALUES ('audit', 0) ON CONFLICT (name) DO NOTHING;
+
+CREATE TABLE IF NOT EXISTS syncline_audit (
+    seq BIGINT NOT NULL PRIMARY KEY,
+    at_ms BIGINT NOT NULL,
+    id VARCHAR(40) COLLATE "C" NOT NULL UNIQUE,
+    is_keyed BIGINT NOT NULL,
+    body BYTEA NOT NULL,
+    hash VARCHAR(64) COLLATE "C" NOT NULL
+);
