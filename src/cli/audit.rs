@@ -147,7 +147,6 @@ async fn list(context: &Context, ledger: &Ledger, limit: u32) -> Outcome {
         Column::text("who"),
         Column::text("by"),
         Column::text("what"),
-        Column::text("of"),
     ]);
     for AuditEntry { seq, at_ms, act, .. } in &entries {
         let refused = act.detail.get("refused").map(|_| Ink::Warn);
@@ -156,8 +155,7 @@ async fn list(context: &Context, ledger: &Ledger, limit: u32) -> Outcome {
             (ago(now - at_ms), None),
             (act.actor.clone(), None),
             (act.via.clone(), None),
-            (act.action.clone(), refused),
-            (act.object.clone(), None),
+            (act.words(), refused),
         ]);
     }
     grid.print(screen);

@@ -36,4 +36,22 @@ await scene(async (browser) => {
 
   const forged = await operator.request.post(`${admin.url()}/quarantine/1/correct`, { form: { value: "1" } });
   check(forged.status() === 403, `an operator says no value: ${forged.status()}`);
+
+  // Who did what: for admins.
+  await operator.goto(`${base}/security`);
+  check(await operator.getByText("Only an admin sees who asked for what.").count() === 1, "operators see no audit log");
+  for (const [scheme, width] of [["light", 1280], ["dark", 1280], ["light", 390]]) {
+    await admin.emulateMedia({ colorScheme: scheme });
+    await admin.setViewportSize({ width, height: 800 });
+    await admin.goto(`${base}/security`);
+    await admin.getByRole("heading", { name: "Audit log" }).waitFor();
+    const over = await admin.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+    check(over <= 0, `the audit log at ${width} px runs over the edge by ${over} px`);
+    await picture(admin, `audit-${scheme}-${width}`);
+  }
+  const audit = await admin.locator("main").innerText();
+  for (const told of ["/quarantine/2/correct", "/quarantine/replay", "log in dashboard", "(refused)"]) {
+    check(audit.includes(told), `the audit log tells of ${told}`);
+  }
+  check(!audit.includes("12.50"), "and of no value");
 });

@@ -227,6 +227,18 @@ fn link(row: &AnyRow) -> std::result::Result<Link, Cause> {
 }
 
 impl Act {
+    /// In a line: `cancel run_…`, `POST /v1/runs/run_…/cancel (refused)`.
+    #[must_use]
+    pub fn words(&self) -> String {
+        // A route is not told beside a path that says the same and more.
+        let action = match self.action.split_once(' ') {
+            Some((method, route)) if route.starts_with('/') => method,
+            Some(_) | None => &self.action,
+        };
+        let refused = if self.detail.get("refused").is_some() { " (refused)" } else { "" };
+        format!("{action} {}{refused}", self.object)
+    }
+
     fn unreadable() -> Self {
         let text = || "unreadable".to_owned();
         Self { actor: text(), via: text(), action: text(), object: text(), detail: Json::Null }

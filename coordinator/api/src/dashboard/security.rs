@@ -49,16 +49,15 @@ pub(super) async fn show(State(api): State<Api>, Extension(visitor): Extension<V
 fn audited(now_ms: i64, entries: &[AuditEntry]) -> Markup {
     html! {
         table {
-            thead { tr { th.end { "Entry" } th { "When" } th { "Who" } th { "By" } th.wide { "What" } th.wide { "Of" } } }
+            thead { tr { th.wide.end { "Entry" } th { "When" } th { "Who" } th.wide { "By" } th { "What" } } }
             tbody {
                 @for AuditEntry { seq, at_ms, act, .. } in entries {
                     tr {
-                        td.end { (parts::figure(*seq)) }
+                        td.wide.end { (parts::figure(*seq)) }
                         td { (parts::when(now_ms, Some(*at_ms))) }
                         td { (act.actor) }
-                        td { (act.via) }
-                        td.wide.detail { (act.action) @if act.detail.get("refused").is_some() { " (refused)" } }
-                        td.wide.detail { (act.object) }
+                        td.wide { (act.via) }
+                        td.detail { (act.words()) }
                     }
                 }
             }
