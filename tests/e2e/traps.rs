@@ -192,6 +192,11 @@ async fn a_column_that_updates_itself_stays_as_the_source_has_it(server: Server)
     let record = syncline.run(&["run", &spec, "--json"]).expect(0).json();
     assert_eq!(record["record"]["counts"]["updated"], 200, "{record:#}");
     oracle::assert_equal(&from, &to, &["t"]);
+    if server == Server::Mysql {
+        let sets = "SELECT CAST(COALESCE(SUM(COUNT_STAR), 0) AS SIGNED) FROM performance_schema.events_statements_summary_by_digest \
+            WHERE SCHEMA_NAME = DATABASE() AND DIGEST_TEXT LIKE 'UPDATE `_syncline_stage`%'";
+        assert_eq!(to.number(sets).await, 1, "the rows are updated as one set");
+    }
 }
 
 #[tokio::test]
@@ -202,4 +207,43 @@ async fn a_column_that_updates_itself_stays_in_mysql() {
 #[tokio::test]
 async fn a_column_that_updates_itself_stays_in_mariadb() {
     a_column_that_updates_itself_stays_as_the_source_has_it(Server::Mariadb).await;
+}
+
+/// Rows are updated as one set out of a temporary table; whoever may not make one has them updated one by one.
+async fn rows_are_updated_without_a_temporary_table(server: Server) {
+    let (from, to) = (Database::fresh(Server::Sqlite).await, Database::fresh(server).await);
+    let numbers = |offset: i64| {
+        let rows: Vec<String> = (1..=300).map(|n| format!("({n}, {})", n + offset)).collect();
+        format!("INSERT INTO t VALUES {}", rows.join(", "))
+    };
+    for (database, offset) in [(&from, 0), (&to, 7)] {
+        database.exec("CREATE TABLE t (id BIGINT PRIMARY KEY, n BIGINT)").await;
+        database.exec(&numbers(offset)).await;
+    }
+    let name = &to.name;
+    let rights = "SELECT, INSERT, UPDATE, DELETE, CREATE, INDEX, ALTER";
+    to.exec(&format!(
+        "CREATE USER '{name}' IDENTIFIED BY 'plain-pw'; GRANT {rights} ON {name}.* TO '{name}'; GRANT PROCESS ON *.* TO '{name}'"
+    ))
+    .await;
+    let syncline = syncline();
+    let spec = syncline.spec(&from, &to, "tables:\n  - from: t");
+    let place = format!("user: root, password: \"${{env:{}}}\"", server.password_variable());
+    let text = std::fs::read_to_string(&spec).unwrap();
+    assert!(text.contains(&place), "{text}");
+    std::fs::write(&spec, text.replace(&place, &format!("user: {name}, password: plain-pw"))).unwrap();
+    let record = syncline.run(&["run", &spec, "--json"]).expect(0).json();
+    to.exec(&format!("DROP USER '{name}'")).await;
+    assert_eq!(record["record"]["counts"]["updated"], 300, "{record:#}");
+    oracle::assert_equal(&from, &to, &["t"]);
+}
+
+#[tokio::test]
+async fn rows_are_updated_without_a_temporary_table_in_mysql() {
+    rows_are_updated_without_a_temporary_table(Server::Mysql).await;
+}
+
+#[tokio::test]
+async fn rows_are_updated_without_a_temporary_table_in_mariadb() {
+    rows_are_updated_without_a_temporary_table(Server::Mariadb).await;
 }
