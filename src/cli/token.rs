@@ -98,10 +98,11 @@ fn list(context: &Context, tokens: &[Token], now_ms: i64) {
         Column::text("state"),
     ]);
     for token in tokens {
-        let (state, ink) = match (token.is_good, token.revoked_ms) {
-            (true, _) => ("good", Ink::Good),
-            (false, Some(_)) => ("revoked", Ink::Faint),
-            (false, None) => ("expired", Ink::Warn),
+        let state = token.state();
+        let ink = match (token.is_good, token.revoked_ms) {
+            (true, _) => Ink::Good,
+            (false, Some(_)) => Ink::Faint,
+            (false, None) => Ink::Warn,
         };
         if screen.json {
             screen.event("token", &json!({

@@ -54,4 +54,13 @@ await scene(async (browser) => {
     check(audit.includes(told), `the audit log tells of ${told}`);
   }
   check(!audit.includes("12.50"), "and of no value");
+
+  // A token is taken away: whoever came in by it is out.
+  const tokens = admin.locator("table", { has: admin.getByRole("columnheader", { name: "Expires" }) });
+  await admin.setViewportSize({ width: 1280, height: 800 });
+  await admin.locator("tr", { hasText: "operator" }).getByRole("button", { name: "Revoke" }).click();
+  await tokens.locator(".state", { hasText: "revoked" }).waitFor();
+  await picture(admin, "tokens");
+  await operator.goto(`${base}/security`);
+  await operator.waitForURL(/\/login/);
 });

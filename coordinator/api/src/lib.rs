@@ -25,6 +25,7 @@ mod runs;
 mod scene;
 mod sync;
 mod time;
+mod tokens;
 mod workers;
 
 use std::net::SocketAddr;
@@ -143,7 +144,11 @@ mod tests {
             .replace("{run}", "x")
             .replace("{chunk}", "x")
             .replace("{pass}", "copy");
-        path.replace("{worker}", "x").replace("{table}", "0").replace("{ordinal}", "0").replace("{row}", "1")
+        path.replace("{worker}", "x")
+            .replace("{token}", "x")
+            .replace("{table}", "0")
+            .replace("{ordinal}", "0")
+            .replace("{row}", "1")
     }
 
     async fn answer(api: &Api, request: Request) -> Response {

@@ -11,9 +11,10 @@ use crate::answers::{
     RetriedAnswer, RunAnswer, StartedAnswer, WorkerAnswer,
 };
 use crate::audit::Shows;
+use crate::tokens::TokenAnswer;
 use crate::{
     Api, audit, chunks, conflicts, events, health, metrics, openapi, pipelines, quarantine, runs, sync,
-    workers,
+    tokens, workers,
 };
 
 type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
@@ -125,7 +126,7 @@ fn secret(path: &'static str, handler: MethodRouter<Api>, summary: &'static str)
 
 /// All of them.
 pub(crate) fn routes() -> Vec<Route> {
-    [process(), of_sync(), of_pipelines(), of_runs(), of_quarantine(), of_workers(), of_audit()]
+    [process(), of_sync(), of_pipelines(), of_runs(), of_quarantine(), of_workers(), of_security()]
         .into_iter()
         .flatten()
         .collect()
@@ -253,7 +254,7 @@ fn of_quarantine() -> Vec<Route> {
     ]
 }
 
-fn of_audit() -> Vec<Route> {
+fn of_security() -> Vec<Route> {
     vec![
         view("/v1/audit", get(audit::list), "Who asked for what, oldest first")
             .asks::<audit::Asked>()
@@ -261,6 +262,12 @@ fn of_audit() -> Vec<Route> {
             .for_admins(),
         view("/v1/audit/head", get(audit::head), "The last entry: its hash stands for all before it")
             .says::<audit::EntryAnswer>()
+            .for_admins(),
+        view("/v1/tokens", get(tokens::list), "Tokens, the newest first")
+            .says::<Page<TokenAnswer>>()
+            .for_admins(),
+        command("/v1/tokens/{token}/revoke", post(tokens::revoke), "End one at once")
+            .says::<TokenAnswer>()
             .for_admins(),
     ]
 }

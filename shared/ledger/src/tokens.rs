@@ -85,6 +85,18 @@ pub struct Token {
     pub is_use_noted: bool,
 }
 
+impl Token {
+    /// In a word: `good`, `revoked` or `expired`.
+    #[must_use]
+    pub const fn state(&self) -> &'static str {
+        match (self.is_good, self.revoked_ms) {
+            (true, _) => "good",
+            (false, Some(_)) => "revoked",
+            (false, None) => "expired",
+        }
+    }
+}
+
 const COLUMNS: &str = "id, name, hash, role, created_ms, expires_ms, used_ms, revoked_ms, {now} AS now_ms";
 
 impl Ledger {

@@ -78,6 +78,7 @@ pub(crate) fn screens() -> Vec<Screen> {
         rows("/runs/{run}/quarantine", get(quarantine::show)),
         command("/runs/{run}/quarantine/replay", post(quarantine::replay)),
         secret("/runs/{run}/quarantine/{row}/correct", post(quarantine::correct)),
+        secret("/tokens/{token}/revoke", post(security::revoke)),
         view("/runs/{run}/tables/{table}", get(table::show)),
         view("/runs/{run}/tables/{table}/cells", get(table::cells)),
         view("/runs/{run}/tables/{table}/chunks/{pass}/{ordinal}", get(table::chunk)),

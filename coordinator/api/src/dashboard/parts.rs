@@ -11,7 +11,7 @@ use crate::time;
 /// How something stands. A sign and a word say it; the colour only helps.
 pub(super) fn state(word: &str) -> Markup {
     let (kind, sign) = match word {
-        "done" | "kept" | "alive" | "healthy" | "scheduled" => ("good", "✓"),
+        "done" | "kept" | "alive" | "healthy" | "scheduled" | "good" => ("good", "✓"),
         "running" | "working" | "planning" | "finishing" | "cancelling" => ("busy", "●"),
         "failed" | "silent" | "unhealthy" | "lost" | "halted" => ("bad", "✕"),
         "quarantined" | "done-with-quarantine" | "held" | "draining" => ("warn", "!"),
