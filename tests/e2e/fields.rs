@@ -311,6 +311,9 @@ async fn rules_that_cannot_hold_are_refused_before_any_write() {
         ("a: { apply: [{ hash: '${env:NOBODY_SET_THIS}' }] }", "", "NOBODY_SET_THIS"),
         ("a: { constant: x, join: [a] }", "", "one of"),
         ("a: { to: b }", "    exclude: [a]\n", "excluded"),
+        ("a: { empty: true, on_fail: delete, apply: [trim] }", "", "as it is"),
+        ("a: { empty: true, on_fail: delete }", "    policy: { newest: at }\n", "newer at the target"),
+        ("a: { empty: true, on_fail: drop }", "", "delete"),
     ] {
         let told = planned(rules, more);
         assert!(told.contains(expected), "{rules}: {told}");
@@ -368,4 +371,81 @@ async fn the_example_makes_documents_of_products_orders_customers_and_inventory(
 
 fn text<'a>(document: &'a Document, field: &str) -> &'a str {
     document.get_str(field).unwrap()
+}
+
+/// Rows that a column marks as deleted go from the target, whatever else they hold, and come back with the mark gone.
+async fn marked_rows_are_deleted(server: Server, target: Server) {
+    let (from, to) = (Database::fresh(server).await, Database::fresh(target).await);
+    let moment = if server == Server::Postgres { "TIMESTAMPTZ" } else { "TIMESTAMP(6)" };
+    from.exec(&format!(
+        "CREATE TABLE t (id INT PRIMARY KEY, mail VARCHAR(40) NOT NULL UNIQUE, born VARCHAR(20), \
+         deleted_at {moment} NULL, changed {moment} NOT NULL);
+         CREATE INDEX t_changed ON t (changed)"
+    ))
+    .await;
+    let row = |id: i32| {
+        let deleted = if id == 3 { "'2024-05-01 11:00:00'" } else { "NULL" };
+        format!("({id}, '{id}@x', '2001-02-03', {deleted}, '2024-05-01 10:00:00')")
+    };
+    let rows: Vec<String> = (1..=400).map(row).collect();
+    from.exec(&format!("INSERT INTO t VALUES {}", rows.join(", "))).await;
+    let syncline = syncline();
+    let spec = syncline.spec(
+        &from,
+        &to,
+        "defaults: { chunk: { rows_max: 150 } }
+tables:
+  - from: t
+    incremental: changed
+    fields: { rules: { born: { as: date }, deleted_at: { empty: true, on_fail: delete } } }",
+    );
+    let counts = |code: i32| {
+        let record = syncline.run(&["run", &spec, "--json"]).expect(code).json();
+        ["read", "inserted", "updated", "unchanged", "filtered", "quarantined", "deleted"]
+            .map(|name| record["record"]["counts"][name].as_i64().expect("a number"))
+    };
+    assert_eq!(counts(0), [400, 399, 0, 1, 0, 0, 0], "a marked row never arrives");
+    let planned = syncline.run(&["plan", &spec]).expect(0).stdout;
+    assert!(planned.contains("else the row is deleted"), "{planned}");
+    // Marked in one window: a row whose unique value another takes over, one with a value that cannot be read, one never seen.
+    let now = if server == Server::Postgres { "clock_timestamp()" } else { "NOW(6)" };
+    from.exec(&format!(
+        "UPDATE t SET deleted_at = {now}, changed = {now} WHERE id IN (7, 8, 350);
+         UPDATE t SET mail = 'gone' WHERE id = 7;
+         UPDATE t SET born = 'never', deleted_at = {now}, changed = {now} WHERE id = 9;
+         UPDATE t SET mail = 'new@x', changed = {now} WHERE id = 10;
+         INSERT INTO t VALUES (500, 'e@x', '2001-02-03', {now}, {now}), (501, '7@x', '2001-02-03', NULL, {now})"
+    ))
+    .await;
+    assert_eq!(counts(0), [7, 1, 1, 1, 0, 0, 4]);
+    assert_eq!(to.rows("t").await, 396);
+    let again = counts(0);
+    assert_eq!((again[0], again[6]), (7, 0), "the overlap finds nothing to delete: {again:?}");
+    from.exec(&format!("UPDATE t SET deleted_at = NULL, changed = {now} WHERE id = 8")).await;
+    let back = counts(0);
+    assert_eq!((back[1], back[6]), (1, 0), "{back:?}");
+    let _ = syncline.run(&["verify", &spec]).expect(0);
+    // Marked behind our back, so that no window shows it: a check of all rows does.
+    from.exec("UPDATE t SET deleted_at = '2024-05-01 11:00:00' WHERE id = 20").await;
+    let differs = syncline.run(&["verify", &spec, "--json"]).expect(3).json();
+    assert_eq!(differs["record"]["counts"]["different"], 1, "{differs:#}");
+    let _ = syncline.run(&["resync", &spec]).expect(0);
+    let _ = syncline.run(&["verify", &spec]).expect(0);
+    from.exec("DELETE FROM t WHERE deleted_at IS NOT NULL").await;
+    assert_eq!(to.rows("t").await, from.rows("t").await);
+}
+
+#[tokio::test]
+async fn rows_marked_in_mysql_are_deleted_in_mongodb() {
+    marked_rows_are_deleted(Server::Mysql, Server::Mongodb).await;
+}
+
+#[tokio::test]
+async fn rows_marked_in_mariadb_are_deleted_in_postgres() {
+    marked_rows_are_deleted(Server::Mariadb, Server::Postgres).await;
+}
+
+#[tokio::test]
+async fn rows_marked_in_postgres_are_deleted_in_mysql() {
+    marked_rows_are_deleted(Server::Postgres, Server::Mysql).await;
 }

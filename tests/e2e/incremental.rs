@@ -315,7 +315,7 @@ async fn s4_28_changes_stream_in_windows_of_a_second() {
     let there = async |filter: Document| documents.count_documents(filter).await.expect("counted");
     let soon = Duration::from_secs(90);
     wait_until("the table was read whole", soon, async || there(doc! {}).await == 3_000).await;
-    for id in 6_001..=6_012_i64 {
+    for id in 6_001..=6_004_i64 {
         // Begun before and committed after a change that is newer.
         let late = from.session().await;
         late.exec("BEGIN").await;
@@ -334,5 +334,5 @@ async fn s4_28_changes_stream_in_windows_of_a_second() {
     assert_eq!(serve.terminate(), Some(0), "{}", serve.log());
     oracle::assert_equal(&from, &to, &["orders"]);
     let listed = syncline.run(&["runs", "--json", "--limit", "1000"]).expect(0).stdout;
-    assert!(listed.lines().count() > 12, "{listed}");
+    assert!(listed.lines().count() > 4, "{listed}");
 }

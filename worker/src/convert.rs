@@ -39,7 +39,13 @@ pub(crate) fn row(
     let converted = std::panic::catch_unwind(AssertUnwindSafe(|| in_place(plan, fields, target, &mut row)));
     let (column, then, (kind, reason)) = match converted {
         Ok(Ok(())) => return Ok(row),
-        Ok(Err((at, why))) => (Some(plan.columns[at].source.name.clone()), fields.on_fail(at), why),
+        Ok(Err((at, why))) => {
+            let then = fields.on_fail(at);
+            // Only what the mark says deletes a row, not that it could not be read.
+            let is_unread = then == OnFail::Delete && why.0 != ErrorKind::Check;
+            let then = if is_unread { OnFail::Quarantine } else { then };
+            (Some(plan.columns[at].source.name.clone()), then, why)
+        }
         Err(_) => {
             let bug = "converting the row panicked; this is a bug".to_owned();
             (None, OnFail::Quarantine, (ErrorKind::Internal, bug))
@@ -59,7 +65,8 @@ fn in_place(
 ) -> std::result::Result<(), Refused> {
     failpoint::panic_point("convert");
     fields.complete(row);
-    for (at, column) in plan.columns.iter().enumerate() {
+    for at in fields.order(plan.columns.len()) {
+        let column = &plan.columns[at];
         // A key stays in its place until it is converted: it names the row if that is refused.
         let is_key = plan.key.contains(&at);
         let value = if is_key { row[at].clone() } else { std::mem::replace(&mut row[at], Value::Null) };

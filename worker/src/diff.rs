@@ -149,7 +149,7 @@ impl Sides<'_> {
                         target: self.plan.key_of(&row),
                         row: encoder.digest(&row),
                     }),
-                    Err(refused) if refused.then == OnFail::Skip => {}
+                    Err(refused) if matches!(refused.then, OnFail::Skip | OnFail::Delete) => {}
                     Err(Refusal { row, .. }) => found.push(Difference::NotComparable {
                         key: row.key,
                         column: row.column,
@@ -192,7 +192,7 @@ impl Sides<'_> {
         while let Some(batch) = batches.next().await {
             for row in batch?.rows {
                 let key = expected.key_digest(&self.plan.key_of(&row));
-                let promised = expected.rows.get(&key).and_then(|promised| promised.row);
+                let promised = expected.rows.get(&key).and_then(|promised| promised.held.digest());
                 let is_equal = promised == Some(encoder.digest(&row));
                 if is_equal {
                     expected.rows.remove(&key);

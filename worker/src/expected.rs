@@ -6,10 +6,28 @@ use model::canonical::key_digest;
 use model::{ChunkDigest, Key, LogicalType, Row, RowDigest, RowEncoder, TablePlan};
 
 /// What the target must hold at one key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Held {
+    Row(RowDigest),
+    /// Some row: only its presence is promised.
+    Any,
+    /// No row.
+    Nothing,
+}
+
+impl Held {
+    /// The digest of the row that is promised.
+    pub(crate) const fn digest(self) -> Option<RowDigest> {
+        match self {
+            Self::Row(digest) => Some(digest),
+            Self::Any | Self::Nothing => None,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Promised {
-    /// The digest of the row; `None` where only its presence is promised.
-    pub(crate) row: Option<RowDigest>,
+    pub(crate) held: Held,
     /// A row was found at the key: another one would be one too many.
     pub(crate) seen: bool,
 }
@@ -55,16 +73,21 @@ impl Expected {
     /// The target now holds exactly this row.
     pub(crate) fn accept(&mut self, key: Key, row: RowDigest) {
         self.digest.add_row(row);
-        self.insert(key, Some(row));
+        self.insert(key, Held::Row(row));
     }
 
     /// The target holds some row at this key.
     pub(crate) fn accept_key(&mut self, key: Key) {
-        self.insert(key, None);
+        self.insert(key, Held::Any);
     }
 
-    fn insert(&mut self, key: Key, row: Option<RowDigest>) {
-        self.rows.insert(self.key_digest(&key), Promised { row, seen: false });
+    /// The target holds no row at this key.
+    pub(crate) fn refuse_key(&mut self, key: Key) {
+        self.insert(key, Held::Nothing);
+    }
+
+    fn insert(&mut self, key: Key, held: Held) {
+        self.rows.insert(self.key_digest(&key), Promised { held, seen: false });
         if self.keep_keys {
             self.keys.push(key);
         }

@@ -20,6 +20,8 @@ const REDACTED: &str = "***";
 pub struct Fields {
     /// As long as the plan's columns; empty if no column has a rule.
     rules: Vec<Option<Ready>>,
+    /// Places of columns that mark rows as deleted.
+    marks: Vec<usize>,
     /// Reads rows of the source with what else fields are made of.
     pub(crate) nests: Nests,
 }
@@ -55,7 +57,11 @@ impl Fields {
         let ready = |column: &ColumnPlan| {
             column.rule.as_ref().map(|rule| Ready::new(plan, column, rule, connections)).transpose()
         };
-        Ok(Self { rules: plan.columns.iter().map(ready).collect::<Result<_>>()?, nests: Nests::new(plan)? })
+        let rules: Vec<Option<Ready>> = plan.columns.iter().map(ready).collect::<Result<_>>()?;
+        let is_mark =
+            |rule: &Option<Ready>| rule.as_ref().is_some_and(|it| it.rule.on_fail == OnFail::Delete);
+        let marks = (0..rules.len()).filter(|at| is_mark(&rules[*at])).collect();
+        Ok(Self { rules, marks, nests: Nests::new(plan)? })
     }
 
     /// A row of the source becomes one of the plan's columns: joined and constant values and documents are put at its end,
@@ -67,6 +73,11 @@ impl Fields {
             row.truncate(self.rules.len() - added.len());
         }
         row.extend(added);
+    }
+
+    /// Places of the columns in the order in which they are brought over: a row that is marked as deleted need be nothing else.
+    pub(crate) fn order(&self, columns: usize) -> impl Iterator<Item = usize> {
+        self.marks.iter().copied().chain((0..columns).filter(|at| !self.marks.contains(at)))
     }
 
     /// What the column's rule makes of a value.
@@ -264,6 +275,9 @@ impl Limits {
         if value.is_null() {
             return Ok(());
         }
+        if check.empty && !is_unset(value) {
+            return broken("the field is not empty");
+        }
         if self.min.as_ref().is_some_and(|min| is_greater(min, value)) {
             return broken("the value is less than `min`");
         }
@@ -284,6 +298,27 @@ impl Limits {
             Some(pattern) if !pattern.is_match(&text) => broken("the text does not match `matches`"),
             _ => Ok(()),
         }
+    }
+}
+
+/// What a mark is that nobody set.
+fn is_unset(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Bool(truth) => !truth,
+        Value::Int(n) => *n == 0,
+        Value::UInt(n) => *n == 0,
+        Value::Decimal(n) => n.as_str().bytes().all(|b| matches!(b, b'0' | b'.' | b'-')),
+        Value::Text(text) => text.is_empty(),
+        Value::Bytes(bytes) => bytes.iter().all(|b| *b == 0),
+        Value::Float32(n) => *n == 0.0,
+        Value::Float64(n) => *n == 0.0,
+        Value::Date(_)
+        | Value::Time(_)
+        | Value::DateTime(_)
+        | Value::Instant(_)
+        | Value::Json(_)
+        | Value::Uuid(_) => false,
     }
 }
 

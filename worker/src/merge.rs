@@ -1,6 +1,6 @@
 //! Incoming rows meet the target's: one algorithm for every engine, over the primitives of `ChunkWrite`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use connectors::{ChunkWrite, Error, Result};
 use model::conflict::{CONFLICTS_MAX, Side};
@@ -10,7 +10,7 @@ use model::{
     RowDigest, TablePlan, Verdict,
 };
 
-use crate::convert::Refusal;
+use crate::convert::{self, Refusal};
 use crate::expected::Expected;
 
 /// What a chunk has come to so far.
@@ -19,10 +19,12 @@ pub(crate) struct Tally {
     pub(crate) quarantined: Vec<QuarantinedRow>,
     /// The first of them; all are counted.
     pub(crate) conflicts: Vec<Conflict>,
+    /// Keys of rows that are marked as deleted, in the target's types.
+    pub(crate) marked: Vec<Key>,
     /// Rows that cannot be decoded, of which a person has said what they are to be.
     pub(crate) corrected: Vec<QuarantinedRow>,
     pub(crate) expected: Expected,
-    /// What an earlier attempt committed, onto which this one merges: its inserts and updates stay counted.
+    /// What an earlier attempt committed, onto which this one merges: what it wrote and deleted stays counted.
     pub(crate) earlier: Counts,
     /// The target held no rows when the run was planned and no earlier attempt wrote any.
     pub(crate) is_fresh: bool,
@@ -34,6 +36,7 @@ impl Tally {
             counts: Counts::default(),
             quarantined: Vec::new(),
             conflicts: Vec::new(),
+            marked: Vec::new(),
             corrected: Vec::new(),
             expected: Expected::new(plan),
             earlier: Counts::default(),
@@ -59,6 +62,7 @@ impl Tally {
             *now += carried;
             total.unchanged -= carried;
         }
+        total.deleted += self.earlier.deleted;
         total
     }
 
@@ -78,6 +82,11 @@ impl Tally {
             OnFail::Quarantine => self.quarantine(refusal.row),
             OnFail::Skip => self.counts.filtered += 1,
             OnFail::Fail => return Err(refusal.error(plan, engine)),
+            OnFail::Delete => match convert::key_to_target(plan, &refusal.row.key.0) {
+                Some(key) => self.marked.push(key),
+                // The target cannot hold a row of this key.
+                None => self.counts.unchanged += 1,
+            },
         }
         Ok(())
     }
@@ -98,6 +107,8 @@ pub(crate) async fn rows(
     tally: &mut Tally,
     rows: Vec<Row>,
 ) -> Result<()> {
+    // First: another row may have what only one may have.
+    delete_marked(write, plan, tally).await?;
     if rows.is_empty() {
         return Ok(());
     }
@@ -235,6 +246,27 @@ async fn bisect(
             }
         }
     }
+    Ok(())
+}
+
+/// Deletes the rows that are marked; those that the target does not have are as they should be. What only the target takes
+/// for the same key is another row, and stays.
+async fn delete_marked(write: &mut dyn ChunkWrite, plan: &TablePlan, tally: &mut Tally) -> Result<()> {
+    let mut marked = std::mem::take(&mut tally.marked);
+    if marked.is_empty() {
+        return Ok(());
+    }
+    let found = if tally.is_fresh { Vec::new() } else { write.existing(&marked).await?.rows };
+    let digests: HashSet<RowDigest> = marked.iter().map(|key| tally.expected.key_digest(key)).collect();
+    let mut there: Vec<Key> = found.iter().map(|row| plan.key_of(row)).collect();
+    there.retain(|key| digests.contains(&tally.expected.key_digest(key)));
+    tally.counts.unchanged += (marked.len() - there.len()) as u64;
+    let set_aside = tally.quarantined.len();
+    delete(write, tally, there).await?;
+    let refused = &tally.quarantined[set_aside..];
+    marked.retain(|key| !refused.iter().any(|row| row.key == *key));
+    tally.counts.quarantined += refused.len() as u64;
+    marked.into_iter().for_each(|key| tally.expected.refuse_key(key));
     Ok(())
 }
 

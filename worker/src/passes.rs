@@ -294,6 +294,7 @@ impl Attempt {
             let rows = self.convert(batch, &mut tally)?;
             self.check_quarantine(&tally)?;
             self.expect(&mut tally, rows, equal_rows);
+            std::mem::take(&mut tally.marked).into_iter().for_each(|key| tally.expected.refuse_key(key));
         }
         drop(batches);
         let rows = self.corrected(&mut tally).await?;

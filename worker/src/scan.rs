@@ -84,7 +84,7 @@ pub async fn scan(
             let lost = convert::lost(plan, target, &row);
             match convert::row(plan, fields, target, row) {
                 Ok(_) => lost.into_iter().for_each(|lost| *cuts.entry(lost).or_insert(0) += 1),
-                Err(refused) if refused.then == OnFail::Skip => skipped += 1,
+                Err(refused) if matches!(refused.then, OnFail::Skip | OnFail::Delete) => skipped += 1,
                 Err(refused) => note(refused.row),
             }
         }

@@ -6,7 +6,7 @@ use connectors::{Result, Selection, Slice, Target};
 use futures::StreamExt as _;
 use model::{ChunkDigest, Column, KeyRange, RowEncoder, TablePlan};
 
-use crate::expected::Expected;
+use crate::expected::{Expected, Held, Promised};
 use crate::progress::Progress;
 
 /// What the comparison found.
@@ -47,6 +47,7 @@ pub(crate) async fn against_target(
     if plan.key.is_empty() {
         return as_a_whole(plan, target, &slice, &expected, progress).await;
     }
+    let is_missing = |promised: &&Promised| !promised.seen && promised.held != Held::Nothing;
     let mut compared = Compared::default();
     let mut encoder = RowEncoder::new(plan.canonical_types());
     let mut batches = target.read(&slice);
@@ -61,9 +62,10 @@ pub(crate) async fn against_target(
                 compared.repeated += 1;
                 continue;
             }
-            match promised.row {
-                None => compared.matching += 1,
-                Some(digest) => {
+            match promised.held {
+                Held::Any => compared.matching += 1,
+                Held::Nothing => compared.different += 1,
+                Held::Row(digest) => {
                     let found = encoder.digest(&row);
                     compared.digest.add_row(found);
                     if found == digest { compared.matching += 1 } else { compared.different += 1 }
@@ -71,7 +73,7 @@ pub(crate) async fn against_target(
             }
         }
     }
-    compared.missing = expected.rows.values().filter(|promised| !promised.seen).count() as u64;
+    compared.missing = expected.rows.values().filter(is_missing).count() as u64;
     Ok(compared)
 }
 

@@ -269,7 +269,7 @@ pub(super) fn check_cascades(target: &TableSchema, children: &[TableRef]) -> Res
             target.table,
             names.join(", ")
         ),
-        "use `mode: merge` for this table, or change those foreign keys to RESTRICT",
+        "change those foreign keys to RESTRICT, or let the table delete nothing: `mode: merge`, and no `on_fail: delete`",
     ))
 }
 

@@ -2,7 +2,7 @@
 
 use connectors::Connections;
 use model::convert::read;
-use model::fields::{Check, FieldRule, Origin, Step, encryption_key};
+use model::fields::{Check, FieldRule, OnFail, Origin, Step, encryption_key};
 use model::{Column, ColumnPlan, ErrorKind, LogicalType, MergePolicy, RunSpec, TableSchema, TableSpec};
 use secrecy::ExposeSecret as _;
 
@@ -153,6 +153,10 @@ pub(super) fn check(
         if !rule.keeps_values() && (key.contains(&at) || tells_changes || tells_newest) {
             let what = "is by what rows or their changes are found: its values must stay as they are";
             return refuse(what.to_owned(), "leave it `to`, and checks; take out `apply` and `as`");
+        }
+        if rule.on_fail == OnFail::Delete && key.is_empty() {
+            let what = "marks deleted rows, and without a key none can be found at the target";
+            return refuse(what.to_owned(), "name a key with `key:`");
         }
         if let Err(what) = check_limits(&rule.check, &pair.target.logical) {
             return refuse(what, "correct the limits, or give the field another type with `as:`");

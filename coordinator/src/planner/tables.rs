@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use connectors::config::Role;
 use connectors::{Connections, ServerInfo, Target};
+use model::fields::OnFail;
 use model::{
     Column, ColumnPlan, ErrorKind, ForeignKey, Index, KeyRange, LogicalType, MergePolicy, RunKind, RunSpec,
     TablePlan, TableRef, TableSchema, TableSpec, Window,
@@ -150,8 +151,8 @@ async fn plan_table(
     }
     check_unique(&described, existing.as_ref(), &columns, &key)?;
     let policy = policy(&described, &columns, spec)?;
-    if spec.policy == MergePolicy::Mirror && kind == RunKind::Copy {
-        check_mirror(&columns, &key, source, target, existing.as_ref()).await?;
+    if kind == RunKind::Copy {
+        check_deletes(spec, (&columns, &key), (source, target), existing.as_ref()).await?;
     }
     let is_ours = existing.as_ref().is_none_or(|schema| known.unfinished.contains(&schema.table));
     let target_schema =
@@ -201,15 +202,19 @@ async fn described(source: &dyn Target, table: &TableRef) -> Result<TableSchema,
     })
 }
 
-async fn check_mirror(
-    columns: &[ColumnPlan],
-    key: &[usize],
-    source: &dyn Target,
-    target: &dyn Target,
+/// Rows that are deleted must be those that are meant, and take no others along.
+async fn check_deletes(
+    spec: &TableSpec,
+    (columns, key): (&[ColumnPlan], &[usize]),
+    (source, target): (&dyn Target, &dyn Target),
     existing: Option<&TableSchema>,
 ) -> Result<(), PlanError> {
-    check_mirror_key(columns, key, (source.engine(), target.engine()))?;
-    match existing {
+    let is_mirror = spec.policy == MergePolicy::Mirror;
+    if is_mirror {
+        check_mirror_key(columns, key, (source.engine(), target.engine()))?;
+    }
+    let deletes = is_mirror || spec.fields.iter().any(|rule| rule.on_fail == OnFail::Delete);
+    match existing.filter(|_| deletes) {
         Some(schema) => check_cascades(schema, &target.cascading_children(&schema.table).await?),
         None => Ok(()),
     }

@@ -86,6 +86,8 @@ pub enum OnFail {
     Skip,
     /// The run ends.
     Fail,
+    /// It is marked as deleted, and so it is deleted at the target.
+    Delete,
 }
 
 /// What a field's values must be; NULL passes all but `required`.
@@ -95,6 +97,9 @@ pub struct Check {
     /// Neither NULL nor an empty text.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub required: bool,
+    /// NULL, zero, false or an empty text: a mark that is not set.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub empty: bool,
     /// The least value, read as the target's type.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min: Option<String>,
@@ -253,9 +258,10 @@ impl fmt::Display for FieldRule {
             Origin::Nested(nest) if nest.one => Some(format!("the row of {} that belongs to it", nest.from)),
             Origin::Nested(nest) => Some(format!("rows of {}", nest.from)),
         };
-        let Check { required, min, max, max_length, matches, one_of } = &self.check;
+        let Check { required, empty, min, max, max_length, matches, one_of } = &self.check;
         let checks = [
             (*required, "required"),
+            (*empty, "empty"),
             (min.is_some() || max.is_some(), "within a range"),
             (max_length.is_some(), "of limited length"),
             (matches.is_some(), "matching a pattern"),
@@ -264,7 +270,9 @@ impl fmt::Display for FieldRule {
         let steps = self.steps.iter().map(ToString::to_string);
         let cast = self.cast.iter().map(|cast| format!("as {cast}"));
         let checks = checks.iter().filter(|(is_asked, _)| *is_asked).map(|(_, what)| (*what).to_owned());
-        let all: Vec<String> = origin.into_iter().chain(steps).chain(cast).chain(checks).collect();
+        let deletes = (self.on_fail == OnFail::Delete).then(|| "else the row is deleted".to_owned());
+        let all = origin.into_iter().chain(steps).chain(cast).chain(checks).chain(deletes);
+        let all: Vec<String> = all.collect();
         f.write_str(&all.join(", "))
     }
 }

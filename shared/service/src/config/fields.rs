@@ -1,7 +1,7 @@
 //! Fields: what becomes of single columns, and what their values must be.
 
 use model::fields::{Check, FieldRule, Nest, OnFail, Origin, Step};
-use model::{LogicalType, TableSpec};
+use model::{LogicalType, MergePolicy, TableSpec};
 
 use super::form::{At, Place};
 use super::raw::{RawRule, RawStep, RawTable};
@@ -13,8 +13,12 @@ use crate::secret;
 const PATTERN_BYTES_MAX: usize = 1_000;
 /// A sane number of steps for one field.
 const STEPS_MAX: usize = 16;
-const ON_FAIL: [(&str, OnFail); 3] =
-    [("quarantine", OnFail::Quarantine), ("skip", OnFail::Skip), ("fail", OnFail::Fail)];
+const ON_FAIL: [(&str, OnFail); 4] = [
+    ("quarantine", OnFail::Quarantine),
+    ("skip", OnFail::Skip),
+    ("fail", OnFail::Fail),
+    ("delete", OnFail::Delete),
+];
 
 pub(super) fn fields(raw: &RawTable, findings: &mut Findings<'_>) -> Vec<FieldRule> {
     let rules = raw.fields.iter().flat_map(|fields| &fields.rules);
@@ -202,6 +206,7 @@ fn check(raw: &RawRule, findings: &mut Findings<'_>) -> Check {
     });
     Check {
         required: raw.required.as_ref().is_some_and(|required| required.value),
+        empty: raw.empty.as_ref().is_some_and(|empty| empty.value),
         min: text(&raw.min),
         max: text(&raw.max),
         max_length: raw.max_length.as_ref().map(|most| most.value),
@@ -224,6 +229,28 @@ pub(super) fn check_fields(raw: &RawTable, table: &TableSpec, findings: &mut Fin
                 given.place,
                 "take it out of `exclude`, or out of `rules`",
             );
+        }
+    }
+    for (name, given) in raw.fields.iter().flat_map(|fields| &fields.rules) {
+        let rule =
+            table.fields.iter().find(|rule| matches!(&rule.origin, Origin::Column(column) if column == name));
+        let marks = given.value.on_fail.as_ref().filter(|on_fail| on_fail.value == "delete");
+        if let (Some(place), true) =
+            (marks.map(|on_fail| on_fail.place), rule.is_none_or(|rule| !rule.keeps_values()))
+        {
+            let message = "`on_fail: delete` asks a column of the source, as it is";
+            findings.refuse(
+                code::BAD_FIELD,
+                message,
+                place,
+                "take out `apply`, `as`, or what makes the field of others",
+            );
+        }
+        if let (Some(place), MergePolicy::NewestWins { .. }) =
+            (marks.map(|on_fail| on_fail.place), &table.policy)
+        {
+            let message = "`on_fail: delete` would delete rows that are newer at the target";
+            findings.refuse(code::BAD_FIELD, message, place, "let the source win: leave `policy` out");
         }
     }
     for (i, rule) in table.fields.iter().enumerate() {

@@ -289,6 +289,8 @@ pub(crate) struct RawRule {
     pub one: Option<At<bool>>,
     /// Neither NULL nor an empty text.
     pub required: Option<At<bool>>,
+    /// NULL, zero, false or an empty text; with `on_fail: delete`, what a column holds that marks deleted rows in all others.
+    pub empty: Option<At<bool>>,
     /// The least value, of a number, date or time.
     #[schemars(with = "Option<Scalar>")]
     pub min: Option<At<String>>,
@@ -302,8 +304,9 @@ pub(crate) struct RawRule {
     /// The only values.
     #[schemars(with = "Option<Vec<Scalar>>")]
     pub one_of: Option<At<Vec<At<String>>>>,
-    /// What becomes of a row that breaks the rule: it is set aside, left out, or ends the run. `quarantine` if absent.
-    #[schemars(extend("enum" = ["quarantine", "skip", "fail"]))]
+    /// What becomes of a row that breaks the rule: it is set aside, left out, ends the run, or is deleted at the target.
+    /// `quarantine` if absent.
+    #[schemars(extend("enum" = ["quarantine", "skip", "fail", "delete"]))]
     pub on_fail: Option<At<String>>,
 }
 
