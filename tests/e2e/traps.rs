@@ -186,6 +186,10 @@ async fn a_column_that_updates_itself_stays_as_the_source_has_it(server: Server)
         database.exec(table).await;
         database.exec(&format!("INSERT INTO t VALUES {}", rows.join(", "))).await;
     }
+    if server == Server::Mysql {
+        // It takes so many statements and no more.
+        to.exec("TRUNCATE performance_schema.events_statements_summary_by_digest").await;
+    }
     from.exec("UPDATE t SET v = 'other', touched = touched WHERE id % 2 = 0").await;
     let syncline = syncline();
     let spec = syncline.spec(&from, &to, "tables:\n  - from: t");
