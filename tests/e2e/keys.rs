@@ -205,3 +205,23 @@ async fn chunk_reads_touch_only_their_rows_postgres() {
 async fn chunk_reads_touch_only_their_rows_mysql() {
     chunk_reads_touch_only_their_rows(Server::Mysql).await;
 }
+
+/// A key of text without end is made with one where the target's keys have one; the next run takes it as it is.
+#[tokio::test]
+async fn a_text_key_is_copied_twice() {
+    for target in [Server::Mysql, Server::Sqlserver] {
+        let (from, to) = (Database::fresh(Server::Postgres).await, Database::fresh(target).await);
+        from.exec("CREATE TABLE t (k text PRIMARY KEY, v int); INSERT INTO t VALUES ('a', 1), ('b', 2)")
+            .await;
+        let syncline = syncline();
+        let spec = syncline.spec(&from, &to, "tables: [{ from: t }]");
+        for updated in [0, 1] {
+            let record = syncline.run(&["run", &spec, "--json"]).expect(0).json();
+            assert_eq!(record["record"]["counts"]["updated"], updated, "{record:#}");
+            from.exec("UPDATE t SET v = 3 WHERE k = 'b'").await;
+        }
+        from.exec("INSERT INTO t VALUES (repeat('x', 451), 4)").await;
+        let record = syncline.run(&["run", &spec, "--json"]).expect(3).json();
+        assert_eq!(record["record"]["counts"]["quarantined"], 1, "{record:#}");
+    }
+}

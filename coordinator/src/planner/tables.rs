@@ -18,6 +18,9 @@ use super::error::PlanError;
 use super::fields::Field;
 use super::{compare, fields, nests, range, waves, window};
 
+/// What the engine with the shortest keys holds of a text.
+const KEY_CHARS: u64 = 255;
+
 /// All tables of a run, in waves, as they would be copied.
 #[derive(Debug, Clone)]
 pub struct PlannedRun {
@@ -259,7 +262,7 @@ fn pair_columns(
                 )
             })?,
         };
-        if existing.is_some() && !spec.lossy_allowed {
+        if existing.is_some() && !spec.lossy_allowed && !is_bounded_key(source, spec, &column, &counterpart) {
             check_width(&seen, &counterpart, target, source)?;
         }
         let pair = compare::pair(&seen, counterpart, (source_engine, target.engine()));
@@ -269,6 +272,18 @@ fn pair_columns(
         check_unfilled(schema, &pairs, source, target.engine())?;
     }
     Ok(pairs)
+}
+
+/// Whether this is a key of text without end, which has one at the target as we would make it: what is longer is set aside.
+fn is_bounded_key(source: &TableSchema, spec: &TableSpec, column: &Column, target: &Column) -> bool {
+    let key = spec.key.clone().or_else(|| source.key()).unwrap_or_default();
+    let is_bounded = match (&column.logical, &target.logical) {
+        (LogicalType::Text { max_chars: None, .. }, LogicalType::Text { max_chars: Some(most), .. }) => {
+            *most >= KEY_CHARS
+        }
+        _ => false,
+    };
+    is_bounded && key.contains(&column.name)
 }
 
 fn key_places(
