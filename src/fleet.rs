@@ -108,11 +108,7 @@ pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.trim().is_empty())
 }
 
-/// The secret that a variable refers to; `next` is what to do where it is not set.
-///
-/// # Errors
-/// It is not set, or what it refers to is not there.
-pub(crate) fn secret(name: &str, next: &str) -> Result<SecretString, Problem> {
+fn secret(name: &str, next: &str) -> Result<SecretString, Problem> {
     let text = variable(name)
         .ok_or_else(|| Problem::new(code::VARIABLE_MISSING, format!("{name} is not set"), next))?;
     service::secret::resolve(&text).map_err(|error| Problem::from(&error))

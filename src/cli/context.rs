@@ -113,10 +113,8 @@ impl Context {
 
 /// What entries of the audit log are signed with; none where the variable is not set.
 fn audit_key() -> Result<Option<SecretString>, Problem> {
-    if fleet::variable(AUDIT_KEY_VARIABLE).is_none() {
-        return Ok(None);
-    }
-    let key = fleet::secret(AUDIT_KEY_VARIABLE, "")?;
+    let Some(text) = fleet::variable(AUDIT_KEY_VARIABLE) else { return Ok(None) };
+    let key = service::secret::resolve(&text).map_err(|error| Problem::from(&error))?;
     let key = key.expose_secret().trim();
     if key.len() < AUDIT_KEY_MIN {
         let next =

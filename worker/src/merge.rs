@@ -1,6 +1,6 @@
 //! Incoming rows meet the target's: one algorithm for every engine, over the primitives of `ChunkWrite`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use connectors::{ChunkWrite, Error, Result};
 use model::conflict::{CONFLICTS_MAX, Side};
@@ -125,6 +125,7 @@ pub(crate) async fn rows(
     }
     let Sorted { inserts, updates, changed } = sort_out(write, plan, tally, rows).await?;
     bisect(write, plan, tally, inserts, Change::Insert).await?;
+    let changed: Vec<usize> = changed.into_iter().collect();
     bisect(write, plan, tally, updates, Change::Update(&changed)).await
 }
 
@@ -134,16 +135,7 @@ struct Sorted {
     inserts: Vec<Row>,
     updates: Vec<Row>,
     /// Places at which any row to update differs from what is there.
-    changed: Vec<usize>,
-}
-
-impl Sorted {
-    fn update(&mut self, row: Row, differing: Vec<usize>) {
-        self.changed.extend(differing);
-        self.changed.sort_unstable();
-        self.changed.dedup();
-        self.updates.push(row);
-    }
+    changed: BTreeSet<usize>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -192,7 +184,8 @@ async fn sort_out(
             Verdict::Insert => sorted.inserts.push(row),
             Verdict::Update => {
                 let differing = existing.map(|(_, there)| tally.expected.differing(&row, there));
-                sorted.update(row, differing.unwrap_or_default());
+                sorted.changed.extend(differing.unwrap_or_default());
+                sorted.updates.push(row);
             }
             Verdict::Keep => {
                 tally.counts.unchanged += 1;

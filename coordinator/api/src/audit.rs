@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::Api;
 use crate::answers::{Page, at};
-use crate::auth::Caller;
+use crate::auth::{self, Caller};
 use crate::extract::Query;
 use crate::limits::Peer;
 use crate::problem::{Problem, Result};
@@ -48,40 +48,25 @@ pub(crate) async fn kept(
         return next.run(request).await;
     }
     let address = request.extensions().get::<Peer>().and_then(Peer::address);
-    let act = Act {
-        actor: caller.to_string(),
-        via: watch.via.to_owned(),
-        action: format!("{} {}", request.method(), watch.path),
-        object: request.uri().path().to_owned(),
-        detail: json!({ "address": address }),
-    };
+    let action = format!("{} {}", request.method(), watch.path);
+    let act = caller.act(watch.via, &action, request.uri().path(), json!({ "address": address }));
     match watch.ledger.audit(&act).await {
         Ok(()) => next.run(request).await,
         Err(error) => Problem::from(error).into_response(),
     }
 }
 
-/// What a role does not allow.
-pub(crate) struct Refused<'a> {
-    pub(crate) caller: &'a Caller,
-    pub(crate) via: &'static str,
-    pub(crate) method: &'a Method,
-    pub(crate) path: &'a str,
-    pub(crate) role: Role,
-    pub(crate) needed: Role,
-}
-
-/// Notes that somebody asked for what the role does not allow. That the ledger could not take it allows nothing.
-pub(crate) async fn refused(ledger: &Ledger, refused: Refused<'_>) {
-    let Refused { caller, via, method, path, role, needed } = refused;
-    let act = Act {
-        actor: caller.to_string(),
-        via: via.to_owned(),
-        action: method.to_string(),
-        object: path.to_owned(),
-        detail: json!({ "refused": "forbidden", "role": role, "needed": needed }),
-    };
-    if let Err(error) = ledger.audit(&act).await {
+/// Tells security and the audit log that somebody asked for what the role does not allow. That the ledger could not take it
+/// allows nothing.
+pub(crate) async fn forbidden(
+    ledger: &Ledger,
+    (caller, via): (&Caller, &str),
+    (method, path): (&Method, &str),
+    (role, needed): (Role, Role),
+) {
+    auth::note(ledger, "api-forbidden", &json!({ "role": role, "needed": needed, "path": path })).await;
+    let detail = json!({ "refused": "forbidden", "role": role, "needed": needed });
+    if let Err(error) = ledger.audit(&caller.act(via, method.as_str(), path, detail)).await {
         tracing::warn!(error = %error, "a refusal could not be kept in the audit log");
     }
 }
@@ -104,7 +89,7 @@ pub(crate) struct EntryAnswer {
     entry: u64,
     at: Option<String>,
     actor: String,
-    /// `api`, `dashboard`, `cli` or `serve`.
+    /// `api`, `dashboard` or `cli`.
     via: String,
     action: String,
     object: String,

@@ -8,12 +8,12 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use ledger::{Ledger, Login, NewLogin, NewToken, Role, Token};
-use serde_json::json;
+use ledger::{Act, Ledger, Login, NewLogin, NewToken, Role, Token};
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use crate::audit::{self, Refused};
+use crate::audit;
 use crate::limits::Peer;
 use crate::problem::{Problem, Result};
 
@@ -80,6 +80,12 @@ impl Caller {
             Self::Machine => "",
         }
     }
+
+    /// What it asks for, for the audit log.
+    pub(crate) fn act(&self, via: &str, action: &str, object: &str, detail: Value) -> Act {
+        let text = str::to_owned;
+        Act { actor: self.to_string(), via: text(via), action: text(action), object: text(object), detail }
+    }
 }
 
 impl fmt::Display for Caller {
@@ -109,11 +115,8 @@ pub(crate) async fn guard(
             next.run(request).await
         }
         Ok((role, caller)) => {
-            let detail = json!({ "role": role, "needed": needed, "path": request.uri().path() });
-            note(&ledger, "api-forbidden", &detail).await;
             let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-            let refused = Refused { caller: &caller, via: VIA, method: &method, path: &path, role, needed };
-            audit::refused(&ledger, refused).await;
+            audit::forbidden(&ledger, (&caller, VIA), (&method, &path), (role, needed)).await;
             Problem::forbidden(format!("this takes the role {needed}; the token has {role}")).into_response()
         }
         Err(problem) => problem.into_response(),

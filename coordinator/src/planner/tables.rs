@@ -274,16 +274,19 @@ fn pair_columns(
     Ok(pairs)
 }
 
+fn key_names(source: &TableSchema, spec: &TableSpec) -> Vec<String> {
+    spec.key.clone().or_else(|| source.key()).unwrap_or_default()
+}
+
 /// Whether this is a key of text without end, which has one at the target as we would make it: what is longer is set aside.
 fn is_bounded_key(source: &TableSchema, spec: &TableSpec, column: &Column, target: &Column) -> bool {
-    let key = spec.key.clone().or_else(|| source.key()).unwrap_or_default();
     let is_bounded = match (&column.logical, &target.logical) {
         (LogicalType::Text { max_chars: None, .. }, LogicalType::Text { max_chars: Some(most), .. }) => {
             *most >= KEY_CHARS
         }
         _ => false,
     };
-    is_bounded && key.contains(&column.name)
+    is_bounded && key_names(source, spec).contains(&column.name)
 }
 
 fn key_places(
@@ -291,7 +294,7 @@ fn key_places(
     columns: &[ColumnPlan],
     spec: &TableSpec,
 ) -> Result<Vec<usize>, PlanError> {
-    let names = spec.key.clone().or_else(|| source.key()).unwrap_or_default();
+    let names = key_names(source, spec);
     if names.len() > model::key::KEY_COLUMNS_MAX {
         return Err(PlanError::new(
             ErrorKind::Unsupported,

@@ -9,7 +9,7 @@ use ledger::{Ledger, Role};
 use subtle::ConstantTimeEq as _;
 
 use super::page;
-use crate::audit::{self, Refused};
+use crate::audit;
 use crate::auth::{self, Caller};
 use crate::problem::Problem;
 use crate::{Api, BODY_MAX};
@@ -53,17 +53,8 @@ pub(super) async fn guard(
         Err(problem) => return page::refused(&problem),
     };
     if visitor.role < needed {
-        let detail = serde_json::json!({ "role": visitor.role, "needed": needed, "path": path });
-        auth::note(&api.ledger, "api-forbidden", &detail).await;
-        let refused = Refused {
-            caller: &visitor.caller,
-            via: VIA,
-            method: &method,
-            path: &path,
-            role: visitor.role,
-            needed,
-        };
-        audit::refused(&api.ledger, refused).await;
+        let (caller, role) = (&visitor.caller, visitor.role);
+        audit::forbidden(&api.ledger, (caller, VIA), (&method, &path), (role, needed)).await;
         let detail = format!("this takes the role {needed}; the token has {}", visitor.role);
         return page::refused(&Problem::forbidden(detail));
     }

@@ -4,7 +4,6 @@ use axum::Extension;
 use axum::extract::{Form, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Redirect, Response};
-use ledger::Act;
 use maud::{Markup, html};
 use serde::Deserialize;
 use serde_json::json;
@@ -68,14 +67,7 @@ async fn log_in(api: &Api, peer: &Peer, headers: &HeaderMap, token: &str) -> pro
         .map_err(|_hidden| Problem::unavailable("this system has no random numbers just now"))?;
     let caller = Caller::Token { id: token.id, name: token.name };
     let detail = json!({ "address": peer.address(), "role": token.role });
-    let act = Act {
-        actor: caller.to_string(),
-        via: VIA.to_owned(),
-        action: "log in".to_owned(),
-        object: "dashboard".to_owned(),
-        detail,
-    };
-    api.ledger.audit(&act).await?;
+    api.ledger.audit(&caller.act(VIA, "log in", "dashboard", detail)).await?;
     api.ledger.create_login(&login).await?;
     Ok(cookie)
 }

@@ -1,4 +1,4 @@
-//! What a person responsible for security should know: incidents, and who has a token, and who asked for what.
+//! What a person responsible for security should know: incidents, who has a token, and who asked for what.
 
 use axum::Extension;
 use axum::extract::State;

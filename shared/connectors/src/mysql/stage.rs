@@ -15,24 +15,15 @@ use crate::sql::write::written;
 const ROWS_MIN: usize = 50;
 
 pub(super) fn stage(plan: &TablePlan, rows: usize, changed: &[usize]) -> Option<Stage> {
-    let written = written(plan);
-    if rows < ROWS_MIN || !plan.key.iter().all(|at| written.contains(at)) {
-        return None;
-    }
-    let (mut places, mut sets) = (plan.key.clone(), Vec::new());
+    let places = Stage::places(plan, changed).filter(|_| rows >= ROWS_MIN)?;
     let dialect = Dialect::Mysql;
     let name = |at: &usize| dialect.ident(&plan.columns[*at].target.name);
-    for at in written.iter().filter(|at| !plan.key.contains(at)) {
-        // What is not set may set itself: a column of ON UPDATE CURRENT_TIMESTAMP.
-        let from = if changed.contains(at) { "s" } else { "t" };
-        sets.push(format!("t.{0} = {from}.{0}", name(at)));
-        if changed.contains(at) {
-            places.push(*at);
-        }
-    }
-    if places.len() == plan.key.len() {
-        return None;
-    }
+    // What is not set may set itself: a column of ON UPDATE CURRENT_TIMESTAMP.
+    let set = |at: &usize| {
+        let from = if places.contains(at) { "s" } else { "t" };
+        format!("t.{0} = {from}.{0}", name(at))
+    };
+    let sets: Vec<String> = written(plan).iter().filter(|at| !plan.key.contains(at)).map(set).collect();
     let table = TableRef::named("_syncline_stage");
     let (target, staged) = (dialect.table(&plan.target.table), dialect.table(&table));
     let columns = dialect.idents(places.iter().map(|at| &plan.columns[*at].target.name));

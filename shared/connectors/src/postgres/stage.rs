@@ -10,21 +10,13 @@ use model::{TablePlan, TableRef};
 
 use crate::server::Stage;
 use crate::sql::Dialect;
-use crate::sql::write::written;
 
 /// Fewer rows are updated one by one in less time than a table is made.
 const ROWS_MIN: usize = 100;
 
 pub(super) fn stage(plan: &TablePlan, rows: usize, changed: &[usize]) -> Option<Stage> {
-    let mut places = written(plan);
-    if rows < ROWS_MIN || !plan.key.iter().all(|at| places.contains(at)) {
-        return None;
-    }
-    places.retain(|at| plan.key.contains(at) || changed.contains(at));
+    let places = Stage::places(plan, changed).filter(|_| rows >= ROWS_MIN)?;
     let set: Vec<usize> = places.iter().copied().filter(|at| !plan.key.contains(at)).collect();
-    if set.is_empty() {
-        return None;
-    }
     let table = TableRef { schema: Some("pg_temp".to_owned()), name: "_syncline_stage".to_owned() };
     let dialect = Dialect::Postgres;
     let (target, staged) = (dialect.table(&plan.target.table), dialect.table(&table));

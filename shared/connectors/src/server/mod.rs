@@ -31,6 +31,7 @@ use crate::config::ConnectionConfig;
 use crate::error::{Error, Result};
 use crate::read_batches::Decoded;
 use crate::sql::Dialect;
+use crate::sql::write::written;
 use crate::{Fence, ServerInfo};
 
 /// A select list and how to decode what it gives.
@@ -204,6 +205,17 @@ pub(crate) struct Stage {
     pub(crate) open: String,
     /// Updates the target's rows from it, each by its key.
     pub(crate) update: String,
+}
+
+impl Stage {
+    /// Places of the columns that a row is found by and of those that changed; `None` where the target computes one that it is
+    /// found by, or there is nothing to set.
+    pub(crate) fn places(plan: &TablePlan, changed: &[usize]) -> Option<Vec<usize>> {
+        let mut places = written(plan);
+        let is_found = plan.key.iter().all(|at| places.contains(at));
+        places.retain(|at| plan.key.contains(at) || changed.contains(at));
+        (is_found && places.len() > plan.key.len()).then_some(places)
+    }
 }
 
 pub(crate) fn error<P: Protocol>(kind: ErrorKind, operation: &str) -> Error {

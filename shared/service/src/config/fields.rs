@@ -232,23 +232,17 @@ pub(super) fn check_fields(raw: &RawTable, table: &TableSpec, findings: &mut Fin
         }
     }
     for (name, given) in raw.fields.iter().flat_map(|fields| &fields.rules) {
-        let rule =
-            table.fields.iter().find(|rule| matches!(&rule.origin, Origin::Column(column) if column == name));
         let marks = given.value.on_fail.as_ref().filter(|on_fail| on_fail.value == "delete");
-        if let (Some(place), true) =
-            (marks.map(|on_fail| on_fail.place), rule.is_none_or(|rule| !rule.keeps_values()))
-        {
+        let Some(place) = marks.map(|on_fail| on_fail.place) else { continue };
+        let is_as_it_is = |rule: &FieldRule| {
+            rule.keeps_values() && matches!(&rule.origin, Origin::Column(column) if column == name)
+        };
+        if !table.fields.iter().any(is_as_it_is) {
             let message = "`on_fail: delete` asks a column of the source, as it is";
-            findings.refuse(
-                code::BAD_FIELD,
-                message,
-                place,
-                "take out `apply`, `as`, or what makes the field of others",
-            );
+            let help = "take out `apply`, `as`, or what makes the field of others";
+            findings.refuse(code::BAD_FIELD, message, place, help);
         }
-        if let (Some(place), MergePolicy::NewestWins { .. }) =
-            (marks.map(|on_fail| on_fail.place), &table.policy)
-        {
+        if matches!(table.policy, MergePolicy::NewestWins { .. }) {
             let message = "`on_fail: delete` would delete rows that are newer at the target";
             findings.refuse(code::BAD_FIELD, message, place, "let the source win: leave `policy` out");
         }
